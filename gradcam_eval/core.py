@@ -1,0 +1,167 @@
+"""The small frozen types that every module shares, and the errors a user may see.
+
+Nothing here imports another module of the package, TensorFlow or Keras.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.float32]  # (H, W, 3), RGB, 0..255
+Heatmap: TypeAlias = NDArray[np.float32]  # (h, w), raw scale, larger = more relevant
+Mask: TypeAlias = NDArray[np.bool_]  # (H, W), True on the object
+Boxes: TypeAlias = NDArray[np.float32]  # (n, 4): x0, y0, x1, y1 in pixels, half-open
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used: one sentence with what was received and what is valid.
+
+    The command line prints the message alone, without a traceback, and exits with 2.
+    """
+
+
+def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputError:
+    """Return the error for a name that is not among the valid ones, with the nearest ones first.
+
+    Examples
+    --------
+    >>> print(unknown_name("method", "gradcam", ["grad_cam", "layer_cam"]))
+    unknown method 'gradcam': did you mean 'grad_cam'? Valid: grad_cam, layer_cam.
+    """
+    names = list(valid)
+    near = difflib.get_close_matches(str(received), names, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
+    return InputError(f"unknown {kind} {received!r}:{hint} Valid: {shown}.")
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A value that does not exist for this case, and why. Never a NaN, a 0 or a -1."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A model's score as pixels are removed or added.
+
+    Attributes
+    ----------
+    fraction : float64 (S,), share of the image's pixels changed so far, ascending, 0..1
+    score : float64 (S,), the model's score at that fraction
+    """
+
+    fraction: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve by the trapezoid over the true fractions, divided by their range."""
+        span = self.fraction[-1] - self.fraction[0]
+        return float(np.trapezoid(self.score, self.fraction) / span)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Where the object is, in one pixel frame of `size` (H, W). Empty where nobody annotated it."""
+
+    size: tuple[int, int]
+    boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    mask: Mask | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a box or a non-empty mask to judge a heatmap by."""
+        return len(self.boxes) > 0 or (self.mask is not None and bool(self.mask.any()))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image of a data set, ready for the model, with what is known about it.
+
+    Attributes
+    ----------
+    id : content hash of the file's bytes (hex), stable across machines
+    name : short human name, unique in its data set
+    image : float32 (H, W, 3), 0..255, at the model's size
+    labels : indices of the classes that are right for this image; empty where unknown
+    truth : the annotation in the frame of `image`
+    original_truth : the annotation in the frame of the file as it was, before resizing
+    """
+
+    id: str
+    name: str
+    image: Image
+    labels: tuple[int, ...]
+    truth: Truth
+    original_truth: Truth
+    credit: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """An image that could not be read: it becomes a row that says why, and ends nothing."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a metric judges: one heatmap of one image for one target, beside the truth.
+
+    `heatmap` keeps the size and scale the method gave it; a metric resizes it to the frame that
+    its protocol names.
+    """
+
+    image: Image
+    heatmap: Heatmap
+    target: int
+    truth: Truth
+    original_truth: Truth
+
+
+Status: TypeAlias = Literal["value", "undefined", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of results: a value, or undefined with its reason, or failed with the exception."""
+
+    model: str
+    layer: str  # "" for controls, which look at no layer
+    method: str
+    sample: str
+    metric: str
+    protocol: str
+    status: Status
+    value: float | None = None
+    reason: str = ""
+    curve: Curve | None = None
+
+
+class Predict(Protocol):
+    """A black box: float32 (N, H, W, C) images, 0..255 → float (N, K) probabilities."""
+
+    def __call__(self, images: NDArray[np.float32], /) -> NDArray[Any]:
+        """Return the class probabilities of each image."""
+        ...
+
+
+class TraceablePredict(Predict, Protocol):
+    """A `Predict` that TensorFlow can compile together with the masking of its input."""
+
+    def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
+        """Return `builder(forward)` compiled, once per builder.
+
+        `forward` maps a float32 tensor (N, H, W, C) to a probability tensor (N, K).
+        """
+        ...
