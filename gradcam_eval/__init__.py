@@ -1,0 +1,1 @@
+"""gradcam-eval: benchmark Grad-CAM and its relatives on Keras 3."""

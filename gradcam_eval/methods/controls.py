@@ -1,0 +1,74 @@
+"""Controls: trivial heatmaps that stand in every study as its floor and its ceiling.
+
+They look at no layer and no gradient. A method that does not beat `random`, `centre_gaussian` and
+`edges` has shown nothing; none can beat `oracle` in localization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.color import rgb2gray
+from skimage.filters import sobel
+
+from gradcam_eval.arrays import resize
+from gradcam_eval.core import Heatmap, Image, Truth, Undefined
+
+_RANDOM_CELL = 32  # pixels: the stride of a usual last layer
+
+
+@dataclass(frozen=True, eq=False)
+class ControlInput:
+    """What a control may look at: the picture, its truth, and a generator of its own."""
+
+    image: Image
+    truth: Truth
+    generator: np.random.Generator
+
+
+def random(given: ControlInput) -> Heatmap:
+    """Uniform noise on a grid of 32-pixel cells, bilinearly enlarged to (H, W). Range [0, 1].
+
+    As coarse as the heatmap of a usual last layer, so that it differs from one in where it points
+    and not in how it tears the picture: pixel-wise noise removes all detail at once, which by
+    itself drops a model's score fast.
+    """
+    height, width = given.image.shape[:2]
+    grid = (-(-height // _RANDOM_CELL), -(-width // _RANDOM_CELL))
+    return resize(given.generator.random(grid, np.float32), (height, width))
+
+
+def centre_gaussian(given: ControlInput) -> Heatmap:
+    """exp(−d²/2) with d the distance from the centre in quarters of each side. Range (0, 1]."""
+    height, width = given.image.shape[:2]
+    y = (np.arange(height) + 0.5 - height / 2) / (height / 4)
+    x = (np.arange(width) + 0.5 - width / 2) / (width / 4)
+    return np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / 2).astype(np.float32)
+
+
+def edges(given: ControlInput) -> Heatmap:
+    """Sobel gradient magnitude of the picture's luminance, 0..1 as scikit-image scales it."""
+    return sobel(rgb2gray(given.image / 255.0)).astype(np.float32)
+
+
+def oracle(given: ControlInput) -> Heatmap | Undefined:
+    """The truth itself: 1 on the object's mask (or, without one, in its boxes), 0 elsewhere."""
+    truth = given.truth
+    if not truth.is_known:
+        return Undefined("nobody annotated where the object is")
+    if truth.mask is not None and truth.mask.any():
+        return truth.mask.astype(np.float32)
+    heatmap = np.zeros(truth.size, np.float32)
+    for x0, y0, x1, y1 in np.rint(truth.boxes).astype(int):
+        heatmap[max(y0, 0) : y1, max(x0, 0) : x1] = 1
+    return heatmap
+
+
+CONTROLS: dict[str, Callable[[ControlInput], Heatmap | Undefined]] = {
+    "random": random,
+    "centre_gaussian": centre_gaussian,
+    "edges": edges,
+    "oracle": oracle,
+}

@@ -1,0 +1,1 @@
+"""Models: the zoo, safe loading, their layers, and the tap that reads activations and gradients."""

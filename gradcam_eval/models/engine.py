@@ -1,0 +1,57 @@
+"""The compiled forward pass of a model: class probabilities of a batch, with one trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.target import class_scores
+
+
+class Predictor:
+    """A Keras classifier as a black box: float32 (N, H, W, C), 0..255 → (N, K) probabilities.
+
+    The model stays as it is. Its variables are read at each call, so the answer is never stale
+    after the weights changed.
+
+    Parameters
+    ----------
+    model : keras.Model with one output (N, K), probabilities or logits
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._compiled: dict[Any, Any] = {}
+
+    def __call__(self, images: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the class probabilities of a batch, float32 (N, K), each row in 0..1."""
+        images = np.asarray(images, np.float32)
+        if images.ndim != 4:
+            raise InputError(f"images have shape {images.shape}: wanted (N, H, W, C)")
+        shape = images.shape[1:]
+        if shape not in self._compiled:
+            spec = tf.TensorSpec((None, *shape), tf.float32)
+            self._compiled[shape] = tf.function(
+                self.forward, input_signature=[spec], autograph=False
+            ).get_concrete_function()
+        return self._compiled[shape](tf.convert_to_tensor(images)).numpy()
+
+    def forward(self, images: Any) -> Any:
+        """Map a float32 tensor (N, H, W, C) to probabilities (N, K); for use while tracing."""
+        return class_scores(self.model(images, training=False)).probabilities
+
+    def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
+        """Return `builder(self.forward)` as a compiled function, made once per builder."""
+        if builder not in self._compiled:
+            function = builder(self.forward)
+            is_compiled = hasattr(function, "get_concrete_function")
+            self._compiled[builder] = (
+                function if is_compiled else tf.function(function, autograph=False)
+            )
+        return self._compiled[builder]

@@ -1,0 +1,265 @@
+"""Which layers a model has, which of them can carry a heatmap, and how to name them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.models.tap import LayerCall, tapped
+from gradcam_eval.models.target import class_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROLES = ("last", "stages", "all")
+
+# Their output is a map, but not one that an expert would explain: they only move, drop or rescale
+# what the layer before them made.
+_NOT_CANDIDATES = (
+    "InputLayer",
+    "Rescaling",
+    "Normalization",
+    "Dropout",
+    "SpatialDropout2D",
+    "ZeroPadding2D",
+    "Cropping2D",
+    "UpSampling2D",
+    "Reshape",
+    "Permute",
+    "MaxPooling2D",
+    "AveragePooling2D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelLayers:
+    """Every call of every layer of a model, in the order in which the calls finish.
+
+    Attributes
+    ----------
+    calls : all calls that return one tensor
+    candidates : those that can carry a heatmap: a map (h, w, C) larger than 1×1 on the way to the
+        output, made by a layer that does more than move or rescale values
+    input_size : (H, W) for which the shapes hold
+    """
+
+    calls: tuple[LayerCall, ...]
+    candidates: tuple[LayerCall, ...]
+    input_size: tuple[int, int]
+
+    def roles_of(self, call: LayerCall) -> list[str]:
+        """Return the roles ("last", "stages", "all") under which a call is chosen."""
+        return [role for role in ROLES if call in self.role(role)]
+
+    def role(self, role: str) -> list[LayerCall]:
+        """Return the calls of a role: "last", "stages" (the last of each resolution) or "all"."""
+        if role == "all":
+            return list(self.candidates)
+        if role == "stages":
+            last_of = {call.shape[:2]: call for call in self.candidates}
+            return sorted(last_of.values(), key=self.candidates.index)
+        return list(self.candidates[-1:])
+
+
+def find_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -> ModelLayers:
+    """Trace the model once and list the calls of its layers.
+
+    Parameters
+    ----------
+    model : keras.Model
+    input_size : (H, W), needed where the model does not fix it
+
+    Raises
+    ------
+    InputError : the model's input is not one image, or its size is neither fixed nor given
+    """
+    shape = input_shape(model, input_size)
+    if not model.built:  # else the build's own calls would be listed as well
+        model(tf.zeros((1, *shape)), training=False)
+    paths = dict(_paths(model))
+    finished: list[tuple[keras.layers.Layer, Any]] = []
+
+    def run(images: Any) -> Any:
+        with tapped(
+            (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
+        ):
+            return class_scores(model(images, training=False)).logits
+
+    spec = tf.TensorSpec((None, *shape), tf.float32)
+    traced = tf.function(run, autograph=False).get_concrete_function(spec)
+    calls, outputs = _name_calls({key: path for key, (_, path) in paths.items()}, finished)
+    useful = _ancestors(traced.graph.outputs)
+    candidates = tuple(
+        call
+        for call, output in zip(calls, outputs, strict=True)
+        if _is_map(call) and getattr(output, "op", None) in useful
+    )
+    return ModelLayers(calls, candidates, shape[:2])
+
+
+def input_shape(
+    model: keras.Model, input_size: tuple[int, int] | None = None
+) -> tuple[int, int, int]:
+    """Return (H, W, C) of the model's one image input, its open axes filled from `input_size`."""
+    try:
+        shape = model.input_shape
+    except (AttributeError, ValueError):  # subclassed, or a Sequential that was never built
+        shape = None
+    if isinstance(shape, list | dict) and len(shape) != 1:
+        raise InputError(f"this model has {len(shape)} inputs: give a model with one image input")
+    if isinstance(shape, list):
+        shape = shape[0]
+    if shape is None:
+        shape = (None, None, None, 3)
+    if len(shape) != 4:
+        raise InputError(f"this model's input has shape {shape}: wanted images (N, H, W, C)")
+    height, width = (
+        fixed or wanted for fixed, wanted in zip(shape[1:3], input_size or (0, 0), strict=True)
+    )
+    if not height or not width:
+        raise InputError(
+            "this model does not fix its image size: give input_size=(height, width) in pixels"
+        )
+    return int(height), int(width), int(shape[3] or 3)
+
+
+def resolve_layers(found: ModelLayers, wanted: str | Sequence[str]) -> list[LayerCall]:
+    """Turn roles, paths, unique path endings and globs into calls, in the order asked, once each.
+
+    Raises
+    ------
+    InputError : no such layer, an ambiguous name, or a layer whose output is not a map
+    """
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not names:
+        raise InputError("no layer was named: give 'last', 'stages', 'all', a glob or a path")
+    chosen: dict[str, LayerCall] = {}
+    for name in names:
+        for call in _resolve(found, name):
+            chosen[call.path] = call
+    return list(chosen.values())
+
+
+def _resolve(found: ModelLayers, name: str) -> list[LayerCall]:
+    if name in ROLES:
+        calls = found.role(name)
+        if not calls:
+            raise InputError(
+                f"no layer fits {name!r}: this model has no map larger than 1×1 before its output"
+            )
+        return calls
+    if any(sign in name for sign in "*?["):
+        calls = [call for call in found.candidates if fnmatch.fnmatchcase(call.path, name)]
+        if not calls:
+            raise InputError(
+                f"no candidate layer matches the glob {name!r}: see list_layers(model)"
+            )
+        return calls
+    return [_named(found, name)]
+
+
+def _named(found: ModelLayers, name: str) -> LayerCall:
+    matches = [call for call in found.calls if call.path == name]
+    if not matches:
+        matches = [
+            call
+            for call in found.calls
+            if call.path.endswith(f"/{name}") or call.path.split("#")[0] == name
+        ]
+    if len(matches) > 1:
+        paths = ", ".join(call.path for call in matches[:8])
+        raise InputError(f"layer {name!r} is ambiguous in this model: name one of {paths}")
+    if not matches:
+        valid = [*ROLES, *(call.path for call in reversed(found.candidates))]
+        raise unknown_name("layer", name, valid)
+    if len(matches[0].shape) != 3:
+        raise InputError(
+            f"layer {name!r} gives shape {matches[0].shape} for an image: "
+            "a heatmap needs a map (h, w, channels)"
+        )
+    return matches[0]
+
+
+def list_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -> pd.DataFrame:
+    """List a model's layers, nested ones too, in the order of execution.
+
+    Returns
+    -------
+    DataFrame with a row for each call of a layer:
+    path, type, shape (of the output without the batch axis), stride (input height / map height;
+    missing where the output is no map), params (own weights' values), is_candidate, roles
+    """
+    import pandas as pd
+
+    found = find_layers(model, input_size)
+    return pd.DataFrame([_row(found, call) for call in found.calls])
+
+
+def _row(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
+    is_map = len(call.shape) == 3 and bool(call.shape[0])
+    return {
+        "path": call.path,
+        "type": type(call.layer).__name__,
+        "shape": call.shape,
+        "stride": found.input_size[0] / (call.shape[0] or 1) if is_map else None,
+        "params": call.layer.count_params() if call.layer.built else 0,
+        "is_candidate": call in found.candidates,
+        "roles": ",".join(found.roles_of(call)),
+    }
+
+
+def _paths(
+    layer: keras.layers.Layer, prefix: str = ""
+) -> Iterator[tuple[int, tuple[keras.layers.Layer, str]]]:
+    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        path = f"{prefix}{inner.name}"
+        yield from _paths(inner, f"{path}/")
+        yield id(inner), (inner, path)
+
+
+def _name_calls(
+    paths: dict[int, str], finished: list[tuple[keras.layers.Layer, Any]]
+) -> tuple[tuple[LayerCall, ...], list[Any]]:
+    times = Counter(id(layer) for layer, _ in finished)
+    seen: Counter[int] = Counter()
+    calls, outputs = [], []
+    for layer, output in finished:
+        index = seen[id(layer)]
+        seen[id(layer)] += 1
+        if not isinstance(output, tf.Tensor):
+            continue
+        path = paths[id(layer)] + (f"#{index}" if times[id(layer)] > 1 else "")
+        calls.append(LayerCall(path, layer, index, tuple(output.shape[1:])))
+        outputs.append(output)
+    return tuple(calls), outputs
+
+
+def _is_map(call: LayerCall) -> bool:
+    is_container = isinstance(call.layer, keras.Sequential | keras.Model)
+    return (
+        len(call.shape) == 3
+        and all(side is None or side > 1 for side in call.shape[:2])
+        and type(call.layer).__name__ not in _NOT_CANDIDATES
+        and not (is_container and hasattr(call.layer, "outputs"))  # its last layer stands for it
+    )
+
+
+def _ancestors(outputs: Sequence[Any]) -> set[Any]:
+    useful: set[Any] = set()
+    waiting = [tensor.op for tensor in outputs]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in useful:
+            useful.add(operation)
+            waiting.extend(tensor.op for tensor in operation.inputs)
+    return useful

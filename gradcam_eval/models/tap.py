@@ -1,0 +1,145 @@
+"""The tap: read the outputs of any layers, and their gradients, in one traced pass.
+
+While a function is traced, each wanted layer's `call` is replaced on the instance by one that
+hands its output on; afterwards the instance is as it was. This works alike for functional, nested,
+Sequential, subclassed, shared and frozen models, since it needs no second model to be built.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.target import ClassScores, class_scores
+
+_TRACING = threading.RLock()  # two threads that tap one model would restore each other's calls
+_ABSENT = object()
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCall:
+    """One call of one layer: what a heatmap is made from.
+
+    Attributes
+    ----------
+    path : "block/conv", or "block/conv#1" for the second call of a layer that is called twice
+    index : which call of the layer this is, counted from 0 in the order of execution
+    shape : the output's shape without the batch axis; None for an axis of unknown size
+    """
+
+    path: str
+    layer: keras.layers.Layer
+    index: int
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What one traced pass saw: class scores, and per tapped call A and G (symbolic tensors).
+
+    `gradients` holds None for a call that the score does not depend on, or where none was asked.
+    """
+
+    scores: ClassScores
+    activations: list[Any]
+    gradients: list[Any]
+
+
+@contextmanager
+def tapped(
+    layers: Iterable[keras.layers.Layer], on_output: Callable[[keras.layers.Layer, Any], None]
+) -> Iterator[None]:
+    """Call `on_output(layer, output)` after each call of each layer, while the block runs.
+
+    The layers' own `call` is restored when the block ends, also after an exception.
+    """
+    with _TRACING:
+        saved: list[tuple[keras.layers.Layer, Any]] = []
+        try:
+            for layer in {id(layer): layer for layer in layers}.values():
+                saved.append((layer, vars(layer).get("call", _ABSENT)))
+                # Written past Layer.__setattr__, which would track the function as state.
+                vars(layer)["call"] = _reporting(layer, layer.call, on_output)
+            yield
+        finally:
+            for layer, original in saved:
+                if original is _ABSENT:
+                    del vars(layer)["call"]
+                else:
+                    vars(layer)["call"] = original
+
+
+def _reporting(
+    layer: keras.layers.Layer,
+    call: Callable[..., Any],
+    on_output: Callable[[keras.layers.Layer, Any], None],
+) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def reporting(*args: Any, **kwargs: Any) -> Any:
+        output = call(*args, **kwargs)
+        on_output(layer, output)
+        return output
+
+    return reporting
+
+
+def record(
+    model: keras.Model,
+    images: Any,
+    calls: list[LayerCall],
+    score: Callable[[ClassScores], Any],
+    *,
+    needs_gradient: bool = True,
+) -> Recording:
+    """Run the model once while tracing; return A at each call and G = ∂ Σ score / ∂A.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : symbolic float32 tensor (N, H, W, C)
+    calls : where to read; one backward pass serves them all
+    score : class scores → (N,), the explained scalar of each image; each depends on its own
+        image alone, so the gradient of the sum is each image's gradient
+    needs_gradient : False to skip the backward pass
+
+    Raises
+    ------
+    InputError : a layer was not called, or runs inside a compiled function of its own
+    """
+    outputs: dict[int, list[Any]] = {}
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def keep(layer: keras.layers.Layer, output: Any) -> None:
+            if isinstance(output, tf.Tensor):
+                tape.watch(output)
+            outputs.setdefault(id(layer), []).append(output)
+
+        with tapped([call.layer for call in calls], keep):
+            scores = class_scores(model(images, training=False))
+        explained = score(scores)
+    activations = [_output_of(call, outputs, explained.graph) for call in calls]
+    gradients = (
+        tape.gradient(explained, activations) if needs_gradient else [None] * len(activations)
+    )
+    return Recording(scores, activations, gradients)
+
+
+def _output_of(call: LayerCall, outputs: dict[int, list[Any]], graph: Any) -> Any:
+    seen = outputs.get(id(call.layer), [])
+    if call.index >= len(seen):
+        raise InputError(f"layer {call.path!r} was not called when the model ran on an image")
+    output = seen[call.index]
+    if getattr(output, "graph", graph) is not graph:
+        raise InputError(
+            f"layer {call.path!r} runs inside a compiled function of its own, where its output "
+            "cannot be read: choose a layer outside it"
+        )
+    return output
