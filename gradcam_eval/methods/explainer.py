@@ -22,6 +22,7 @@ from gradcam_eval.models.target import ClassScores, Score, check_score
 _PREDICTED = -1  # inside the compiled pass only: the class is chosen there
 
 Key = tuple[str, str]
+Layers = str | Sequence[str | LayerCall]
 Targets = int | Sequence[int] | NDArray[np.integer[Any]] | None
 
 
@@ -74,7 +75,8 @@ class Explainer:
     Parameters
     ----------
     model : keras.Model with one image input and one output (N, K)
-    layers : role ("last", "stages", "all"), path, unique end of a path, glob, or several of them
+    layers : role ("last", "stages", "all"), path, unique end of a path, glob, or several of them;
+        or calls that `resolve_layers` gave, which saves listing the model's layers again
     methods : a name from METHODS, or several
     score : "logit" or "probability" of the target class: what is differentiated
     batch_size : most images in one compiled call; more are taken in turn
@@ -87,7 +89,7 @@ class Explainer:
     def __init__(
         self,
         model: keras.Model,
-        layers: str | Sequence[str] = "last",
+        layers: Layers = "last",
         methods: str | Sequence[str] = "grad_cam",
         *,
         score: Score = "logit",
@@ -100,7 +102,7 @@ class Explainer:
         self.methods = find_methods(methods if isinstance(methods, str) else tuple(methods))
         self.score = score
         self.batch_size = batch_size
-        self._wanted = layers
+        self._wanted = [layers] if isinstance(layers, str) else list(layers)
         self._calls: list[LayerCall] | None = None
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._lock = threading.Lock()
@@ -108,7 +110,10 @@ class Explainer:
     def calls(self, image_size: tuple[int, int] | None = None) -> list[LayerCall]:
         """Return the layer calls that the wanted layers stand for (one trace, the first time)."""
         if self._calls is None:
-            self._calls = resolve_layers(find_layers(self.model, image_size), self._wanted)
+            given = [call for call in self._wanted if isinstance(call, LayerCall)]
+            names = [name for name in self._wanted if isinstance(name, str)]
+            named = resolve_layers(find_layers(self.model, image_size), names) if names else []
+            self._calls = [*given, *named]
         return self._calls
 
     def __call__(self, images: Any, targets: Targets = None) -> Heatmaps:

@@ -1,0 +1,210 @@
+"""What a heatmap costs: milliseconds of each layer × method beside the compiled forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from gradcam_eval.core import InputError
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from gradcam_eval.methods.explainer import Layers
+
+Cell: TypeAlias = tuple[str, str]  # layer path, method name
+
+FORWARD = "forward"  # the method name of the floor: the compiled forward pass alone
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of the calls of one function.
+
+    Attributes
+    ----------
+    first_ms : the first call: tracing and compiling included
+    values_ms : the timed calls, after a warm-up call that is not counted
+    """
+
+    first_ms: float
+    values_ms: tuple[float, ...]
+
+    def quantile(self, q: float) -> float:
+        """Return the q-quantile (0..1) of the timed calls, in ms; 0.5 is the median."""
+        return float(np.quantile(self.values_ms, q))
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """The cost of one layer × method at one batch size; times are wall-clock milliseconds."""
+
+    layer: str
+    method: str
+    batch_size: int
+    forwards: int
+    backwards: int
+    first_call_ms: float
+    median_ms_per_image: float
+    low_ms_per_image: float
+    high_ms_per_image: float
+    rounds: int
+    ratio_to_forward: float
+
+
+def measure(
+    functions: Mapping[Any, Callable[[], Any]],
+    *,
+    rounds: int = 10,
+    on_call: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Any, Timing]:
+    """Time functions side by side: each once for the first call, once to warm up, then in rounds.
+
+    Every round calls every function once, so that a drift of the machine's speed meets them all.
+    A function must return only when its result is there (NumPy arrays are).
+
+    Parameters
+    ----------
+    functions : what to call, by key
+    rounds : timed calls of each function, 1 or more
+    on_call : called after each call, for a progress bar
+    clock : seconds, monotonic
+    """
+    if rounds < 1:
+        raise InputError(f"rounds is {rounds}: wanted 1 or more")
+
+    def timed(function: Callable[[], Any]) -> float:
+        start = clock()
+        function()
+        elapsed = (clock() - start) * 1000
+        on_call()
+        return elapsed
+
+    first = {key: timed(function) for key, function in functions.items()}
+    for function in functions.values():
+        timed(function)
+    values: dict[Any, list[float]] = {key: [] for key in functions}
+    for _ in range(rounds):
+        for key, function in functions.items():
+            values[key].append(timed(function))
+    return {key: Timing(first[key], tuple(values[key])) for key in functions}
+
+
+@dataclass(frozen=True)
+class CostPlan:
+    """How a cost is measured.
+
+    Attributes
+    ----------
+    batch_sizes : images in one call; the first size is the one that `first_call_ms` is of
+    rounds : timed calls of each layer × method at each batch size
+    image_size : (H, W), needed where the model does not fix it
+    """
+
+    batch_sizes: tuple[int, ...] = (1, 16)
+    rounds: int = 10
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise InputError(f"batch_sizes are {self.batch_sizes}: wanted whole numbers from 1 up")
+
+    def count_calls(self, cells: int) -> int:
+        """Return how many calls the plan makes for so many layer × method pairs."""
+        return (cells + 1) * len(self.batch_sizes) * (self.rounds + 2)
+
+
+def cost_rows(
+    model: keras.Model,
+    layers: Layers,
+    methods: str | Sequence[str],
+    *,
+    plan: CostPlan,
+    on_call: Callable[[], None] = lambda: None,
+) -> list[CostRow]:
+    """Time every layer × method alone, and the compiled forward pass, at each batch size.
+
+    Each pair has a compiled pass of its own, as if nothing else were wanted of the model; images
+    are uniform noise, whose content does not matter to the time. Listing the model's layers is
+    not part of the first call. Later batch sizes find the pass compiled, so `first_call_ms` of a
+    pair is that at the first batch size.
+
+    Returns
+    -------
+    CostRow for the forward pass and for each pair, by batch size
+    """
+    from gradcam_eval.methods import find_methods
+    from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.models.engine import Predictor
+    from gradcam_eval.models.layers import input_shape
+
+    chosen = Explainer(model, layers, methods).calls(plan.image_size)
+    backwards = {method.name: int(method.needs_gradient) for method in find_methods(methods)}
+    largest = max(plan.batch_sizes)
+    passes: dict[Cell, Callable[[Any], Any]] = {("", FORWARD): Predictor(model)}
+    for call in chosen:
+        for method in backwards:
+            passes[call.path, method] = Explainer(model, [call], method, batch_size=largest)
+    shape = (largest, *input_shape(model, plan.image_size))
+    noise = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    first_ms: dict[Cell, float] = {}
+    rows = []
+    for batch_size in plan.batch_sizes:
+        functions = {cell: partial(run, noise[:batch_size]) for cell, run in passes.items()}
+        timings = measure(functions, rounds=plan.rounds, on_call=on_call)
+        for cell, timing in timings.items():
+            first_ms.setdefault(cell, timing.first_ms)
+        floor = timings["", FORWARD].quantile(0.5)
+        rows += [
+            _cost_row(cell, timing, batch_size, floor, (first_ms[cell], backwards.get(cell[1], 0)))
+            for cell, timing in timings.items()
+        ]
+    return rows
+
+
+def _cost_row(
+    cell: Cell, timing: Timing, batch_size: int, floor_ms: float, extra: tuple[float, int]
+) -> CostRow:
+    low, median, high = (timing.quantile(q) / batch_size for q in (0.25, 0.5, 0.75))
+    first_call_ms, backwards = extra
+    return CostRow(
+        layer=cell[0],
+        method=cell[1],
+        batch_size=batch_size,
+        forwards=1,
+        backwards=backwards,
+        first_call_ms=first_call_ms,
+        median_ms_per_image=median,
+        low_ms_per_image=low,
+        high_ms_per_image=high,
+        rounds=len(timing.values_ms),
+        ratio_to_forward=median * batch_size / floor_ms,
+    )
+
+
+def measure_cost(
+    model: keras.Model,
+    layers: Layers = "last",
+    methods: str | Sequence[str] = "grad_cam",
+    *,
+    batch_sizes: Sequence[int] = (1, 16),
+    rounds: int = 10,
+) -> pd.DataFrame:
+    """Return `cost_rows` as a DataFrame: a row for the forward pass and each layer × method.
+
+    Columns: layer, method, batch_size, forwards, backwards (passes in each call), first_call_ms,
+    median_ms_per_image with quartiles low_ and high_ms_per_image, rounds, ratio_to_forward.
+    """
+    import pandas as pd
+
+    plan = CostPlan(tuple(batch_sizes), rounds)
+    rows = cost_rows(model, layers, methods, plan=plan)
+    return pd.DataFrame([asdict(row) for row in rows])
