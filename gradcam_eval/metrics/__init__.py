@@ -1,0 +1,97 @@
+"""Metrics that judge heatmaps, and the table that names them.
+
+A metric is a pure function on arrays (`deletion`, `insertion`, `pointing_game`). The table holds
+an adapter of each, which takes cases, so that a study can call any metric in one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gradcam_eval.core import Case, Curve, Predict, Undefined
+from gradcam_eval.metrics.faithfulness import deletion, insertion
+from gradcam_eval.metrics.localization import pointing_game
+from gradcam_eval.metrics.registry import (
+    METRICS,
+    Metric,
+    Result,
+    evaluate,
+    find_metric,
+    register_metric,
+    result_value,
+)
+from gradcam_eval.protocols import PointingProtocol, protocol
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Result",
+    "deletion",
+    "evaluate",
+    "find_metric",
+    "insertion",
+    "pointing_game",
+    "register_metric",
+    "result_value",
+]
+
+_CURVES = ("rise2018", "rise2018_batch")
+_SCORE_UNIT = "mean probability of the target over the fraction of pixels changed"
+
+
+@register_metric(
+    "deletion", needs="predict", unit=_SCORE_UNIT, higher_is_better=False, protocols=_CURVES
+)
+def _deletion(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
+    return _by_image(deletion, cases, predict, name)
+
+
+@register_metric(
+    "insertion", needs="predict", unit=_SCORE_UNIT, higher_is_better=True, protocols=_CURVES
+)
+def _insertion(
+    cases: Sequence[Case], predict: Predict | None, name: str
+) -> list[Curve | Undefined]:
+    return _by_image(insertion, cases, predict, name)
+
+
+@register_metric(
+    "pointing_game",
+    needs="truth",
+    unit="hit (1) or miss (0)",
+    higher_is_better=True,
+    protocols=("pointing2018",),
+)
+def _pointing(cases: Sequence[Case], predict: Predict | None, name: str) -> list[bool | Undefined]:
+    rules = protocol(name, "pointing_game")
+    assert isinstance(rules, PointingProtocol)
+    return [_point(case, rules.tolerance_pixels) for case in cases]
+
+
+def _point(case: Case, tolerance: float) -> bool | Undefined:
+    """Judge one case in the original image's pixels, by its mask where there is one."""
+    truth = case.original_truth
+    heatmaps = case.heatmap[None]
+    if truth.mask is not None and truth.mask.any():
+        return pointing_game(heatmaps, masks=[truth.mask], tolerance=tolerance)[0]
+    return pointing_game(heatmaps, boxes=[truth.boxes], tolerance=tolerance, size=truth.size)[0]
+
+
+def _by_image(
+    metric: Callable[..., list[Curve | Undefined]],
+    cases: Sequence[Case],
+    predict: Predict | None,
+    name: str,
+) -> list[Curve | Undefined]:
+    """Call a metric once for each image, with all the heatmaps of that image."""
+    groups: dict[int, list[int]] = {}
+    for n, case in enumerate(cases):
+        groups.setdefault(id(case.image), []).append(n)
+    results: dict[int, Curve | Undefined] = {}
+    for members in groups.values():
+        image = cases[members[0]].image[None]
+        heatmaps = [cases[n].heatmap for n in members]
+        targets = [cases[n].target for n in members]
+        found = metric(predict, image, heatmaps, targets, protocol=name)
+        results.update(zip(members, found, strict=True))
+    return [results[n] for n in range(len(cases))]

@@ -1,0 +1,157 @@
+"""The table of metrics, and the one way in which a study calls any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from gradcam_eval.core import Case, Curve, InputError, Predict, Undefined, unknown_name
+
+Result: TypeAlias = Curve | float | bool | Undefined
+MetricFunction: TypeAlias = Callable[[Sequence[Case], Predict | None, str], Sequence[Result]]
+Need: TypeAlias = Literal["predict", "truth"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and what one must know to use it and to read its numbers.
+
+    Attributes
+    ----------
+    name : the metric's name
+    function : (cases, predict, protocol name) → one result for each case
+    needs : "predict" (the model) or "truth" (boxes or a mask)
+    unit : what the number is, in words
+    higher_is_better : the direction
+    protocols : names of the protocols under which it can be computed
+    default_protocol : the one used where nobody asks for another
+    """
+
+    name: str
+    function: MetricFunction
+    needs: Need
+    unit: str
+    higher_is_better: bool
+    protocols: tuple[str, ...]
+    default_protocol: str
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def register_metric(
+    name: str,
+    *,
+    needs: Need,
+    unit: str,
+    higher_is_better: bool,
+    protocols: tuple[str, ...] = ("own",),
+) -> Callable[[MetricFunction], MetricFunction]:
+    """Register the decorated function as a metric; the first protocol is the default.
+
+    Raises
+    ------
+    InputError
+        The name is taken by another function. The same function may be registered again, as
+        happens when a notebook cell is run twice.
+
+    Examples
+    --------
+    >>> @register_metric("peak", needs="truth", unit="heatmap's unit", higher_is_better=True)
+    ... def peak(cases, predict, protocol):
+    ...     return [float(case.heatmap.max()) for case in cases]
+    >>> METRICS.pop("peak").default_protocol
+    'own'
+    """
+
+    def register(function: MetricFunction) -> MetricFunction:
+        known = METRICS.get(name)
+        if known and _origin(known.function) != _origin(function):
+            raise InputError(f"a metric {name!r} exists already: choose another name.")
+        METRICS[name] = Metric(
+            name, function, needs, unit, higher_is_better, protocols, protocols[0]
+        )
+        return function
+
+    return register
+
+
+def _origin(function: MetricFunction) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+def find_metric(name: str, protocol: str | None = None) -> tuple[Metric, str]:
+    """Return the metric and its protocol's name; both are checked."""
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    metric = METRICS[name]
+    chosen = metric.default_protocol if protocol is None else protocol
+    if chosen not in metric.protocols:
+        raise unknown_name(f"protocol of the metric {name!r}", chosen, metric.protocols)
+    return metric, chosen
+
+
+def evaluate(
+    metric_name: str,
+    cases: Sequence[Case],
+    predict: Predict | None = None,
+    protocol_name: str | None = None,
+) -> list[Result]:
+    """Compute one metric under one protocol for every case.
+
+    Parameters
+    ----------
+    metric_name : str
+        A key of `METRICS`.
+    cases : sequence of Case
+        Cases that share an image array are computed together, which is cheaper.
+    predict : Predict, optional
+        The model; needed by metrics whose `needs` is "predict".
+    protocol_name : str, optional
+        By default the metric's `default_protocol`.
+
+    Returns
+    -------
+    list of Curve, float, bool or Undefined
+        One for each case, in order; the unit and the direction stand in `METRICS[metric_name]`. A
+        number that is not finite comes back as `Undefined`.
+
+    Raises
+    ------
+    InputError
+        Unknown names, no model where one is needed, or a metric that does not return one result
+        for each case.
+    """
+    metric, protocol = find_metric(metric_name, protocol_name)
+    if metric.needs == "predict" and predict is None:
+        raise InputError(f"the metric {metric_name!r} asks the model: give predict.")
+    results = list(metric.function(cases, predict, protocol)) if cases else []
+    if len(results) != len(cases):
+        raise InputError(
+            f"the metric {metric_name!r} returned {len(results)} results for {len(cases)} cases: "
+            "its function must return one for each case."
+        )
+    return [_finite(result) for result in results]
+
+
+def _finite(result: Result) -> Result:
+    """Turn a number that is not finite into a value that says so."""
+    value = result_value(result)
+    if value is None or math.isfinite(value):
+        return result
+    return Undefined(f"the metric returned {value}")
+
+
+def result_value(result: Result) -> float | None:
+    """Return a result as one number: a curve's area, a hit's 1 or 0; None where undefined."""
+    if isinstance(result, Undefined):
+        return None
+    if isinstance(result, Curve):
+        return result.area
+    if isinstance(result, (bool, np.bool_)):
+        return 1.0 if result else 0.0
+    return float(result)
