@@ -1,0 +1,241 @@
+"""The study's answer in plain sentences, computed from the data, with the warnings it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.text import (
+    cell_name,
+    direction,
+    interval,
+    is_yes,
+    milliseconds,
+    number,
+    plural,
+    signed,
+)
+from gradcam_eval.stats import best_cells, rivals
+
+SMALL = 30  # below this a percentile bootstrap is visibly too narrow
+_FAIR_CONTROLS = ("random", "centre_gaussian", "edges")  # the oracle knows the truth
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """The best cell of one model by one metric, and how all others differ from it by image."""
+
+    metric: dict[str, Any]
+    best: dict[str, Any]
+    others: pd.DataFrame  # of stats.rivals, with `gain`: better than the best cell by how much
+
+    @property
+    def name(self) -> str:
+        """The best cell's name."""
+        return cell_name(self.best["layer"], self.best["method"])
+
+    @property
+    def open_cells(self) -> int:
+        """How many other cells the data cannot tell from the best one."""
+        cams = self.others[self.others["kind"] == "cam"]
+        return int(((cams["low"] <= 0) & (cams["high"] >= 0)).sum())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reader should take home about one model."""
+
+    model: str
+    sentences: list[str]
+    warnings: list[str]
+
+
+def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
+    """Answer the study's question for one model.
+
+    Parameters
+    ----------
+    folder : the results
+    summary : of `stats.summarise`, all models
+    model : its name
+    """
+    summary = summary[summary["model"] == model]
+    verdicts = verdicts_of(folder, summary)
+    sentences = [_scope(folder, summary, model)]
+    sentences += [_best(verdict) for verdict in verdicts]
+    if not verdicts:
+        sentences.append("No metric has a value for any cell: there is no best one to name.")
+    if cost := _cost(folder, verdicts, model):
+        sentences.append(cost)
+    warnings = [_small(verdicts), *_controls(verdicts, summary), *_disagreement(verdicts)]
+    warnings += [_missing(folder, model), _uneven(verdicts, summary)]
+    return Answer(model, sentences, [text for text in warnings if text])
+
+
+def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
+    """Return a verdict for each metric that has values, for the rows of one model."""
+    metrics = {(metric["name"], metric["protocol"]): metric for metric in folder.study["metrics"]}
+    verdicts = []
+    for best in best_cells(summary, folder.study["metrics"]).to_dict("records"):
+        metric = metrics[best["metric"], best["protocol"]]
+        cell = best["model"], best["layer"], best["method"]
+        others = rivals(folder.records, cell, best["metric"], best["protocol"])
+        sign = 1 if metric["higher_is_better"] else -1
+        verdicts.append(Verdict(metric, best, others.assign(gain=sign * others["difference"])))
+    return verdicts
+
+
+def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
+    """Say how much was judged, and how well the model does on it."""
+    cams = summary[summary["kind"] == "cam"]
+    cells = len(cams.drop_duplicates(["layer", "method"]))
+    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
+    count = len(images) or folder.records[folder.records["model"] == model]["sample"].nunique()
+    layers = plural(cams["layer"].nunique(), "layer")
+    methods = plural(cams["method"].nunique(), "method")
+    text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({layers} × {methods})."
+    known = images[images["hit_top1"] != ""]
+    if len(known):
+        hits = sum(is_yes(hit) for hit in known["hit_top1"])
+        text += f" The model's first answer is right on {hits} of {len(known)} labelled images."
+    return text
+
+
+def _best(verdict: Verdict) -> str:
+    """Name the best cell by one metric, its score, and what it gains over a random map."""
+    metric, best = verdict.metric, verdict.best
+    score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
+    text = (
+        f"By {metric['name']} ({metric['protocol']}; {direction(metric['higher_is_better'])}), "
+        f"{verdict.name} is best: {score}, n = {best['n']}. {_against_random(best)}"
+    )
+    total = int((verdict.others["kind"] == "cam").sum())
+    if not total:
+        return text
+    if verdict.open_cells:
+        return f"{text} {verdict.open_cells} of the {total} other cells cannot be told from it."
+    return f"{text} It can be told from each of the {total} other cells."
+
+
+def _against_random(best: dict[str, Any]) -> str:
+    """Write the paired difference to the random map and whether its interval excludes 0."""
+    if pd.isna(best["difference"]):
+        return "There is no random map to compare it with."
+    bounds = interval(best["difference_low"], best["difference_high"], sign=True)
+    pairs = plural(int(best["pairs"]), "image")
+    text = f"Against the random map on the same {pairs} that is {signed(best['difference'])}"
+    if not bounds:
+        return f"{text}; one image gives no interval."
+    clear = best["difference_low"] > 0 or best["difference_high"] < 0
+    return f"{text} {bounds}: the interval {'excludes' if clear else 'includes'} 0."
+
+
+def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
+    """Say what the best cell and the whole range cost beside the forward pass."""
+    cost = folder.cost[folder.cost["model"] == model]
+    cost = cost[cost["batch_size"] == cost["batch_size"].min()]
+    floor = cost[cost["method"] == "forward"]
+    cells = cost[(cost["layer"] != "") & cost["median_ms_per_image"].notna()]
+    if floor.empty or cells.empty:
+        return ""
+    ms = float(floor["median_ms_per_image"].iloc[0])
+    low, high = (cells["median_ms_per_image"].agg(how) / ms for how in ("min", "max"))
+    text = (
+        f"At batch size {int(floor['batch_size'].iloc[0])} the compiled forward pass takes "
+        f"{milliseconds(ms)} ms an image; a heatmap takes {low:.2f} to {high:.2f} times that"
+    )
+    for verdict in verdicts[:1]:
+        mine = (cells["layer"] == verdict.best["layer"]) & (
+            cells["method"] == verdict.best["method"]
+        )
+        if mine.any():
+            time = float(cells[mine]["median_ms_per_image"].iloc[0])
+            text += (
+                f", the best by {verdict.metric['name']} {time / ms:.2f} times "
+                f"({milliseconds(time)} ms)"
+            )
+    return f"{text}."
+
+
+def _small(verdicts: list[Verdict]) -> str:
+    """Warn where n is small."""
+    low = min((int(verdict.best["n"]) for verdict in verdicts), default=SMALL)
+    if low >= SMALL:
+        return ""
+    return (
+        f"Only {plural(low, 'image')}: read the intervals as a hint. With fewer than {SMALL} images "
+        "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
+    )
+
+
+def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
+    """Warn of every control that needs no model and yet beats, or equals, the best cell."""
+    texts = []
+    for verdict in verdicts:
+        rows = verdict.others[verdict.others["method"].isin(_FAIR_CONTROLS)]
+        for row in rows[(rows["kind"] == "control") & (rows["gain"] >= 0)].to_dict("records"):
+            control = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
+            control = control[control["metric"] == verdict.metric["name"]]
+            control = control[control["protocol"] == verdict.metric["protocol"]]
+            word = "beats" if row["gain"] > 0 else "equals"
+            bounds = interval(row["low"], row["high"], sign=True)
+            texts.append(
+                f"The control {row['method']}, which looks at no layer, {word} the best cell by "
+                f"{verdict.metric['name']}: {number(control['mean'].iloc[0])} against "
+                f"{number(verdict.best['mean'])}, paired difference {signed(row['difference'])} "
+                f"{bounds}".rstrip()
+                + "."
+            )
+    return texts
+
+
+def _disagreement(verdicts: list[Verdict]) -> list[str]:
+    """Warn where the best cell by one metric is clearly worse by another."""
+    texts = []
+    for winner in verdicts:
+        for judge in verdicts:
+            others = judge.others
+            key = winner.best["layer"], winner.best["method"]
+            row = others[(others["layer"] == key[0]) & (others["method"] == key[1])]
+            if row.empty or not ((row["low"] > 0) | (row["high"] < 0)).any():
+                continue
+            first = row.iloc[0]
+            bounds = interval(first["low"], first["high"], sign=True)
+            texts.append(
+                f"The metrics disagree: {winner.name}, best by {winner.metric['name']}, is worse "
+                f"than {judge.name} by {judge.metric['name']} (paired difference "
+                f"{signed(first['difference'])} {bounds})."
+            )
+    return texts
+
+
+def _missing(folder: Folder, model: str) -> str:
+    """Warn where images or values are missing."""
+    images = folder.images[folder.images["model"] == model]
+    status = folder.records[folder.records["model"] == model]["status"]
+    counts = [
+        (int((images["status"] != "ok").sum()), "failed image"),
+        (int((status == "failed").sum()), "failed value"),
+        (int((status == "undefined").sum()), "undefined value"),
+    ]
+    parts = [plural(count, noun) for count, noun in counts if count]
+    if not parts:
+        return ""
+    return f"Left out: {', '.join(parts)}. The reasons stand below."
+
+
+def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
+    """Warn where the best cell's mean is over fewer images than other cells'."""
+    for verdict in verdicts:
+        rows = summary[summary["metric"] == verdict.metric["name"]]
+        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] == "cam")]
+        if verdict.best["n"] < rows["n"].max():
+            return (
+                f"The best cell by {verdict.metric['name']} has a value on {verdict.best['n']} "
+                f"images, other cells on up to {rows['n'].max()}: their means are not over the "
+                "same images."
+            )
+    return ""

@@ -1,0 +1,123 @@
+"""Read a results folder: everything that the report may know."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradcam_eval.core import InputError
+
+FORMAT = 1
+_COLUMNS: dict[str, str] = {
+    "images": "model sample id title labels target target_name probability top5 hit_top1 hit_top5 "
+    "credit licence width height status reason",
+    "layers": "model path type shape stride roles",
+    "records": "model layer method kind sample metric protocol status value reason",
+    "curves": "model layer method sample metric fraction score",
+    "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
+    "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
+}
+_NUMBERS = {"value", "probability", "fraction", "score", *_COLUMNS["cost"].split()[3:]}
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """What a study left behind; a table that was not asked for is empty."""
+
+    path: Path
+    study: dict[str, Any]
+    environment: dict[str, Any]
+    images: pd.DataFrame
+    layers: pd.DataFrame
+    records: pd.DataFrame
+    curves: pd.DataFrame
+    cost: pd.DataFrame
+
+    @property
+    def models(self) -> list[str]:
+        """The models with records or images, in the study's order."""
+        seen = [*self.study["models"], *self.images["model"], *self.records["model"]]
+        known = {*self.images["model"], *self.records["model"]}
+        return [name for name in dict.fromkeys(seen) if name in known]
+
+    def last_layer(self, model: str) -> str | None:
+        """Return the path of the model's last layer: by its role, else the one listed last."""
+        layers = self.layers[self.layers["model"] == model]
+        if layers.empty:
+            return None
+        is_last = layers["roles"].str.contains(r"\blast\b")
+        return str((layers[is_last] if is_last.any() else layers)["path"].iloc[-1])
+
+    def maps(self, model: str, sample: str) -> Path | None:
+        """Return the file of an image's maps, or None; names cannot lead out of the folder."""
+        home = (self.path / "maps").resolve()
+        path = (home / model / f"{sample}.npz").resolve()
+        return path if path.is_relative_to(home) and path.is_file() else None
+
+
+def read_folder(path: str | Path) -> Folder:
+    """Read `results/<study>/`; only `study.json` and `records.csv` must exist.
+
+    Raises
+    ------
+    InputError
+        A file is missing, cannot be parsed, is of another format version or lacks a column.
+    """
+    path = Path(path)
+    study = _json(path, "study.json", required=True)
+    if study.get("format") != FORMAT:
+        raise InputError(
+            f"{path / 'study.json'} has format {study.get('format')!r}: this version reads format "
+            f"{FORMAT}; run the study again or use the version that wrote it."
+        )
+    needed = ("name", "models", "metrics")
+    if missing := [key for key in needed if key not in study]:
+        raise InputError(f"{path / 'study.json'} lacks {', '.join(missing)}: run the study again.")
+    tables = {name: _table(path, name) for name in _COLUMNS}
+    return Folder(path, study, _json(path, "environment.json"), **tables)
+
+
+def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:
+    """Return a JSON object, empty where an optional file is absent."""
+    file = path / name
+    if not file.is_file():
+        if required:
+            raise InputError(
+                f"{path} is not a results folder (it has no {name}): give a folder that "
+                "`gradcam-eval study` wrote."
+            )
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON ({error}): run the study again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no JSON object: run the study again.")
+    return content
+
+
+def _table(path: Path, name: str) -> pd.DataFrame:
+    """Return a CSV with text as text and numbers as numbers, empty where the file is absent."""
+    columns = _COLUMNS[name].split()
+    file = path / f"{name}.csv"
+    if not file.is_file():
+        if name == "records":
+            raise InputError(
+                f"{path} has no records.csv: the study has not run; run it, then ask for the "
+                "report again."
+            )
+        return pd.DataFrame(columns=columns, dtype=str)
+    try:
+        # A layer named "" or a class named "null" must not turn into a missing value.
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{file} is not a readable CSV ({error}): run the study again.") from error
+    if missing := [column for column in columns if column not in frame]:
+        raise InputError(f"{file} has no column {', '.join(missing)}: run the study again.")
+    for column in _NUMBERS & set(columns):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return frame

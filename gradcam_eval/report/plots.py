@@ -1,0 +1,269 @@
+"""The charts of the report: curves, layer × method tables, cost against score.
+
+Only matplotlib's object interface: no pyplot, no global state, so that threads and notebooks are
+left alone. Every function takes the rows of one model and one metric.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gradcam_eval.intervals import bootstrap_interval
+from gradcam_eval.report.text import arrow, cell_name, direction, interval, number
+from gradcam_eval.stats import best_cells
+
+# Okabe and Ito's colours, which readers with any colour vision can tell apart.
+BLUE, ORANGE, GREEN, PURPLE, SKY, INK = (
+    "#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9", "#1a1a1a"
+)  # fmt: skip
+GREY, FAINT = "#595959", "#c4c8cc"
+_CONTROL_STYLE: dict[str, tuple[str, Any]] = {
+    "random": (INK, (0, (5, 2))),
+    "centre_gaussian": (PURPLE, (0, (3, 1, 1, 1))),
+    "edges": (SKY, (0, (2, 1))),
+    "oracle": (GREEN, (0, (1, 1))),
+}
+_MARKERS = "osD^vPX*<>hp"
+_HEAT = LinearSegmentedColormap.from_list("paper to blue", ["#f5f8fa", "#6fb1d6"])
+
+
+def curve_figure(
+    curves: pd.DataFrame,
+    summary: pd.DataFrame,
+    metric: dict[str, Any],
+    *,
+    last_layer: str | None = None,
+) -> Figure:
+    """Draw the mean score over the share of changed pixels, a line per cell.
+
+    The best cell, Grad-CAM at the last layer and the controls stand out; the other cells are thin
+    grey lines. The bands are 95 % bootstrap intervals of the mean over images, point by point.
+
+    Parameters
+    ----------
+    curves : columns layer, method, sample, fraction, score
+    summary : rows of `stats.summarise`, for the areas in the legend
+    metric : name, protocol, higher_is_better, unit
+    last_layer : path of the layer whose Grad-CAM stands out
+
+    Notes
+    -----
+    Where images have different fractions, each curve is read at 101 even ones, linearly.
+    """
+    figure, axes = _figure(7.6, 5.4)
+    lines = {key: _matrix(group) for key, group in curves.groupby(["layer", "method"], sort=False)}
+    shown = _highlights(summary, metric, last_layer)
+    others = [key for key in lines if key not in shown]
+    for i, key in enumerate(others):
+        label = f"the other {len(others)} cells" if i == 0 else None
+        grid, scores = lines[key]
+        axes.plot(grid, scores.mean(axis=0), color=FAINT, linewidth=0.8, label=label, zorder=1)
+    for key, (label, colour, style) in shown.items():
+        if key not in lines:
+            continue
+        grid, scores = lines[key]
+        text = f"{label}: area {_estimate(summary, key)}"
+        axes.plot(grid, scores.mean(axis=0), color=colour, linestyle=style, linewidth=2, label=text)
+        if len(scores) > 1 and label.startswith(("best", "random")):
+            low, high = bootstrap_interval(scores, resamples=1000)
+            axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
+    n = curves["sample"].nunique()
+    removed = "removed" if "deletion" in metric["name"] else "changed"
+    removed = "added back" if "insertion" in metric["name"] else removed
+    axes.set(xlabel=f"share of pixels {removed}, most relevant first", xlim=(0, 1))
+    axes.set_ylabel(f"score of the target ({metric.get('unit') or 'model output'})")
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    _title(axes, f"{_heading(metric)}, mean of n = {n} images, band: 95 % interval")
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("the other"))
+    _legend(figure, [handles[i] for i in order], [labels[i] for i in order])
+    return figure
+
+
+def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
+    """Draw the layer × method matrix of means, each with its interval; darker is better, bold the best."""
+    cells = summary[summary["kind"] == "cam"]
+    layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
+    figure, axes = _figure(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
+    means = cells.pivot(index="layer", columns="method", values="mean")
+    grid = means.reindex(index=layers, columns=methods).to_numpy(float, na_value=np.nan)
+    worth = grid if metric["higher_is_better"] else -grid
+    if np.isfinite(worth).any():
+        axes.imshow(worth, cmap=_HEAT, aspect="auto")
+    best = set(
+        best_cells(summary, [metric])[["layer", "method"]].itertuples(index=False, name=None)
+    )
+    for row in cells.to_dict("records"):
+        at = methods.index(row["method"]), layers.index(row["layer"])
+        weight = "bold" if (row["layer"], row["method"]) in best else "normal"
+        axes.text(
+            *at, number(row["mean"]), ha="center", va="bottom", color=INK, size=10, weight=weight
+        )
+        text = interval(row["low"], row["high"]) or f"n = {row['n']}"
+        axes.text(*at, text, ha="center", va="top", color=INK, size=7)
+    axes.set_xticks(range(len(methods)), methods)
+    axes.set_yticks(range(len(layers)), [_break(layer) for layer in layers])
+    axes.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(layers) - 0.5, -0.5))
+    axes.tick_params(
+        length=0, labelsize=8, top=True, labeltop=True, bottom=False, labelbottom=False
+    )
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    _title(axes, f"{_heading(metric)}, {_unit(metric)}mean [95 % interval], {_n(cells)}", pad=24)
+    return figure
+
+
+def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
+    """Draw the time per image against the mean score, a point per cell.
+
+    Bars are the quartiles of the times and the 95 % interval of the score; the dashed line is the
+    compiled forward pass. Colour is the layer's depth, shape the method; the best score is ringed.
+    `cost` has the rows of one batch size.
+    """
+    figure, axes = _figure(7.6, 5.4)
+    cells = cost.merge(summary[summary["kind"] == "cam"], on=["layer", "method"])
+    cells = cells[cells["mean"].notna() & cells["median_ms_per_image"].notna()]
+    methods, layers = list(cells["method"].unique()), list(summary["layer"].unique())
+    layers = [layer for layer in layers if layer in set(cells["layer"])]
+    for row in cells.to_dict("records"):
+        axes.errorbar(
+            row["median_ms_per_image"],
+            row["mean"],
+            xerr=_bars(row, "median_ms_per_image", "low_ms_per_image", "high_ms_per_image"),
+            yerr=_bars(row, "mean", "low", "high"),
+            fmt=_MARKERS[methods.index(row["method"]) % len(_MARKERS)],
+            color=_depth(layers.index(row["layer"]), len(layers)),
+            markersize=7, markeredgecolor="white", elinewidth=0.8, ecolor="#9aa5b199",
+        )  # fmt: skip
+    best = best_cells(summary, [metric])
+    ringed = cells.merge(best[["layer", "method"]], on=["layer", "method"])
+    axes.plot(
+        ringed["median_ms_per_image"], ringed["mean"].astype(float), "o", markersize=15,
+        color=INK, fillstyle="none", label="best score",
+    )  # fmt: skip
+    floor = cost[cost["method"] == "forward"]["median_ms_per_image"]
+    if len(floor):
+        axes.axvline(floor.iloc[0], color=GREY, linestyle="--", label="compiled forward pass")
+    for i, layer in enumerate(layers):
+        axes.plot([], [], "s", color=_depth(i, len(layers)), label=layer)
+    for i, method in enumerate(methods):
+        axes.plot([], [], _MARKERS[i % len(_MARKERS)], color=GREY, label=method)
+    batch = int(cost["batch_size"].iloc[0])
+    axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
+    axes.set_ylabel(f"{metric['name']} ({_unit(metric)}95 % interval)")
+    _title(axes, f"{_heading(metric)} against cost, {_n(summary[summary['kind'] == 'cam'])}")
+    _legend(figure, *axes.get_legend_handles_labels())
+    return figure
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    """Return an empty chart in the house's style."""
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(color="#e9ecef", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=9)
+    return figure, axes
+
+
+def _title(axes: Any, text: str, *, pad: float = 10) -> None:
+    """Set the title flush left, as plain text: a `$` in a name is no mathematics."""
+    axes.set_title(text, loc="left", fontsize=10, fontweight="bold", pad=pad, parse_math=False)
+
+
+def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
+    """Put the legend below the chart, where it hides no line."""
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8)
+    legend.set_frame_on(False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _matrix(curves: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return fractions (S,) and scores (n, S) of one cell, on one grid for all its images."""
+    images = [
+        rows.sort_values("fraction")[["fraction", "score"]].to_numpy(float).T
+        for _, rows in curves.groupby("sample", sort=False)
+    ]
+    grid = images[0][0]
+    if not all(x.shape == grid.shape and np.allclose(x, grid, atol=1e-9) for x, _ in images):
+        grid = np.linspace(0, 1, 101)
+    return grid, np.array([np.interp(grid, x, y) for x, y in images])
+
+
+def _highlights(
+    summary: pd.DataFrame, metric: dict[str, Any], last_layer: str | None
+) -> dict[tuple[str, str], tuple[str, str, Any]]:
+    """Return the cells that stand out: label, colour and line style, the best one first."""
+    shown: dict[tuple[str, str], tuple[str, str, Any]] = {}
+    for row in best_cells(summary, [metric]).to_dict("records"):
+        key = row["layer"], row["method"]
+        shown[key] = (f"best, {cell_name(*key)}", BLUE, "-")
+    if last_layer and (last_layer, "grad_cam") not in shown:
+        key = last_layer, "grad_cam"
+        shown[key] = (f"last layer, {cell_name(*key)}", ORANGE, "-")
+    for name, style in _CONTROL_STYLE.items():
+        shown["", name] = (name, *style)
+    return shown
+
+
+def _estimate(summary: pd.DataFrame, key: tuple[str, str]) -> str:
+    """Write a cell's mean and interval."""
+    row = summary[(summary["layer"] == key[0]) & (summary["method"] == key[1])]
+    if row.empty:
+        return number(None)
+    first = row.iloc[0]
+    return f"{number(first['mean'])} {interval(first['low'], first['high'])}".strip()
+
+
+def _bars(row: dict[Any, Any], middle: str, low: str, high: str) -> list[list[float]] | None:
+    """Return the two lengths of an error bar, or None where an end is unknown."""
+    if pd.isna(row[low]) or pd.isna(row[high]):
+        return None
+    return [[max(0.0, row[middle] - row[low])], [max(0.0, row[high] - row[middle])]]
+
+
+def _depth(index: int, count: int) -> Any:
+    """Return the colour of a layer: the deeper, the darker."""
+    return matplotlib.colormaps["viridis"](0.9 - 0.9 * index / max(count - 1, 1))
+
+
+def _heading(metric: dict[str, Any]) -> str:
+    """Name a metric with its protocol and direction."""
+    up = bool(metric["higher_is_better"])
+    return f"{metric['name']} ({metric['protocol']}) {arrow(up)} {direction(up)}"
+
+
+def _unit(metric: dict[str, Any]) -> str:
+    """Return the unit, to stand before something else."""
+    return f"{metric['unit']}, " if metric.get("unit") else ""
+
+
+def _n(cells: pd.DataFrame) -> str:
+    """Write how many images stand behind the cells."""
+    if cells.empty:
+        return "n = 0"
+    low, high = cells["n"].min(), cells["n"].max()
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+def _break(name: str) -> str:
+    """Break a long name in two lines at a separator near its middle."""
+    if len(name) < 20:
+        return name
+    cuts = [i + 1 for i, letter in enumerate(name) if letter in "_/" and 0 < i < len(name) - 1]
+    if not cuts:
+        return name
+    cut = min(cuts, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[:cut]}\n{name[cut:]}"

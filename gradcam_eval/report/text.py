@@ -1,0 +1,71 @@
+"""How numbers and cells are written, the same in the page, the pictures and the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+DASH = "–"
+
+
+def number(value: Any) -> str:
+    """Write a number to three decimals, or to three digits where it is large or tiny."""
+    if value is None or pd.isna(value):
+        return DASH
+    value = float(value)
+    if value == 0 or 0.0005 <= abs(value) < 100:
+        text = f"{value:.3f}"
+    else:
+        text = f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2e}"
+    text = text.lstrip("-") if float(text) == 0 else text
+    return text.replace("-", "−")
+
+
+def signed(value: Any) -> str:
+    """Write a difference, with its sign."""
+    text = number(value)
+    return text if text == DASH or text.startswith("−") or not value else f"+{text}"
+
+
+def interval(low: Any, high: Any, *, sign: bool = False) -> str:
+    """Write an interval in brackets, or nothing where it is undefined."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    write = signed if sign else number
+    return f"[{write(low)}, {write(high)}]"
+
+
+def milliseconds(value: Any) -> str:
+    """Write a time in ms to three digits."""
+    if pd.isna(value):
+        return DASH
+    value = float(value)
+    digits = 0 if value >= 100 or value == 0 else max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:,.{min(digits, 4)}f}".replace(",", "\u202f")
+
+
+def cell_name(layer: str, method: str) -> str:
+    """Name a cell: its layer and method, or the control alone."""
+    return f"{layer} · {method}" if layer else method
+
+
+def arrow(higher_is_better: bool) -> str:
+    """Return the arrow of the direction that is better."""
+    return "↑" if higher_is_better else "↓"
+
+
+def direction(higher_is_better: bool) -> str:
+    """Say which direction is better."""
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def plural(n: int, noun: str) -> str:
+    """Write a count with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def is_yes(value: Any) -> bool:
+    """Read a yes/no of a CSV."""
+    return str(value).strip().lower() in {"true", "1", "1.0", "yes"}

@@ -1,0 +1,294 @@
+"""From records to claims: means, 95 % intervals, and differences paired by image.
+
+How small n limits what can be said: a percentile bootstrap is too narrow below about 30 images (it
+cannot see what was not drawn: with n = 8 its nominal 95 % covers about 90 %), and no two-sided
+rank or sign test on n pairs can give a p-value below 2^(1-n): 0.0625 for five images. An interval
+of the best of many cells is optimistic as well, because the cell was chosen by the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from gradcam_eval.core import InputError, Undefined, unknown_name
+from gradcam_eval.intervals import RESAMPLES, Interval, mean_intervals, paired_intervals
+
+Cell: TypeAlias = tuple[str, str, str]  # model, layer ("" for a control), method
+
+REFERENCE = "random"
+_COLUMNS = ("model", "layer", "method", "kind", "sample", "metric", "protocol", "status", "value")
+_FLOATS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
+
+
+def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Summarise records: a row per model × layer × method × metric × protocol.
+
+    mean = Σ v_i / n over the images with a value; difference = Σ (v_i - r_i) / pairs over the
+    images where both the cell and the control `random` of the same model have one.
+
+    Parameters
+    ----------
+    records : columns model, layer, method, kind, sample, metric, protocol, status, value
+    seed : of the bootstrap; the same seed and records give the same intervals in any row order
+    resamples : bootstrap resamples
+
+    Returns
+    -------
+    DataFrame with model, layer, method, kind, metric, protocol, n, undefined, failed, mean, low,
+    high, interval ("bootstrap" or "wilson"), pairs, difference, difference_low, difference_high.
+    What does not exist is `pd.NA`: every mean at n = 0, every interval at n < 2, every difference
+    of `random` to itself or without a `random` control. Unit and direction are the metric's.
+
+    Raises
+    ------
+    InputError
+        A column is missing, a cell has two rows for one image, or a value is not finite.
+
+    Notes
+    -----
+    A metric is taken for hit-or-miss where *all* its values, over all cells, are 0 or 1: by its
+    values, not by its name. Its mean then gets Wilson's interval and its difference Newcombe's
+    (method 10, built from Wilson's limits): a bootstrap of 7 hits in 7 images is the empty
+    interval [1, 1]. Other metrics get the percentile bootstrap over images. Not BCa: it is nan
+    on constant data. Bootstrap intervals of constant data have width 0.
+
+    References
+    ----------
+    Efron & Tibshirani 1993; Wilson 1927; Newcombe 1998 (Statistics in Medicine 17, 2635-2650).
+    """
+    records = _checked(records)
+    hits = {key: _is_hits(group) for key, group in _by(records, ["metric", "protocol"])}
+    parts = [
+        _summarise_group(group, hits[key[1:]], seed, resamples)
+        for key, group in _by(records, ["model", "metric", "protocol"])
+    ]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
+    floats = dict.fromkeys(_FLOATS, "Float64")
+    counts = dict.fromkeys(("n", "undefined", "failed", "pairs"), "Int64")
+    return frame.astype(floats | counts)[_out_columns()]
+
+
+def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.DataFrame:
+    """Return how every cell of the same model differs from `cell`, paired by image.
+
+    Columns layer, method, kind, pairs, difference (theirs minus that of `cell`), low, high;
+    formulas as in `summarise`, NaN where undefined. `cell` itself is left out.
+    """
+    records = _checked(records)
+    records = records[(records["metric"] == metric) & (records["protocol"] == protocol)]
+    is_hits = _is_hits(records)
+    group = records[records["model"] == cell[0]]
+    table = _table(group)
+    if cell[1:] not in table:
+        raise unknown_name("cell", cell[1:], [str(name) for name in table])
+    paired = _differences(table, table[cell[1:]], is_hits, 0, RESAMPLES)
+    kinds = group.drop_duplicates(["layer", "method"])["kind"].to_numpy()
+    frame = pd.DataFrame({"kind": kinds}, index=table.columns).join(paired).reset_index()
+    frame = frame.rename(columns={"difference_low": "low", "difference_high": "high"})
+    mine = (frame["layer"] == cell[1]) & (frame["method"] == cell[2])
+    return frame[~mine].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two cells on the images that both have a value for: `difference` is a minus b."""
+
+    pairs: int
+    mean_a: float | Undefined
+    mean_b: float | Undefined
+    difference: float | Undefined
+    interval: Interval | Undefined
+    p: float | Undefined
+    test: str
+
+
+def compare(records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, seed: int = 0) -> Comparison:
+    """Compare two cells by one metric, paired by image.
+
+    d_i = a_i - b_i; the interval is that of `summarise`. The p-value (two-sided) is Wilcoxon's
+    signed-rank test with Pratt's treatment of zeros or, for a hit-or-miss metric, McNemar's exact
+    test: 2 · P(X ≤ min(b, c)), X ~ Binomial(b + c, 1/2), from the b + c images that disagree.
+
+    Parameters
+    ----------
+    records : as in `summarise`, with one protocol for this metric
+    a, b : (model, layer, method); the samples are matched by name
+    metric : name of the metric
+    seed : of the bootstrap
+
+    Raises
+    ------
+    InputError
+        No such metric or cell, or the metric stands under several protocols.
+
+    Notes
+    -----
+    Where all differences are 0 SciPy's Wilcoxon is nan: here p is undefined, with that reason.
+    SciPy's p-value is exact or by permutation for few pairs, normal for many.
+    """
+    from scipy import stats  # a second to import, and the summary does not need it
+
+    records = _checked(records)
+    chosen = records[records["metric"] == metric]
+    if chosen.empty:
+        raise unknown_name("metric", metric, records["metric"].unique())
+    if (names := list(chosen["protocol"].unique()))[1:]:
+        raise InputError(
+            f"metric {metric!r} stands under {len(names)} protocols ({', '.join(names)}): "
+            "keep the records of one of them."
+        )
+    pair = pd.concat([_column(chosen, cell) for cell in (a, b)], axis=1, join="inner").dropna()
+    left, right = pair.to_numpy(float).T
+    is_hits = _is_hits(chosen)
+    test = "McNemar, exact" if is_hits else "Wilcoxon, signed rank, Pratt"
+    if not len(pair):
+        none = Undefined("no image has a value in both cells")
+        return Comparison(0, none, none, none, none, none, test)
+    low, high = paired_intervals([(left, right)], is_hits, seed=seed, resamples=RESAMPLES)[
+        0
+    ].tolist()
+    few = len(pair) < 2
+    p: float | Undefined
+    if few:
+        p = Undefined("one pair of images says nothing about chance")
+    elif (left == right).all():
+        p = Undefined("all differences are 0")
+    elif is_hits:
+        p = float(stats.binomtest(int((left > right).sum()), int((left != right).sum())).pvalue)
+    else:
+        p = float(stats.wilcoxon(left - right, zero_method="pratt").pvalue)
+    interval = Undefined("one pair of images has no interval") if few else (low, high)
+    means = float(left.mean()), float(right.mean())
+    return Comparison(len(pair), *means, float((left - right).mean()), interval, p, test)
+
+
+def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return the best layer × method of each model by each metric; controls do not compete.
+
+    Parameters
+    ----------
+    summary : from `summarise`
+    metrics : each with name, protocol and higher_is_better, as in `study.json`
+
+    Returns
+    -------
+    The rows of `summary`, one per model × metric with a value, and two columns more:
+    higher_is_better and tied (how many other cells share the best mean; the first one stands).
+
+    Notes
+    -----
+    Means over different images are compared as they are where a cell is undefined on some: look
+    at `n` beside them.
+    """
+    rows = []
+    for model in summary["model"].unique():
+        for metric in metrics:
+            wanted = (summary["model"] == model) & (summary["kind"] == "cam")
+            wanted &= (summary["metric"] == metric["name"]) & summary["mean"].notna()
+            cells = summary[wanted & (summary["protocol"] == metric["protocol"])]
+            if cells.empty:
+                continue
+            up = bool(metric["higher_is_better"])
+            mean = cells["mean"].astype(float)
+            top = np.isclose(mean, mean.max() if up else mean.min(), rtol=0, atol=1e-12)
+            extra = {"higher_is_better": up, "tied": int(top.sum()) - 1}
+            rows.append(cells[top].head(1).assign(**extra))
+    if not rows:
+        return summary.head(0).assign(higher_is_better=False, tied=0)
+    return pd.concat(rows, ignore_index=True)
+
+
+def _checked(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the records with numeric values, or say what is wrong with them."""
+    if missing := [name for name in _COLUMNS if name not in records]:
+        raise InputError(
+            f"the records have no column {', '.join(missing)}: a results folder's records.csv "
+            f"has {', '.join(_COLUMNS)}."
+        )
+    value = pd.to_numeric(records["value"], errors="coerce").astype(float)
+    wrong = (records["status"] == "value") & ~np.isfinite(value)
+    double = records.duplicated(["model", "layer", "method", "sample", "metric", "protocol"])
+    for flags, fault in ((wrong, "a value that is not a finite number"), (double, "two rows")):
+        if flags.any():
+            row = records[flags].iloc[0]
+            names = ", ".join(repr(row[key]) for key in ("model", "layer", "method", "sample"))
+            raise InputError(
+                f"the records have {fault} for {names} in metric {row['metric']!r}: "
+                "keep one row per image and cell, and mark what has no value as undefined."
+            )
+    return records.assign(value=value.where(records["status"] == "value"))
+
+
+def _by(records: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Return the groups of the records in the order in which they first appear."""
+    return [(tuple(map(str, key)), group) for key, group in records.groupby(keys, sort=False)]
+
+
+def _is_hits(records: pd.DataFrame) -> bool:
+    """Return whether a metric is hit-or-miss: it has values, and all are 0 or 1."""
+    values = records["value"].dropna()
+    return len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
+
+
+def _table(group: pd.DataFrame) -> pd.DataFrame:
+    """Return samples × (layer, method) of one model and metric, NaN where there is no value."""
+    cells = pd.MultiIndex.from_frame(group[["layer", "method"]].drop_duplicates())
+    table = group.pivot(index="sample", columns=["layer", "method"], values="value")
+    return table.reindex(columns=cells)
+
+
+def _summarise_group(group: pd.DataFrame, is_hits: bool, seed: int, resamples: int) -> pd.DataFrame:
+    """Return the summary of one model by one metric, cells in order of appearance."""
+    keys = [group["layer"], group["method"]]
+    frame = group.groupby(keys, sort=False)[["model", "kind", "metric", "protocol"]].first()
+    for status, column in (("value", "n"), ("undefined", "undefined"), ("failed", "failed")):
+        frame[column] = (group["status"] == status).groupby(keys, sort=False).sum()
+    table = _table(group)
+    columns = [table[cell].dropna().to_numpy() for cell in table]
+    bounds = mean_intervals(columns, is_hits, seed=seed, resamples=resamples)
+    frame["mean"] = table.mean()
+    frame[["low", "high"]] = pd.DataFrame(bounds, index=table.columns)
+    frame["interval"] = "wilson" if is_hits else "bootstrap"
+    reference = table.get(("", REFERENCE))
+    if reference is None:
+        frame["pairs"] = 0
+        frame[list(_FLOATS[3:])] = np.nan
+        return frame.reset_index()
+    frame = frame.join(_differences(table, reference, is_hits, seed, resamples))
+    frame.loc[[("", REFERENCE)], list(_FLOATS[3:])] = np.nan
+    return frame.reset_index()
+
+
+def _differences(
+    table: pd.DataFrame, reference: pd.Series, is_hits: bool, seed: int, resamples: int
+) -> pd.DataFrame:
+    """Return pairs, difference and its interval of each column of `table` to `reference`."""
+    sides = []
+    for cell in table:
+        known = (table[cell].notna() & reference.notna()).to_numpy()
+        sides.append((table[cell].to_numpy()[known], reference.to_numpy()[known]))
+    bounds = paired_intervals(sides, is_hits, seed=seed, resamples=resamples)
+    means = [float((a - b).mean()) if len(a) else np.nan for a, b in sides]
+    frame = pd.DataFrame({"pairs": [len(a) for a, _ in sides], "difference": means})
+    frame[["difference_low", "difference_high"]] = bounds
+    return frame.set_index(table.columns)
+
+
+def _column(records: pd.DataFrame, cell: Cell) -> pd.Series:
+    """Return one cell's values by sample."""
+    keys = list(zip(records["model"], records["layer"], records["method"], strict=True))
+    if cell not in keys:
+        raise unknown_name("cell", cell, dict.fromkeys(str(key) for key in keys))
+    chosen = records[[key == cell for key in keys]]
+    return chosen.set_index("sample")["value"]
+
+
+def _out_columns() -> list[str]:
+    """Return the columns of the summary, in order."""
+    keys = ["model", "layer", "method", "kind", "metric", "protocol", "n", "undefined", "failed"]
+    return [*keys, *_FLOATS[:3], "interval", "pairs", *_FLOATS[3:]]
