@@ -1,0 +1,218 @@
+"""The contract of every registered metric, and what the registry says when it is broken."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gradcam_eval.core import Case, Curve, InputError, Truth, Undefined
+from gradcam_eval.metrics import (
+    METRICS,
+    deletion,
+    evaluate,
+    find_metric,
+    insertion,
+    register_metric,
+    result_value,
+)
+from gradcam_eval.protocols import PROTOCOLS
+
+SIZE, ORIGINAL = (16, 16), (40, 60)
+EVERY_METRIC = pytest.mark.parametrize(
+    ("name", "protocol"), [(m.name, p) for m in METRICS.values() for p in m.protocols]
+)
+
+
+def predict(images):
+    weights = np.random.default_rng(5).normal(size=(*SIZE, 3, 3)) / 500
+    scores = np.exp(np.tensordot(images - 128.0, weights, 3))
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def truth_of(generator, size):
+    mask = np.zeros(size, bool)
+    row, column = generator.integers(0, 12, 2)
+    mask[row : row + 4, column : column + 4] = True
+    return Truth(size, np.array([[column, row, column + 4, row + 4]], np.float32), mask)
+
+
+def cases_of(images=2, heatmaps=3):
+    generator = np.random.default_rng(0)
+    cases = []
+    for _ in range(images):
+        image = generator.uniform(0, 255, (*SIZE, 3)).astype(np.float32)
+        truth, original = truth_of(generator, SIZE), truth_of(generator, ORIGINAL)
+        for n in range(heatmaps):
+            heatmap = generator.random((4 + n, 5)).astype(np.float32)
+            cases.append(Case(image, heatmap, n % 3, truth, original))
+    return cases
+
+
+def numbers(results):
+    return np.array([np.nan if isinstance(r, Undefined) else result_value(r) for r in results])
+
+
+@EVERY_METRIC
+def test_one_result_for_each_case_in_order_and_the_same_each_time(name, protocol):
+    cases = cases_of()
+    values = numbers(evaluate(name, cases, predict, protocol))
+    assert values.shape == (6,)
+    assert np.isfinite(values).all()
+    np.testing.assert_array_equal(numbers(evaluate(name, cases, predict, protocol)), values)
+    order = [5, 0, 3, 2, 4, 1]
+    shuffled = evaluate(name, [cases[n] for n in order], predict, protocol)
+    np.testing.assert_allclose(numbers(shuffled), values[order], atol=1e-6)
+
+
+@EVERY_METRIC
+def test_a_batch_equals_single_calls(name, protocol):
+    cases = cases_of()
+    together = numbers(evaluate(name, cases, predict, protocol))
+    alone = [evaluate(name, [case], predict, protocol)[0] for case in cases]
+    np.testing.assert_allclose(together, numbers(alone), atol=1e-6)
+    assert len(set(together.tolist())) > 1 or METRICS[name].needs == "truth"
+
+
+@EVERY_METRIC
+def test_inputs_are_not_changed(name, protocol):
+    cases = cases_of()
+    before = [(c.image.copy(), c.heatmap.copy(), c.original_truth.mask.copy()) for c in cases]
+    evaluate(name, cases, predict, protocol)
+    for case, (image, heatmap, mask) in zip(cases, before, strict=True):
+        np.testing.assert_array_equal(case.image, image)
+        np.testing.assert_array_equal(case.heatmap, heatmap)
+        np.testing.assert_array_equal(case.original_truth.mask, mask)
+
+
+@EVERY_METRIC
+@pytest.mark.parametrize("heatmap", [np.zeros((4, 4)), np.ones((1, 1)), np.full((4, 4), np.nan)])
+def test_a_degenerate_map_is_undefined_and_spoils_no_other(name, protocol, heatmap):
+    cases = cases_of()
+    plain = numbers(evaluate(name, cases, predict, protocol))
+    cases[1] = dataclasses.replace(cases[1], heatmap=heatmap.astype(np.float32))
+    results = evaluate(name, cases, predict, protocol)
+    assert isinstance(results[1], Undefined)
+    np.testing.assert_allclose(np.delete(numbers(results), 1), np.delete(plain, 1), atol=1e-6)
+
+
+@EVERY_METRIC
+def test_no_cases_give_no_results(name, protocol):
+    assert evaluate(name, [], predict, protocol) == []
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_an_entry_says_all_that_a_reader_needs(metric):
+    assert METRICS[metric.name] is metric
+    assert metric.unit
+    assert metric.needs in ("predict", "truth")
+    assert metric.default_protocol == metric.protocols[0]
+    assert set(metric.protocols) <= set(PROTOCOLS)
+
+
+@pytest.mark.parametrize(("name", "function"), [("deletion", deletion), ("insertion", insertion)])
+def test_the_adapters_equal_the_functions(name, function):
+    cases = cases_of()
+    images = np.stack([case.image for case in cases])
+    maps, targets = [case.heatmap for case in cases], [case.target for case in cases]
+    expected = function(predict, images, maps, targets)
+    for found, curve in zip(evaluate(name, cases, predict), expected, strict=True):
+        np.testing.assert_allclose(found.score, curve.score, atol=1e-9)
+    assert METRICS[name].higher_is_better is (name == "insertion")
+
+
+def test_the_model_is_asked_once_for_all_maps_of_one_image():
+    asked = []
+
+    def counting(images):
+        asked.append(len(images))
+        return predict(images)
+
+    evaluate("deletion", cases_of(images=1, heatmaps=4), counting)
+    assert asked == [12]  # 4 maps at 0, 224 and 256 pixels
+
+
+def pointing_case(mask=None, boxes=()):
+    heatmap = np.zeros(SIZE, np.float32)
+    heatmap[8, 0] = 1
+    truth = Truth(SIZE, np.array([[0, 0, 16, 16]], np.float32), np.ones(SIZE, bool))
+    original = Truth((160, 160), np.array(boxes, np.float32).reshape(-1, 4), mask)
+    return Case(np.zeros((*SIZE, 3), np.float32), heatmap, 0, truth, original)
+
+
+def test_pointing_counts_its_pixels_in_the_original_image():
+    # the peak lies at row 85 of 160, column 0: 15 pixels left of column 15, not 15 of 16
+    assert evaluate("pointing_game", [pointing_case(boxes=[[15, 70, 40, 100]])]) == [True]
+    assert evaluate("pointing_game", [pointing_case(boxes=[[25, 70, 40, 100]])]) == [False]
+
+
+def test_pointing_prefers_a_mask_and_falls_back_to_the_box():
+    box, mask = [[0, 70, 20, 100]], np.zeros((160, 160), bool)
+    assert evaluate("pointing_game", [pointing_case(mask, box)]) == [True]  # nothing in the mask
+    mask[:5, 150:] = True
+    assert evaluate("pointing_game", [pointing_case(mask, box)]) == [False]
+    assert evaluate("pointing_game", [pointing_case()]) == [Undefined("no object is annotated")]
+
+
+@pytest.fixture
+def registered():
+    """Let a test register metrics, and take them out again."""
+    known = dict(METRICS)
+    yield
+    METRICS.clear()
+    METRICS.update(known)
+
+
+def register_peak(values):
+    @register_metric("peak", needs="truth", unit="as the heatmap", higher_is_better=True)
+    def peak(cases, predict, protocol):
+        return values(cases)
+
+    return peak
+
+
+@pytest.mark.usefixtures("registered")
+def test_one_function_is_all_a_metric_needs():
+    register_peak(lambda cases: [float(case.heatmap.max()) for case in cases])
+    cases = cases_of()
+    assert evaluate("peak", cases) == [float(case.heatmap.max()) for case in cases]
+    assert find_metric("peak") == (METRICS["peak"], "own")
+    register_peak(lambda cases: [1.0] * len(cases))  # as when a notebook cell runs twice
+    assert evaluate("peak", cases) == [1.0] * 6
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_metric_that_miscounts_is_named():
+    register_peak(lambda cases: [1.0])
+    with pytest.raises(InputError, match="'peak' returned 1 results for 6 cases"):
+        evaluate("peak", cases_of())
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_number_that_is_not_finite_becomes_undefined():
+    register_peak(lambda cases: [float("nan"), float("inf")])
+    found = evaluate("peak", cases_of(images=1, heatmaps=2))
+    assert found == [Undefined("the metric returned nan"), Undefined("the metric returned inf")]
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(InputError, match="a metric 'deletion' exists already"):
+        register_metric("deletion", needs="predict", unit="", higher_is_better=True)(register_peak)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("deletoin", [], predict), "unknown metric 'deletoin': did you mean 'deletion'"),
+        (("deletion", [], predict, "pointing2018"), r"'pointing2018': Valid: rise2018, rise2018_"),
+        (("deletion", []), "the metric 'deletion' asks the model: give predict"),
+    ],
+)
+def test_bad_names_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(*arguments)
+
+
+def test_each_kind_of_result_is_one_number():
+    assert result_value(Curve(np.array([0.0, 1.0]), np.array([1.0, 0.5]))) == 0.75
+    assert (result_value(True), result_value(np.bool_(False)), result_value(2)) == (1.0, 0.0, 2.0)
+    assert result_value(Undefined("why")) is None

@@ -1,0 +1,59 @@
+"""Protocols: what each name fixes, and what a wrong name says."""
+
+import dataclasses
+import json
+
+import pytest
+
+from gradcam_eval.core import InputError
+from gradcam_eval.protocols import PROTOCOLS, FaithfulnessProtocol, describe, protocol
+
+
+def test_rise2018_fixes_the_published_parameters():
+    rules = protocol("rise2018", "deletion")
+    assert isinstance(rules, FaithfulnessProtocol)
+    assert rules.step_pixels == 224
+    assert rules.deletion_colour == pytest.approx((0.485 * 255, 0.456 * 255, 0.406 * 255))
+    assert rules.blur_border == rules.deletion_colour
+    assert (rules.blur_kernel, rules.blur_sigma) == (11, 5.0)
+    assert protocol("rise2018", "insertion") is rules
+
+
+def test_the_batch_protocol_differs_in_its_step_alone():
+    single, batch = describe("rise2018"), describe("rise2018_batch")
+    assert batch["step_pixels"] == 8 * 224
+    assert {key for key in single if single[key] != batch[key]} == {
+        "name",
+        "step_pixels",
+        "source",
+    }
+
+
+def test_pointing2018_counts_15_pixels_of_the_original_image():
+    assert describe("pointing2018")["tolerance_pixels"] == 15
+    assert describe("pointing2018")["frame"] == "original"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_frozen_named_by_its_key_and_can_be_stored(name):
+    record = PROTOCOLS[name]
+    assert record.name == name
+    assert record.source
+    assert json.loads(json.dumps(describe(name)))["name"] == name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.name = "other"
+
+
+def test_an_unknown_protocol_names_the_valid_ones_of_that_metric():
+    with pytest.raises(InputError, match=r"did you mean 'rise2018'\? Valid: rise2018, rise2018_b"):
+        protocol("rise218", "deletion")
+
+
+def test_a_protocol_of_another_metric_is_unknown():
+    with pytest.raises(InputError, match=r"'pointing_game' 'rise2018': Valid: pointing2018\."):
+        protocol("rise2018", "pointing_game")
+
+
+def test_describing_an_unknown_protocol_fails_in_words():
+    with pytest.raises(InputError, match="unknown protocol 'risee'"):
+        describe("risee")
