@@ -31,10 +31,11 @@ def iter_folder(
         If there is no such path, or no image in the folder, or no image of a name.
     """
     root, valid = _root(Path(path)), folder_names(path)
-    for name in set(names or ()) - set(valid):
+    wanted = set(valid if names is None else names)
+    for name in wanted - set(valid):
         raise unknown_name("image", name, valid)
     for name in valid:
-        if names is None or name in names:
+        if name in wanted:
             yield _read(root / name, name, size)
 
 
