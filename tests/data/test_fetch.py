@@ -4,7 +4,6 @@ import contextlib
 import ipaddress
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -76,9 +75,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         self.drip()
 
-    def drip(self):
+    def drip(self):  # much longer than the time-out of the tests, but not for ever
+        self.close_connection = True
         with contextlib.suppress(OSError):
-            while not self.server.stopping.wait(0.02):
+            for _ in range(150):
+                self.server.stopping.wait(0.02)
                 self.wfile.write(b"x")
                 self.wfile.flush()
 
@@ -213,10 +214,8 @@ def test_the_size_is_counted_as_it_arrives(url, path):
 
 @pytest.mark.parametrize("path", ["/drip", "/drip_header"])
 def test_a_server_that_drips_cannot_stretch_the_time_out(url, path):
-    start = time.monotonic()
     with pytest.raises(InputError, match=r"it took longer than 0\.3 s"):
         fetch(url + path, timeout=0.3, network=LOCAL)
-    assert time.monotonic() - start < 30  # without the deadline it would never end
 
 
 def test_answers_that_fail_are_reported(url):
