@@ -188,5 +188,7 @@ def _unreadable(name: str, error: Exception) -> InputError:
     if isinstance(error, Pillow.DecompressionBombError | Pillow.DecompressionBombWarning):
         return InputError(f"{name} has more than the {MAX_PIXELS} pixels allowed: shrink it.")
     if isinstance(error, Pillow.UnidentifiedImageError):
-        return InputError(f"{name} is not an image: give one of {', '.join(FORMATS)}.")
+        return InputError(
+            f"{name} is not an image that can be read: give one of {', '.join(FORMATS)}."
+        )
     return InputError(f"{name} is broken or incomplete ({error}): save it again.")

@@ -45,7 +45,9 @@ def test_every_allowed_format_is_read(fmt):
 
 def test_other_formats_are_refused():
     data = encoded(Image.fromarray(gradient()), "PPM")
-    with pytest.raises(InputError, match=r"^a\.ppm is not an image: give one of JPEG, PNG"):
+    with pytest.raises(
+        InputError, match=r"^a\.ppm is not an image that can be read: give one of JPEG, PNG"
+    ):
         decode(data, name="a.ppm")
 
 
