@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +46,21 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """A sentence of the answer; its `lead` stands out."""
+
+    text: str
+    lead: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a reader should take home about one model."""
 
     model: str
-    sentences: list[str]
+    sentences: list[Sentence]
     warnings: list[str]
+    best: tuple[str, str] | None  # layer and method, by the study's first metric with values
 
 
 def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
@@ -64,22 +74,25 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
     """
     summary = summary[summary["model"] == model]
     verdicts = verdicts_of(folder, summary)
-    sentences = [_scope(folder, summary, model)]
+    sentences = [Sentence(_scope(folder, summary, model))]
     sentences += [_best(verdict) for verdict in verdicts]
     if not verdicts:
-        sentences.append("No metric has a value for any cell: there is no best one to name.")
+        sentences.append(Sentence("No metric has a value for any cell: there is no best one."))
     if cost := _cost(folder, verdicts, model):
-        sentences.append(cost)
+        sentences.append(Sentence(cost))
     warnings = [_small(verdicts), *_controls(verdicts, summary), *_disagreement(verdicts)]
     warnings += [_missing(folder, model), _uneven(verdicts, summary)]
-    return Answer(model, sentences, [text for text in warnings if text])
+    first = verdicts[0].best if verdicts else None
+    best = (first["layer"], first["method"]) if first else None
+    return Answer(model, sentences, [text for text in warnings if text], best)
 
 
 def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
     """Return a verdict for each metric that has values, for the rows of one model."""
     metrics = {(metric["name"], metric["protocol"]): metric for metric in folder.study["metrics"]}
     verdicts = []
-    for best in best_cells(summary, folder.study["metrics"]).to_dict("records"):
+    for row in best_cells(summary, folder.study["metrics"]).to_dict("records"):
+        best = {str(key): value for key, value in row.items()}
         metric = metrics[best["metric"], best["protocol"]]
         cell = best["model"], best["layer"], best["method"]
         others = rivals(folder.records, cell, best["metric"], best["protocol"])
@@ -104,33 +117,41 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     return text
 
 
-def _best(verdict: Verdict) -> str:
+def _best(verdict: Verdict) -> Sentence:
     """Name the best cell by one metric, its score, and what it gains over a random map."""
     metric, best = verdict.metric, verdict.best
+    lead = f"By {metric['name']}, {verdict.name} is best:"
     score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
     text = (
-        f"By {metric['name']} ({metric['protocol']}; {direction(metric['higher_is_better'])}), "
-        f"{verdict.name} is best: {score}, n = {best['n']}. {_against_random(best)}"
+        f"{score} on {plural(int(best['n']), 'image')} ({metric['protocol']}, "
+        f"{direction(metric['higher_is_better'])}). {_against_random(metric, best)}"
     )
+    if best["tied"]:
+        text += f" {plural(best['tied'], 'other cell')} reached the same mean."
     total = int((verdict.others["kind"] == "cam").sum())
     if not total:
-        return text
+        return Sentence(text, lead)
     if verdict.open_cells:
-        return f"{text} {verdict.open_cells} of the {total} other cells cannot be told from it."
-    return f"{text} It can be told from each of the {total} other cells."
+        text += f" The data cannot tell it from {verdict.open_cells} of the {total} other cells."
+    else:
+        text += f" The data tell it from each of the {total} other cells."
+    return Sentence(text, lead)
 
 
-def _against_random(best: dict[str, Any]) -> str:
+def _against_random(metric: dict[str, Any], best: dict[str, Any]) -> str:
     """Write the paired difference to the random map and whether its interval excludes 0."""
     if pd.isna(best["difference"]):
         return "There is no random map to compare it with."
     bounds = interval(best["difference_low"], best["difference_high"], sign=True)
     pairs = plural(int(best["pairs"]), "image")
-    text = f"Against the random map on the same {pairs} that is {signed(best['difference'])}"
+    text = f"Minus the random map on the same {pairs}: {signed(best['difference'])}"
     if not bounds:
         return f"{text}; one image gives no interval."
-    clear = best["difference_low"] > 0 or best["difference_high"] < 0
-    return f"{text} {bounds}: the interval {'excludes' if clear else 'includes'} 0."
+    up = metric["higher_is_better"]
+    if best["difference_low"] <= 0 <= best["difference_high"]:
+        return f"{text} {bounds}; the interval includes 0, so it is not shown to beat random."
+    word = "better" if (best["difference"] > 0) == up else "worse"
+    return f"{text} {bounds}; the interval excludes 0: {word} than random."
 
 
 def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
@@ -166,7 +187,7 @@ def _small(verdicts: list[Verdict]) -> str:
     if low >= SMALL:
         return ""
     return (
-        f"Only {plural(low, 'image')}: read the intervals as a hint. With fewer than {SMALL} images "
+        f"Only {plural(low, 'image')}: read the intervals as a hint. Below {SMALL} images "
         "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
     )
 
@@ -193,23 +214,27 @@ def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
 
 
 def _disagreement(verdicts: list[Verdict]) -> list[str]:
-    """Warn where the best cell by one metric is clearly worse by another."""
+    """Warn where two metrics part their best cells in opposite directions, both clearly."""
     texts = []
-    for winner in verdicts:
-        for judge in verdicts:
-            others = judge.others
-            key = winner.best["layer"], winner.best["method"]
-            row = others[(others["layer"] == key[0]) & (others["method"] == key[1])]
-            if row.empty or not ((row["low"] > 0) | (row["high"] < 0)).any():
-                continue
-            first = row.iloc[0]
-            bounds = interval(first["low"], first["high"], sign=True)
+    for one, two in itertools.combinations(verdicts, 2):
+        by_one, by_two = _clear_loss(one, two), _clear_loss(two, one)
+        if by_one and by_two:
             texts.append(
-                f"The metrics disagree: {winner.name}, best by {winner.metric['name']}, is worse "
-                f"than {judge.name} by {judge.metric['name']} (paired difference "
-                f"{signed(first['difference'])} {bounds})."
+                f"The metrics disagree. By {one.metric['name']} {one.name} beats {two.name} "
+                f"({by_one}); by {two.metric['name']} it is the other way round ({by_two})."
             )
     return texts
+
+
+def _clear_loss(judge: Verdict, other: Verdict) -> str:
+    """Write how far `other`'s best cell is from `judge`'s best, by `judge`, if that is clear."""
+    rows = judge.others
+    rows = rows[(rows["layer"] == other.best["layer"]) & (rows["method"] == other.best["method"])]
+    rows = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    return f"{signed(-row['difference'])} {interval(-row['high'], -row['low'], sign=True)}"
 
 
 def _missing(folder: Folder, model: str) -> str:

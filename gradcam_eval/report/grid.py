@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
-from gradcam_eval.arrays import degenerate_reason, resize
+from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.report.overlay import overlay
 
@@ -129,10 +130,11 @@ def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     scale = size / max(height, width)
     shape = max(1, round(height * scale)), max(1, round(width * scale))
-    channels = resize(np.moveaxis(image, -1, 0).astype(np.float32), shape)
+    # Pillow's bilinear filter averages where it shrinks, which a picture for the eye wants.
+    small = PillowImage.fromarray(image).resize(shape[::-1], PillowImage.Resampling.BILINEAR)
     square = np.full((size, size, 3), 255, np.uint8)
     y, x = (size - shape[0]) // 2, (size - shape[1]) // 2
-    square[y : y + shape[0], x : x + shape[1]] = np.moveaxis(channels, 0, -1).round()
+    square[y : y + shape[0], x : x + shape[1]] = np.asarray(small)
     return square
 
 

@@ -58,7 +58,7 @@ def curve_figure(
     -----
     Where images have different fractions, each curve is read at 101 even ones, linearly.
     """
-    figure, axes = _figure(7.6, 5.4)
+    figure, axes = _figure(6.2, 5.6)
     lines = {key: _matrix(group) for key, group in curves.groupby(["layer", "method"], sort=False)}
     shown = _highlights(summary, metric, last_layer)
     others = [key for key in lines if key not in shown]
@@ -81,7 +81,7 @@ def curve_figure(
     axes.set(xlabel=f"share of pixels {removed}, most relevant first", xlim=(0, 1))
     axes.set_ylabel(f"score of the target ({metric.get('unit') or 'model output'})")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    _title(axes, f"{_heading(metric)}, mean of n = {n} images, band: 95 % interval")
+    _title(axes, f"{_heading(metric)}\nmean of n = {n} images, band: 95 % interval")
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("the other"))
     _legend(figure, [handles[i] for i in order], [labels[i] for i in order])
@@ -89,7 +89,7 @@ def curve_figure(
 
 
 def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
-    """Draw the layer × method matrix of means, each with its interval; darker is better, bold the best."""
+    """Draw the layer × method matrix of means, darker is better and bold the best."""
     cells = summary[summary["kind"] == "cam"]
     layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
     figure, axes = _figure(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
@@ -128,7 +128,7 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     compiled forward pass. Colour is the layer's depth, shape the method; the best score is ringed.
     `cost` has the rows of one batch size.
     """
-    figure, axes = _figure(7.6, 5.4)
+    figure, axes = _figure(6.2, 5.6)
     cells = cost.merge(summary[summary["kind"] == "cam"], on=["layer", "method"])
     cells = cells[cells["mean"].notna() & cells["median_ms_per_image"].notna()]
     methods, layers = list(cells["method"].unique()), list(summary["layer"].unique())
@@ -159,8 +159,8 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     batch = int(cost["batch_size"].iloc[0])
     axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
     axes.set_ylabel(f"{metric['name']} ({_unit(metric)}95 % interval)")
-    _title(axes, f"{_heading(metric)} against cost, {_n(summary[summary['kind'] == 'cam'])}")
-    _legend(figure, *axes.get_legend_handles_labels())
+    _title(axes, f"{_heading(metric)}\nagainst cost, {_n(summary[summary['kind'] == 'cam'])}")
+    _legend(figure, *axes.get_legend_handles_labels(), columns=2)
     return figure
 
 
@@ -182,9 +182,9 @@ def _title(axes: Any, text: str, *, pad: float = 10) -> None:
     axes.set_title(text, loc="left", fontsize=10, fontweight="bold", pad=pad, parse_math=False)
 
 
-def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
+def _legend(figure: Figure, handles: list[Any], labels: list[str], *, columns: int = 1) -> None:
     """Put the legend below the chart, where it hides no line."""
-    legend = figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8)
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8)
     legend.set_frame_on(False)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -46,6 +46,16 @@ def milliseconds(value: Any) -> str:
     return f"{value:,.{min(digits, 4)}f}".replace(",", "\u202f")
 
 
+def ratio(value: Any) -> str:
+    """Write how many times the floor something costs."""
+    return DASH if pd.isna(value) else f"{float(value):.2f}"
+
+
+def count_of(value: Any) -> str:
+    """Write a count that a CSV may hold as a float, or not at all."""
+    return DASH if pd.isna(value) else f"{float(value):g}"
+
+
 def cell_name(layer: str, method: str) -> str:
     """Name a cell: its layer and method, or the control alone."""
     return f"{layer} · {method}" if layer else method

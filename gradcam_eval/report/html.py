@@ -1,0 +1,250 @@
+"""Write `report.html`: one self-contained page from a results folder, without a model or a GPU."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+
+from gradcam_eval.report import text
+from gradcam_eval.report.answer import answer
+from gradcam_eval.report.folder import Folder, read_folder
+from gradcam_eval.report.pictures import Album, charts, overlays
+from gradcam_eval.stats import REFERENCE, best_cells, summarise
+
+_HOME = Path(__file__).parent
+_SHADES = 8
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write `report.html` and its pictures into a results folder, and return the page's path.
+
+    Parameters
+    ----------
+    folder : `results/<study>/` as `gradcam-eval study` leaves it
+
+    Returns
+    -------
+    Path of the page: one file that asks for nothing outside itself. The pictures are saved as PNG
+    below `overlays/`, `curves/` and `figures/` as well.
+
+    Raises
+    ------
+    InputError
+        The folder is not a results folder, or one of its files cannot be read.
+
+    Notes
+    -----
+    Names and reasons come from files that anyone may have made: Jinja escapes all of them, and a
+    content security policy lets the page run its own script and nothing else.
+    """
+    results = read_folder(folder)
+    summary = summarise(results.records, seed=_seed(results))
+    album = Album(results.path)
+    models = [_model(album, results, summary, name) for name in results.models]
+    page = _render(
+        study=results.study,
+        models=models,
+        metrics=[_metric(metric) for metric in results.study["metrics"]],
+        environment=list(_flat(results.environment)),
+        provenance=list(_flat(_without(results.study, "metrics", "question"))),
+        album=album,
+        reference=REFERENCE,
+    )
+    path = results.path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _render(**context: Any) -> str:
+    """Fill the template; the script and the style are known to the page's policy by their hash."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HOME),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = ("number", "signed", "interval", "arrow", "milliseconds", "ratio", "count_of")
+    environment.filters |= {name: getattr(text, name) for name in names}
+    environment.filters["breakable"] = _breakable
+    script, style = ((_HOME / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    context |= {"script": script, "style": style}
+    context |= {"script_hash": _digest(script), "style_hash": _digest(style)}
+    return environment.get_template("template.html").render(context)
+
+
+def _breakable(name: str) -> Markup:
+    """Escape a name and let it break after its separators, as a narrow screen needs."""
+    escaped = str(escape(name))
+    return Markup(escaped.replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
+def _digest(source: str) -> str:
+    """Return the hash by which a content security policy names an inline element."""
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+def _seed(folder: Folder) -> int:
+    """Return the study's seed, so that the report's intervals are the study's."""
+    seed = folder.study.get("seed", 0)
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Return everything that the page says about one model."""
+    rows = summary[summary["model"] == name]
+    said = answer(folder, summary, name)
+    return {
+        "name": name,
+        "answer": said,
+        "table": _table(folder, rows),
+        "heats": [_heat(rows, metric) for metric in folder.study["metrics"]],
+        "cost": _cost(folder, name),
+        "images": _images(folder, name),
+        "troubles": _troubles(folder, name),
+        "layers": folder.layers[folder.layers["model"] == name].to_dict("records"),
+        **charts(album, folder, summary, name),
+        "overlays": overlays(album, folder, name, said.best),
+    }
+
+
+def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
+    """Return the summary table: a row per cell, the metrics side by side, controls apart."""
+    metrics = folder.study["metrics"]
+    best = best_cells(summary, metrics)
+    groups: dict[str, list[dict[str, Any]]] = {"cam": [], "control": []}
+    for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
+        entries = []
+        for metric in metrics:
+            chosen = _of(rows, metric)
+            entry = chosen.iloc[0].to_dict() if len(chosen) else None
+            mine = _of(best, metric)
+            is_best = bool(((mine["layer"] == layer) & (mine["method"] == method)).any())
+            entries.append({"value": entry, "is_best": is_best})
+        groups[rows["kind"].iloc[0]].append({"layer": layer, "method": method, "entries": entries})
+    return groups
+
+
+def _of(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of one metric under one protocol."""
+    return rows[(rows["metric"] == metric["name"]) & (rows["protocol"] == metric["protocol"])]
+
+
+def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
+    """Return the layer × method matrix of one metric, each mean with a shade: darker is better."""
+    cells = _of(summary[summary["kind"] == "cam"], metric)
+    means = cells["mean"].astype(float)
+    low, span = means.min(), means.max() - means.min()
+    share = (means - low) / span if span > 0 else means * 0
+    share = share if metric["higher_is_better"] else 1 - share
+    shades = (share * (_SHADES - 1)).round().fillna(-1).astype(int)
+    found = {
+        (row["layer"], row["method"]): row | {"shade": shade}
+        for row, shade in zip(cells.to_dict("records"), shades, strict=True)
+    }
+    layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
+    rows = [(layer, [found.get((layer, method)) for method in methods]) for layer in layers]
+    counts = sorted(set(cells["n"])) or [0]
+    winners = best_cells(cells, [metric])
+    best = set(zip(winners["layer"], winners["method"], strict=True))
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return {"metric": metric, "methods": methods, "rows": rows, "n": n, "best": best}
+
+
+def _cost(folder: Folder, model: str) -> dict[str, Any]:
+    """Return the cost table: a row per cell, the batch sizes side by side."""
+    cost = folder.cost[folder.cost["model"] == model]
+    batches = sorted(cost["batch_size"].dropna().astype(int).unique())
+    rows = []
+    for (layer, method), group in cost.groupby(["layer", "method"], sort=False):
+        by_batch = {row["batch_size"]: row for row in group.to_dict("records")}
+        first = group.iloc[0]
+        rows.append(
+            {"layer": layer, "method": method, "is_floor": method == "forward" and not layer}
+            | {"forwards": first["forwards"], "backwards": first["backwards"]}
+            | {"batches": [by_batch.get(batch) for batch in batches]}
+        )
+    return {"batches": [(batch, _rounds(cost, batch)) for batch in batches], "rows": rows}
+
+
+def _rounds(cost: pd.DataFrame, batch: int) -> str:
+    """Write how many rounds were timed at a batch size."""
+    rounds = cost[cost["batch_size"] == batch]["rounds"]
+    low, high = text.count_of(rounds.min()), text.count_of(rounds.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def _images(folder: Folder, model: str) -> list[dict[Any, Any]]:
+    """Return what the model saw, the top five as pairs."""
+    rows = folder.images[folder.images["model"] == model].to_dict("records")
+    return [
+        row
+        | {
+            "top": _top(row["top5"]),
+            "hit": ""
+            if row["hit_top1"] == ""
+            else "hit"
+            if text.is_yes(row["hit_top1"])
+            else "miss",
+            "hit5": "" if row["hit_top5"] == "" else text.is_yes(row["hit_top5"]),
+        }
+        for row in rows
+    ]
+
+
+def _top(source: str) -> list[tuple[str, float]]:
+    """Return the names and probabilities of a JSON list, empty where it is not one."""
+    try:
+        return [(str(name), float(share)) for name, share in json.loads(source or "[]")]
+    except (ValueError, TypeError):
+        return []
+
+
+def _troubles(folder: Folder, model: str) -> list[dict[str, Any]]:
+    """Return the failed images, then the failed and undefined values, grouped by reason."""
+    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] != "ok")]
+    rows = [
+        {"status": "failed", "what": "the image", "reason": row["reason"], "count": 1}
+        | {"cells": ["all"], "samples": [row["sample"]]}
+        for row in images.to_dict("records")
+    ]
+    records = folder.records[(folder.records["model"] == model)]
+    records = records[records["status"] != "value"]
+    for (status, metric, reason), group in records.groupby(
+        ["status", "metric", "reason"], sort=False
+    ):
+        cells = group[["layer", "method"]].drop_duplicates().itertuples(index=False, name=None)
+        rows.append(
+            {"status": status, "what": metric, "reason": reason, "count": len(group)}
+            | {"cells": [text.cell_name(*cell) for cell in cells]}
+            | {"samples": list(group["sample"].unique())}
+        )
+    return rows
+
+
+def _metric(metric: dict[str, Any]) -> dict[str, Any]:
+    """Return a metric with its parameters as a flat list."""
+    return metric | {"settings": list(_flat(metric.get("parameters") or {}))}
+
+
+def _without(content: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a dict without some of its keys."""
+    return {key: value for key, value in content.items() if key not in keys}
+
+
+def _flat(content: Any, name: str = "") -> list[tuple[str, str]]:
+    """Return a nested structure as (dotted name, text) pairs."""
+    if isinstance(content, dict) and content:
+        return [pair for k, v in content.items() for pair in _flat(v, f"{name}.{k}".lstrip("."))]
+    if isinstance(content, list):
+        plain = all(not isinstance(item, dict | list) for item in content)
+        shown = ", ".join(map(str, content)) if plain else json.dumps(content, ensure_ascii=False)
+        return [(name, shown or text.DASH)]
+    return [(name, text.DASH if content in (None, "", {}) else str(content))]
