@@ -119,6 +119,8 @@ def test_the_area_uses_true_fractions_where_the_last_step_is_partial():
     assert step_counts(3, 4).tolist() == [0, 3]
     curve = Curve(np.array([0, 4, 8, 10]) / 10, np.array([1.0, 0.5, 0.5, 0]))
     assert curve.area == pytest.approx(0.4 * 0.75 + 0.4 * 0.5 + 0.2 * 0.25)
+    half = Curve(np.array([0, 0.25, 0.5]), np.array([0.5, 0.5, 0.5]))
+    assert half.area == pytest.approx(0.5)  # over its own range, not over 0..1
 
 
 def test_the_published_steps_at_224_pixels():
