@@ -1,0 +1,258 @@
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
+from gradcam_eval.stats import best_cells, compare, rivals, summarise
+
+DELETION = {"name": "deletion", "protocol": "rise2018", "higher_is_better": False}
+GAME = {"name": "pointing_game", "protocol": "pointing2018", "higher_is_better": True}
+
+
+def records(values, metric=DELETION, model="net"):
+    """Rows from {(layer, method): [value, or text for undefined, or an exception for failed]}."""
+    rows = []
+    for (layer, method), entries in values.items():
+        for i, entry in enumerate(entries):
+            status, reason = "value", ""
+            if isinstance(entry, str):
+                status, reason = "undefined", entry
+            if isinstance(entry, Exception):
+                status, reason = "failed", str(entry)
+            rows.append(
+                {
+                    "model": model,
+                    "layer": layer,
+                    "method": method,
+                    "kind": "cam" if layer else "control",
+                    "sample": f"image_{i}",
+                    "metric": metric["name"],
+                    "protocol": metric["protocol"],
+                    "status": status,
+                    "value": entry if status == "value" else None,
+                    "reason": reason,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def cell(summary, layer, method):
+    rows = summary[(summary["layer"] == layer) & (summary["method"] == method)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_mean_counts_and_paired_difference_by_hand():
+    table = records(
+        {
+            ("top", "grad_cam"): [0.1, 0.3, "no truth", ValueError("boom")],
+            ("", "random"): [0.5, 0.4, 0.9, 0.9],
+        }
+    )
+    summary = summarise(table)
+    row = cell(summary, "top", "grad_cam")
+    assert (row["n"], row["undefined"], row["failed"], row["pairs"]) == (2, 1, 1, 2)
+    assert row["mean"] == pytest.approx(0.2)
+    assert row["difference"] == pytest.approx(((0.1 - 0.5) + (0.3 - 0.4)) / 2)
+    # Two pairs: their mean is one of both extremes in a quarter of resamples each.
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((-0.4, -0.1))
+    assert row["interval"] == "bootstrap"
+    random = cell(summary, "", "random")
+    assert random["mean"] == pytest.approx(0.675)
+    assert random["difference"] is pd.NA
+    assert random["difference_low"] is pd.NA
+
+
+def test_what_is_undefined_is_na_never_zero():
+    table = records({("top", "grad_cam"): ["no truth"], ("top", "layer_cam"): [0.4]})
+    summary = summarise(table)
+    nothing, single = cell(summary, "top", "grad_cam"), cell(summary, "top", "layer_cam")
+    assert (nothing["n"], nothing["undefined"]) == (0, 1)
+    for name in ("mean", "low", "high", "difference", "difference_low", "difference_high"):
+        assert nothing[name] is pd.NA
+    assert single["mean"] == pytest.approx(0.4)
+    assert single["low"] is pd.NA
+    assert single["difference"] is pd.NA
+    assert single["pairs"] == 0
+
+
+def test_bootstrap_equals_a_slow_twin():
+    values = np.array([0.1, 0.2, 0.25, 0.7, 0.9])
+    # All 5**5 equally likely resamples: the exact bootstrap distribution.
+    means = [np.mean(draw) for draw in itertools.product(values, repeat=5)]
+    exact = np.quantile(means, [0.025, 0.975])
+    low, high = bootstrap_interval(values[:, None], resamples=40_000)[:, 0]
+    assert (low, high) == pytest.approx(tuple(exact), abs=0.012)
+
+
+def test_bootstrap_in_blocks_is_the_same_as_in_one(monkeypatch):
+    values = np.random.default_rng(1).random((6, 3))
+    whole = bootstrap_interval(values, seed=3, resamples=500)
+    monkeypatch.setattr("gradcam_eval.intervals._BLOCK", 60)
+    np.testing.assert_array_equal(bootstrap_interval(values, seed=3, resamples=500), whole)
+
+
+def test_intervals_depend_on_the_seed_alone():
+    rng = np.random.default_rng(0)
+    table = records(
+        {("a", "m"): rng.random(9), ("b", "m"): rng.random(9), ("", "random"): rng.random(9)}
+    )
+    first = summarise(table, seed=5)
+    pd.testing.assert_frame_equal(first, summarise(table, seed=5))
+    keys = ["layer", "method"]
+    shuffled = summarise(table.sample(frac=1, random_state=2), seed=5)
+    pd.testing.assert_frame_equal(
+        first.sort_values(keys, ignore_index=True), shuffled.sort_values(keys, ignore_index=True)
+    )
+    assert not first["low"].equals(summarise(table, seed=6)["low"])
+
+
+def test_wilson_equals_scipy():
+    for hits, n in ((0, 5), (3, 10), (7, 7)):
+        expected = scipy_stats.binomtest(hits, n).proportion_ci(method="wilson")
+        assert wilson_interval(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_newcombe_reproduces_the_published_example():
+    # Fagerland, Lydersen & Laake 2014, airway reactivity before and after: 1, 1, 7, 12 of 21.
+    left = np.array([1] + [1] + [0] * 7 + [0] * 12, float)
+    right = np.array([1] + [0] + [1] * 7 + [0] * 12, float)
+    assert newcombe_interval(left, right) == pytest.approx((-0.507, -0.026), abs=6e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=20))
+def test_newcombe_holds_the_difference_and_mirrors(pairs):
+    left, right = np.array(pairs, float).T
+    low, high = newcombe_interval(left, right)
+    assert -1 - 1e-9 <= low <= left.mean() - right.mean() <= high <= 1 + 1e-9
+    assert newcombe_interval(right, left) == pytest.approx((-high, -low))
+
+
+def test_hits_get_wilson_and_newcombe_and_no_empty_interval():
+    table = records({("top", "m"): [1.0] * 7, ("", "random"): [0.0] * 7}, GAME)
+    row = cell(summarise(table), "top", "m")
+    assert row["interval"] == "wilson"
+    assert (row["low"], row["high"]) == pytest.approx((7 / (7 + 1.959964**2), 1))
+    assert row["difference"] == 1
+    assert 0.4 < row["difference_low"] < 0.6
+
+
+def test_one_value_between_0_and_1_makes_a_metric_continuous_in_all_cells():
+    table = records({("a", "m"): [1.0, 0.0, 1.0], ("b", "m"): [1.0, 0.5, 1.0]})
+    assert set(summarise(table)["interval"]) == {"bootstrap"}
+
+
+def test_models_and_protocols_stay_apart():
+    other = {**DELETION, "protocol": "other"}
+    table = pd.concat(
+        [
+            records({("a", "m"): [0.1, 0.2], ("", "random"): [0.5, 0.5]}),
+            records({("a", "m"): [0.8, 0.9], ("", "random"): [0.6, 0.6]}, model="net2"),
+            records({("a", "m"): [0.3, 0.3], ("", "random"): [0.3, 0.3]}, other),
+        ]
+    )
+    summary = summarise(table)
+    cams = summary[summary["kind"] == "cam"]
+    assert list(cams["difference"].round(6)) == [-0.35, 0.25, 0.0]
+    assert len(best_cells(summary, [DELETION, other])) == 3
+
+
+def test_compare_by_wilcoxon():
+    a, b = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
+    table = records({("top", "m"): a, ("", "random"): b})
+    result = compare(table, ("net", "top", "m"), ("net", "", "random"), "deletion")
+    assert result.pairs == 6
+    assert result.difference == pytest.approx(-0.35)
+    assert result.p == pytest.approx(2 * 0.5**6)  # all six differences have one sign
+    low, high = result.interval
+    assert low < -0.35 < high < 0
+    assert "Wilcoxon" in result.test
+
+
+def test_compare_hits_by_mcnemar():
+    table = records(
+        {("top", "m"): [1.0, 1, 1, 1, 0, 1], ("", "random"): [0.0, 0, 0, 1, 1, 0]}, GAME
+    )
+    result = compare(table, ("net", "top", "m"), ("net", "", "random"), "pointing_game")
+    # Four against one of five that disagree: 2 · (C(5,0) + C(5,1)) / 2**5.
+    assert result.p == pytest.approx(12 / 32)
+    assert "McNemar" in result.test
+
+
+def test_compare_says_what_is_undefined():
+    same = records(
+        {
+            ("a", "m"): [0.1, 0.2],
+            ("b", "m"): [0.1, 0.2],
+            ("c", "m"): ["x", 0.3],
+            ("d", "m"): [0.3, "x"],
+        }
+    )
+    zero = compare(same, ("net", "a", "m"), ("net", "b", "m"), "deletion")
+    assert zero.p == Undefined("all differences are 0")
+    assert zero.interval == (0, 0)
+    one = compare(same, ("net", "a", "m"), ("net", "c", "m"), "deletion")
+    assert one.pairs == 1
+    assert isinstance(one.p, Undefined)
+    assert isinstance(one.interval, Undefined)
+    none = compare(same, ("net", "c", "m"), ("net", "d", "m"), "deletion")
+    assert none.pairs == 0
+    assert isinstance(none.difference, Undefined)
+
+
+def test_best_cells_respects_direction_ties_and_controls():
+    up = {**DELETION, "name": "insertion", "higher_is_better": True}
+    values = {
+        ("a", "m"): [0.2, 0.4],
+        ("b", "m"): [0.5, 0.7],
+        ("c", "m"): [0.7, 0.5],
+        ("", "random"): [0.0, 0.0],
+    }
+    summary = summarise(pd.concat([records(values), records(values, up)]))
+    best = best_cells(summary, [DELETION, up])
+    assert list(best["layer"]) == ["a", "b"]
+    assert list(best["tied"]) == [0, 1]
+    empty = best_cells(summarise(records({("a", "m"): ["x"]})), [DELETION])
+    assert empty.empty
+    assert "tied" in empty
+
+
+def test_rivals_are_paired_with_the_given_cell():
+    table = records({("a", "m"): [0.1, 0.2], ("b", "m"): [0.3, 0.3], ("", "random"): [0.9, "x"]})
+    others = rivals(table, ("net", "a", "m"), "deletion", "rise2018")
+    assert list(others["method"]) == ["m", "random"]
+    assert list(others["difference"].round(6)) == [0.15, 0.8]
+    assert list(others["pairs"]) == [2, 1]
+    assert math.isnan(others["low"].iloc[1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.drop(columns="protocol"), "no column protocol"),
+        (lambda t: pd.concat([t, t.head(1)]), "two rows for 'net', 'a', 'm', 'image_0'"),
+        (lambda t: t.assign(value=float("nan")), "not a finite number"),
+    ],
+)
+def test_bad_records_are_refused(spoil, message):
+    with pytest.raises(InputError, match=message):
+        summarise(spoil(records({("a", "m"): [0.1, 0.2]})))
+
+
+def test_unknown_names_and_several_protocols_are_refused():
+    table = records({("a", "m"): [0.1, 0.2]})
+    with pytest.raises(InputError, match="did you mean 'deletion'"):
+        compare(table, ("net", "a", "m"), ("net", "a", "m"), "deletions")
+    with pytest.raises(InputError, match="unknown cell"):
+        compare(table, ("net", "a", "m"), ("net", "b", "m"), "deletion")
+    both = pd.concat([table, records({("a", "m"): [0.1]}, {**DELETION, "protocol": "other"})])
+    with pytest.raises(InputError, match="2 protocols"):
+        compare(both, ("net", "a", "m"), ("net", "a", "m"), "deletion")
