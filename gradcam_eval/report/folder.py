@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gradcam_eval.core import InputError
+from gradcam_eval.store import map_path
 
 FORMAT = 1
 _COLUMNS: dict[str, str] = {
@@ -54,9 +55,8 @@ class Folder:
 
     def maps(self, model: str, sample: str) -> Path | None:
         """Return the file of an image's maps, or None; names cannot lead out of the folder."""
-        home = (self.path / "maps").resolve()
-        path = (home / model / f"{sample}.npz").resolve()
-        return path if path.is_relative_to(home) and path.is_file() else None
+        path = map_path(self.path, model, sample)
+        return path if path.is_file() else None
 
 
 def read_folder(path: str | Path) -> Folder:

@@ -171,10 +171,8 @@ def _cost(model, plan):
         for layer in plan.layers:
             for k, method in enumerate(plan.methods):
                 ms = floor * (1.1 + 0.9 * k)
-                rows.append(
-                    [model, layer, method, batch, 1, 1, 2000 + 10 * k]
-                    + [ms, ms * 0.97, ms * 1.06, 9, 1.1 + 0.9 * k]
-                )
+                times = [2000 + 10 * k, ms, ms * 0.97, ms * 1.06, 9, 1.1 + 0.9 * k]
+                rows.append([model, layer, method, batch, 1, 1, *times])
     return rows
 
 

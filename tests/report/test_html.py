@@ -1,0 +1,217 @@
+import base64
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from rich.console import Console
+from study_folder import CONTROLS, Plan, make_study
+
+from gradcam_eval.core import InputError
+from gradcam_eval.report import pictures
+from gradcam_eval.report.answer import answer
+from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.html import write_report
+from gradcam_eval.report.tables import summary_table
+from gradcam_eval.stats import summarise
+
+TINY = {"layers": ("top",), "methods": ("grad_cam",), "samples": ("disc_0", "disc_1")}
+
+
+def said(folder, model="toy_net"):
+    results = read_folder(folder)
+    return answer(results, summarise(results.records), model)
+
+
+def edit(folder, **changes):
+    study = json.loads((folder / "study.json").read_text()) | changes
+    (folder / "study.json").write_text(json.dumps(study))
+
+
+def test_page_has_its_sections_in_order_and_asks_for_nothing(report):
+    page = report.read_text(encoding="utf-8")
+    ids = re.findall(r'<h2 id="(\w+)"', page)
+    wanted = "answer summary matrix curves cost seen overlays missing how limits"
+    assert ids == wanted.split()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert '<html lang="en">' in page
+    assert len(page) < 15_000_000
+
+
+def test_untrusted_names_are_escaped(report):
+    page = report.read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror" in page
+    assert page.count("<script") == 1
+    assert "&lt;script&gt;window.pwned=1" in page
+
+
+def test_policy_names_the_hashes_of_script_and_style(report):
+    page = report.read_text(encoding="utf-8")
+    for tag in ("script", "style"):
+        (source,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in page.replace("&#39;", "'")
+
+
+def test_pictures_are_saved_and_embedded_with_alternative_text(report):
+    home = report.parent
+    assert (home / "overlays/toy_net/disc_0.png").is_file()
+    assert (home / "curves/toy_net/deletion_rise2018.png").is_file()
+    assert (home / "figures/toy_net/pointing_game_pointing2018_table.png").is_file()
+    assert (home / "figures/toy_net/insertion_rise2018_cost.png").is_file()
+    page = report.read_text(encoding="utf-8")
+    images = re.findall(r'<img src="data:image/webp;base64,([^"]+)"[^>]* alt="([^"]*)"', page)
+    assert len(images) == page.count("<img ")
+    # Two curves, three cost charts, and a thumbnail and a grid for each of three images.
+    assert len(images) == 2 + 3 + 2 * 3
+    for data, alt in images:
+        assert alt
+        Image.open(io.BytesIO(base64.b64decode(data))).verify()
+
+
+def test_numbers_of_the_page_are_those_of_the_summary(report):
+    page = report.read_text(encoding="utf-8")
+    summary = summarise(read_folder(report.parent).records)
+    table = page[page.index('<table class="summary"') : page.index('<h2 id="matrix"')]
+    for row in summary.to_dict("records"):
+        assert f'data-value="{row["mean"]}"' in table
+    assert table.count(">best<") + table.count("> best<") == 3
+    for control in CONTROLS:
+        assert control.replace("_", "_<wbr>") in table[table.index('class="controls"') :]
+
+
+def test_failed_image_and_settings_are_shown(report):
+    page = report.read_text(encoding="utf-8")
+    assert "the file ends too early" in page[page.index('id="missing"') :]
+    how = page[page.index('id="how"') :]
+    for part in ("tolerance", "15", "1792", "fingerprint", "0123456789abcdef", "packages.keras"):
+        assert part in how
+
+
+def test_budget_turns_pictures_into_links_to_the_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "BUDGET", 0)
+    plan = Plan(**TINY | {"samples": ("odd name#1",)}, cost=False)
+    page = write_report(make_study(tmp_path, plan)).read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert 'href="overlays/toy_net/odd%20name%231.png"' in page
+
+
+@pytest.mark.parametrize(
+    ("plan", "present", "absent"),
+    [
+        (Plan(**TINY, cost=False), "This study did not measure cost", "Traceback"),
+        (Plan(**TINY, truth=False), "nobody annotated this image", "labelled images"),
+        (Plan(**TINY, everything_undefined=True), "No metric has a value", "is best:"),
+        (Plan(**TINY, failed=("disc_0", "disc_1")), "No metric has a value", "is best:"),
+        (Plan(**TINY, models=("a_net", "b_net")), "Summary table of b_net", "Traceback"),
+        (Plan(**TINY | {"samples": ("disc_0",)}), "one image gives no interval", "excludes 0"),
+    ],
+    ids=["no cost", "no truth", "undefined", "all failed", "two models", "one image"],
+)
+def test_unusual_studies_give_a_sensible_page(tmp_path, plan, present, absent):
+    page = write_report(make_study(tmp_path, plan)).read_text(encoding="utf-8")
+    text = re.sub(r'base64,[^"]+', "", page)
+    text = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL)
+    assert present in text
+    assert absent not in text
+    assert not re.search(r">\s*(nan|None|&lt;NA&gt;)\s*<", text)
+
+
+def test_answer_names_best_cell_difference_and_cost(tmp_path):
+    found = said(make_study(tmp_path, Plan(methods=("grad_cam", "eigen_cam"))))
+    text = " ".join(f"{s.lead} {s.text}" for s in found.sentences)
+    assert "5 images, 6 cells (3 layers × 2 methods)" in text
+    assert "By deletion, top_activation · eigen_cam is best:" in text
+    assert "the interval excludes 0: better than random" in text
+    assert "the compiled forward pass takes 20.0 ms" in text
+    assert any("Only 5 images" in warning for warning in found.warnings)
+    assert not any("beats the best cell" in warning for warning in found.warnings)
+
+
+def test_answer_warns_of_a_control_that_beats_the_best(tmp_path):
+    found = said(make_study(tmp_path, Plan(strong_centre=True)))
+    assert any(
+        "centre_gaussian" in w and "beats the best cell by deletion" in w for w in found.warnings
+    )
+
+
+def test_answer_says_so_when_the_best_is_worse_than_random(tmp_path):
+    folder = make_study(tmp_path, Plan(**TINY | {"samples": ("disc_0", "disc_1", "disc_2")}))
+    metrics = json.loads((folder / "study.json").read_text())["metrics"][:1]
+    edit(folder, metrics=[metrics[0] | {"higher_is_better": True}])
+    found = said(folder)
+    assert "worse than random" in found.sentences[1].text
+    assert any("random" in w and "beats the best cell" in w for w in found.warnings)
+
+
+def test_answer_warns_where_metrics_disagree(tmp_path):
+    folder = make_study(tmp_path, Plan(methods=("grad_cam",)))
+    metrics = json.loads((folder / "study.json").read_text())["metrics"][:2]
+    assert not any("disagree" in w for w in said(folder).warnings)
+    edit(folder, metrics=[metrics[0], metrics[1] | {"higher_is_better": False}])
+    assert any(
+        "The metrics disagree. By deletion top_activation" in w for w in said(folder).warnings
+    )
+
+
+def test_terminal_table_fits_and_shows_markup_as_text(tmp_path):
+    plan = Plan(layers=("[red]block4_2_expand_activation", "top"))
+    summary = summarise(read_folder(make_study(tmp_path, plan)).records)
+    console = Console(width=110, file=io.StringIO())
+    console.print(summary_table(summary))
+    lines = console.file.getvalue().splitlines()
+    assert any("[red]block4" in line for line in lines)
+    assert len(lines) == 2 + len(summary) // 3 + 1
+    row = summary.iloc[0]
+    assert f"{row['mean']:.3f}"[1:] in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "study.json").unlink(), "is not a results folder"),
+        (lambda f: (f / "study.json").write_text("{"), "not valid JSON"),
+        (lambda f: edit(f, format=2), "format 2"),
+        (lambda f: (f / "records.csv").unlink(), "has no records.csv"),
+        (lambda f: (f / "images.csv").write_text("model\nx\n"), "has no column sample"),
+    ],
+)
+def test_broken_folders_are_refused(tmp_path, spoil, message):
+    folder = make_study(tmp_path, Plan(**TINY))
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        write_report(folder)
+
+
+def test_unreadable_maps_are_named_and_end_nothing(tmp_path):
+    folder = make_study(tmp_path, Plan(**TINY))
+    (folder / "maps/toy_net/disc_0.npz").write_bytes(b"junk")
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "disc_0.npz is not a file of maps" in page
+    assert (folder / "overlays/toy_net/disc_1.png").is_file()
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
+    folder = make_study(tmp_path / "study", Plan(**TINY))
+    (tmp_path / "outside.npz").write_bytes(b"secret")
+    assert read_folder(folder).maps("toy_net", "../../../outside") is None
+
+
+def test_report_does_not_import_tensorflow(tmp_path):
+    folder = make_study(tmp_path, Plan(**TINY))
+    code = (
+        "import sys; from gradcam_eval.report.html import write_report; "
+        f"write_report({str(folder)!r}); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras')])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

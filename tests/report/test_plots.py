@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pytest
+from study_folder import Plan, make_study
+
+from gradcam_eval.core import InputError
+from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.grid import overlay_grid, read_maps, thumbnail
+from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
+from gradcam_eval.stats import summarise
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    plan = Plan(layers=("low/conv", "top"), methods=("grad_cam", "eigen_cam"))
+    return read_folder(make_study(tmp_path_factory.mktemp("plots"), plan))
+
+
+@pytest.fixture(scope="module")
+def summary(folder):
+    return summarise(folder.records)
+
+
+def rows_of(summary, folder, index):
+    metric = folder.study["metrics"][index]
+    return summary[summary["metric"] == metric["name"]], metric
+
+
+def words(figure):
+    found = [t.get_text() for axes in figure.axes for t in axes.texts]
+    for axes in figure.axes:
+        found += [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()]
+        found += [t.get_text() for t in axes.get_xticklabels() + axes.get_yticklabels()]
+    return found + [t.get_text() for legend in figure.legends for t in legend.get_texts()]
+
+
+def test_heat_table_writes_every_mean_with_interval_unit_and_n(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    text = words(heat_table(rows, metric))
+    for row in rows[rows["kind"] == "cam"].to_dict("records"):
+        assert f"{row['mean']:.3f}" in text
+        assert f"[{row['low']:.3f}, {row['high']:.3f}]" in text
+    title = next(line for line in text if "rise2018" in line)
+    for part in ("lower is better", "probability", "95 %", "n = 5"):
+        assert part in title
+
+
+def test_heat_table_shades_the_better_cell_darker(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    (image,) = heat_table(rows, metric).axes[0].get_images()
+    shade = image.get_array()
+    means = rows[rows["kind"] == "cam"]["mean"].to_numpy(float).reshape(2, 2)
+    assert np.unravel_index(shade.argmax(), (2, 2)) == np.unravel_index(means.argmin(), (2, 2))
+
+
+def test_curves_are_means_over_images_and_few_stand_out(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    curves = folder.curves[folder.curves["metric"] == "deletion"]
+    figure = curve_figure(curves, rows, metric, last_layer="top")
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    random = next(line for label, line in lines.items() if label.startswith("random"))
+    mine = curves[(curves["method"] == "random")].groupby("fraction")["score"].mean()
+    np.testing.assert_allclose(random.get_ydata(), mine.to_numpy())
+    text = words(figure)
+    assert any(t.startswith("best, top") for t in text)
+    assert any("n = 5" in t for t in text)
+    thin = [line for line in figure.axes[0].get_lines() if line.get_linewidth() < 1]
+    assert len(thin) == 4 - len([t for t in text if t.startswith(("best", "last layer"))])
+
+
+def test_curves_with_unlike_fractions_share_a_grid(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    curves = folder.curves[
+        (folder.curves["metric"] == "deletion") & (folder.curves["method"] == "random")
+    ]
+    short = curves[(curves["sample"] != "disc_0") | (curves.index % 2 == 0)]
+    figure = curve_figure(short, rows, metric)
+    (line,) = figure.axes[0].get_lines()
+    assert len(line.get_xdata()) == 101
+
+
+def test_cost_figure_has_unit_floor_and_uncertainty(folder, summary):
+    rows, metric = rows_of(summary, folder, 1)
+    figure = cost_figure(folder.cost[folder.cost["batch_size"] == 1], rows, metric)
+    text = " ".join(words(figure))
+    for part in (
+        "ms per image at batch size 1",
+        "quartiles",
+        "95 % interval",
+        "compiled forward pass",
+        "n = 5",
+    ):
+        assert part in text
+
+
+def test_grid_names_every_row_and_column_and_outlines_the_truth(folder):
+    maps = read_maps(folder.maps("toy_net", "disc_0"))
+    figure = overlay_grid(maps, caption=["A $name$ of its own", "second line"])
+    text = words(figure)
+    for word in ("grad_cam", "eigen_cam", "low/conv", "top", "controls", "random", "oracle"):
+        assert word in text
+    assert "A $name$ of its own" in text
+    assert "the image, truth" in text
+    figure.canvas.draw()  # a `$` must not be read as mathematics
+
+
+def test_grid_says_why_a_map_shows_nothing(folder):
+    maps = read_maps(folder.maps("toy_net", "disc_0"))
+    maps.maps["top", "grad_cam"][:] = 0
+    maps.maps["top", "eigen_cam"][:] = -1 - np.eye(maps.maps["top", "eigen_cam"].shape[0])
+    del maps.maps["low/conv", "grad_cam"]
+    text = [line.replace("\n", " ") for line in words(overlay_grid(maps))]
+    assert "the heatmap is all zero" in text
+    assert "nothing in the heatmap is positive" in text
+    assert "no map" in text
+
+
+def test_thumbnail_shows_the_image_beside_one_map(folder):
+    maps = read_maps(folder.maps("toy_net", "disc_0"))
+    assert thumbnail(maps, ("top", "grad_cam"), size=50).shape == (50, 104, 3)
+    assert thumbnail(maps, None, size=50).shape == (50, 50, 3)
+
+
+def test_maps_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK no")
+    np.savez(tmp_path / "b.npz", names=json.dumps([["top", "grad_cam"]]))
+    np.savez(tmp_path / "c.npz", names=np.array([{}], dtype=object), image=np.zeros((2, 2, 3)))
+    for name in "abc":
+        with pytest.raises(InputError, match=f"{name}.npz is not a file of maps"):
+            read_maps(tmp_path / f"{name}.npz")
