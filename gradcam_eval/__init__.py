@@ -1,1 +1,91 @@
-"""gradcam-eval: benchmark Grad-CAM and its relatives on Keras 3."""
+"""gradcam-eval: benchmark Grad-CAM and its relatives on Keras 3.
+
+Names are loaded when they are first used, so that `import gradcam_eval` is quick and what needs no
+TensorFlow does not import it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradcam_eval.core import Case, Curve, InputError, Sample, Undefined
+    from gradcam_eval.data import load_samples
+    from gradcam_eval.data.decode import load_image
+    from gradcam_eval.methods import METHODS, register_method
+    from gradcam_eval.methods.explainer import Explainer, Heatmaps, explain
+    from gradcam_eval.metrics import METRICS, deletion, insertion, pointing_game, register_metric
+    from gradcam_eval.models.engine import Predictor
+    from gradcam_eval.models.layers import list_layers
+    from gradcam_eval.models.zoo import load_model, model_spec
+    from gradcam_eval.report.overlay import overlay
+    from gradcam_eval.results import Results, run_study
+    from gradcam_eval.study.config import Study
+    from gradcam_eval.timing import measure_cost
+
+_HOMES = {
+    "gradcam_eval.core": ("Case", "Curve", "InputError", "Sample", "Undefined"),
+    "gradcam_eval.data": ("load_samples",),
+    "gradcam_eval.data.decode": ("load_image",),
+    "gradcam_eval.methods": ("METHODS", "register_method"),
+    "gradcam_eval.methods.explainer": ("Explainer", "Heatmaps", "explain"),
+    "gradcam_eval.metrics": (
+        "METRICS",
+        "deletion",
+        "insertion",
+        "pointing_game",
+        "register_metric",
+    ),
+    "gradcam_eval.models.engine": ("Predictor",),
+    "gradcam_eval.models.layers": ("list_layers",),
+    "gradcam_eval.models.zoo": ("load_model", "model_spec"),
+    "gradcam_eval.report.overlay": ("overlay",),
+    "gradcam_eval.results": ("Results", "run_study"),
+    "gradcam_eval.study.config": ("Study",),
+    "gradcam_eval.timing": ("measure_cost",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "METHODS",
+    "METRICS",
+    "Case",
+    "Curve",
+    "Explainer",
+    "Heatmaps",
+    "InputError",
+    "Predictor",
+    "Results",
+    "Sample",
+    "Study",
+    "Undefined",
+    "deletion",
+    "explain",
+    "insertion",
+    "list_layers",
+    "load_image",
+    "load_model",
+    "load_samples",
+    "measure_cost",
+    "model_spec",
+    "overlay",
+    "pointing_game",
+    "register_method",
+    "register_metric",
+    "run_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module, the first time it is asked for."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'gradcam_eval' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -33,6 +34,11 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (model, layer, method, sample, metric, protocol));
 CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
 """
+
+
+def map_path(folder: Path, model: str, sample: str) -> Path:
+    """Return the file of an image's heatmaps; a name with a slash cannot lead elsewhere."""
+    return folder / "maps" / quote(model, safe=" ") / f"{quote(sample, safe=' ')}.npz"
 
 
 class Ledger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def register_method(formula: Formula) -> Formula:
     return formula
 
 
-def find_methods(names: str | list[str] | tuple[str, ...]) -> list[Method]:
+def find_methods(names: str | Sequence[str]) -> list[Method]:
     """Return the methods of these names, in order, once each; an unknown name is an InputError."""
     wanted = [names] if isinstance(names, str) else list(names)
     if not wanted:

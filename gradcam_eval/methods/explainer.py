@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from gradcam_eval.arrays import resize
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.methods import Method, find_methods
+from gradcam_eval.models.classes import resolve_class
 from gradcam_eval.models.layers import find_layers, resolve_layers
 from gradcam_eval.models.tap import LayerCall, record
 from gradcam_eval.models.target import ClassScores, Score, check_score
+from gradcam_eval.models.zoo import loaded_spec
 
 _PREDICTED = -1  # inside the compiled pass only: the class is chosen there
 
 Key = tuple[str, str]
 Layers = str | Sequence[str | LayerCall]
-Targets = int | Sequence[int] | NDArray[np.integer[Any]] | None
+Targets = int | str | Sequence[int | str] | NDArray[np.integer[Any]] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ class Explainer:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: wanted 1 or more")
         self.model = model
-        self.methods = find_methods(methods if isinstance(methods, str) else tuple(methods))
+        self.methods = find_methods(methods)
         self.score = score
         self.batch_size = batch_size
         self._wanted = [layers] if isinstance(layers, str) else list(layers)
@@ -122,7 +124,8 @@ class Explainer:
         Parameters
         ----------
         images : float32 (N, H, W, C) or (H, W, C), 0..255
-        targets : class index for all, one for each image, or None for each image's predicted class
+        targets : class for all, one for each image, or None for each image's predicted class;
+            a class is an index or, for a model that `load_model` built by name, a class name
 
         Returns
         -------
@@ -134,7 +137,8 @@ class Explainer:
         """
         batch = _as_batch(images)
         compiled = self._compile(batch.shape[1:])
-        wanted = _as_targets(targets, len(batch), compiled.structured_outputs["probabilities"])
+        classes = compiled.structured_outputs["probabilities"].shape[-1]
+        wanted = _as_targets(_named(self.model, targets, classes), len(batch), classes)
         parts = [
             compiled(
                 tf.convert_to_tensor(batch[i : i + self.batch_size]),
@@ -216,7 +220,18 @@ def _as_batch(images: Any) -> NDArray[np.float32]:
     return batch
 
 
-def _as_targets(targets: Targets, count: int, probabilities: Any) -> NDArray[np.int64]:
+def _named(model: keras.Model, targets: Targets, classes: int) -> Any:
+    """Replace class names among the targets by indices."""
+    if isinstance(targets, str):
+        spec = loaded_spec(model)
+        names, synsets = (spec.class_names, spec.synsets) if spec else ((), ())
+        return resolve_class(targets, names, synsets, n_classes=classes)
+    if isinstance(targets, list | tuple):
+        return [_named(model, target, classes) for target in targets]
+    return targets
+
+
+def _as_targets(targets: Any, count: int, classes: int) -> NDArray[np.int64]:
     if targets is None:
         return np.full(count, _PREDICTED, np.int64)
     wanted = np.asarray(targets)
@@ -224,7 +239,6 @@ def _as_targets(targets: Targets, count: int, probabilities: Any) -> NDArray[np.
         raise InputError(f"targets are {wanted.dtype}: wanted class indices (whole numbers)")
     if wanted.ndim == 0:
         wanted = np.full(count, wanted)
-    classes = probabilities.shape[-1]
     if wanted.shape != (count,):
         raise InputError(
             f"targets have shape {wanted.shape}: wanted one for each of {count} images"

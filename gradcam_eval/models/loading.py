@@ -11,15 +11,17 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.classes import class_names_from
 from gradcam_eval.models.preprocess import preprocessing
-from gradcam_eval.models.zoo import MODELS, ModelSpec
+from gradcam_eval.models.zoo import MODELS, ModelSpec, load_model
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".ckpt")
@@ -180,6 +182,32 @@ def _image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None
             f"model '{model.name}' takes {shape}: valid is one batch of images (N, H, W, C)."
         )
     return (shape[1], shape[2], shape[3])
+
+
+def load_with_spec(
+    name_or_path: str, *, preprocess: str = "none", classes: str | Path | None = None
+) -> tuple[keras.Model, ModelSpec]:
+    """Return `load_model(name_or_path)` and what is known about the model.
+
+    Parameters
+    ----------
+    name_or_path : a name in `MODELS`, or the path of a `.keras` or `.h5` file
+    preprocess : for a file only: a name in `PREPROCESSING`
+    classes : for a file only: a file with its class names, see `class_names_from`
+
+    Raises
+    ------
+    InputError
+        As `load_model` and `class_names_from`, or if a named model is given class names.
+    """
+    if name_or_path in MODELS and classes:
+        raise InputError(f"'{name_or_path}' has class names already: leave out {classes}.")
+    names = class_names_from(classes) if classes else ()
+    model = load_model(name_or_path, preprocess=preprocess)
+    if name_or_path in MODELS:
+        return model, MODELS[name_or_path]
+    spec = spec_of(model, class_names=names, preprocess=preprocess)
+    return model, replace(spec, name=Path(name_or_path).stem, source=f"the file {name_or_path}")
 
 
 def spec_of(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from gradcam_eval.models.preprocess import PREPROCESSING
 
 if TYPE_CHECKING:
     import keras
+
+
+ANY_SIZE = (224, 224)  # what a model that takes images of every size is given
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,9 @@ def load_model(
                 f"'{name_or_path}' contains its preprocessing already: leave out "
                 f"preprocess={preprocess!r}, which is for model files."
             )
-        return _build(MODELS[name_or_path], weights)
+        model = _build(MODELS[name_or_path], weights)
+        _LOADED[model] = MODELS[name_or_path]
+        return model
     if isinstance(name_or_path, str) and not _looks_like_path(name_or_path):
         raise unknown_name("model", name_or_path, MODELS)
     if weights is None:
@@ -199,6 +205,15 @@ def load_model(
     from gradcam_eval.models.loading import load_file
 
     return load_file(name_or_path, preprocess=preprocess)
+
+
+# What `load_model` built, so that a target can be named by class; it keeps no model alive.
+_LOADED: weakref.WeakKeyDictionary[keras.Model, ModelSpec] = weakref.WeakKeyDictionary()
+
+
+def loaded_spec(model: keras.Model) -> ModelSpec | None:
+    """Return the spec of a model that `load_model` built by name, else None."""
+    return _LOADED.get(model)
 
 
 def check_model_name(name: str) -> None:

@@ -1,0 +1,181 @@
+"""The command line: explain | layers | study | report. Quick to start; bad input is a sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gradcam_eval.core import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+app = typer.Typer(
+    name="gradcam-eval",
+    help="Benchmark Grad-CAM and its relatives on Keras models: which layer, which method, by how "
+    "much, and at what cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A model's name, or a local .keras or .h5 file.")
+]
+PreprocessOption = Annotated[
+    str,
+    typer.Option(
+        help="For a model file: how it wants 0-255 RGB images changed first: "
+        "none, unit, tf, torch, caffe or lite. Named models know."
+    ),
+]
+
+
+@app.command()
+def explain(
+    image: Annotated[str, typer.Argument(help="An image file, or a URL with --allow-url.")],
+    model: ModelOption = "efficientnet_lite0",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "-l", help="Role (last, stages, all), path or glob; repeatable."),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A method's name; repeatable.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="'predicted', a class index or a class name.")
+    ] = "predicted",
+    score: Annotated[
+        Literal["logit", "probability"], typer.Option(help="What is explained.")
+    ] = "logit",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="PNG to write. [default: IMAGE-cam.png]")
+    ] = None,
+    preprocess: PreprocessOption = "none",
+    classes: Annotated[
+        Path | None, typer.Option(help="For a model file: its class names, one a line.")
+    ] = None,
+    allow_url: Annotated[
+        bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
+    ] = False,
+) -> None:
+    """Explain one image: write its heatmap laid over it, or a grid of layers × methods.
+
+    Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
+    """
+    from gradcam_eval.picture import LocalModel, Question, explain_to_file
+
+    question = Question(
+        layers=tuple(layer or ["last"]),
+        methods=tuple(method or ["grad_cam"]),
+        target=target,
+        score=score,
+    )
+    out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
+    if out.suffix.lower() != ".png":
+        raise InputError(f"the output {out} must end in .png")
+    lines = explain_to_file(
+        image, LocalModel(model, preprocess, classes), question, out=out, allow_url=allow_url
+    )
+    console = _console()
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def layers(
+    model: Annotated[str, typer.Argument(help="A model's name, or a local .keras or .h5 file.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every layer, not only those that carry a heatmap.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+) -> None:
+    """List a model's layers: path, type, shape, stride, parameters, and the roles they have.
+
+    A named model is built with random weights for this, so nothing is downloaded.
+    """
+    from gradcam_eval.picture import layers_of
+
+    frame = layers_of(model)
+    if not everything:
+        frame = frame[frame["is_candidate"]]
+    if csv:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        _print_layers(model, frame)
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="The study, a TOML file.")],
+    results: Annotated[Path, typer.Option(help="Where the study's folder is made.")] = Path(
+        "results"
+    ),
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh/--resume", help="Remove what an earlier run left, or go on from it."),
+    ] = False,
+) -> None:
+    """Run a study, or go on where it was stopped; write its tables, pictures and report.html."""
+    from gradcam_eval.progress import shown_progress
+    from gradcam_eval.report.tables import summary_table
+    from gradcam_eval.results import run_study
+    from gradcam_eval.study.config import load_study
+
+    console = _console()
+    loaded = load_study(file)
+    with shown_progress() as progress:
+        done = run_study(loaded, results=results, fresh=fresh, progress=progress)
+    page = done.report()
+    console.print(summary_table(done.summary(), title=loaded.question or None))
+    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, results/<study>.")],
+) -> None:
+    """Make a study's pictures and report.html again from its files; no model is needed."""
+    from gradcam_eval.results import Results
+
+    page = Results(folder).report()
+    _console().print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence on standard error and exit code 2."""
+    # TensorFlow reads it once, when it is imported; what it logs is of no use to a reader here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except InputError as error:
+        print(f"gradcam-eval: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("gradcam-eval: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # A pipe has no width: do not squeeze tables into 80 columns there.
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _print_layers(model: str, frame: pd.DataFrame) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{model}: {len(frame)} layers", box=None, header_style="bold")
+    for column in ("path", "type", "shape", "stride", "params", "roles"):
+        table.add_column(column, overflow="fold")
+    for row in frame.to_dict("records"):
+        shape = "×".join(str(side or "any") for side in row["shape"])
+        stride = "" if row["stride"] != row["stride"] else f"{row['stride']:.4g}"
+        table.add_row(row["path"], row["type"], shape, stride, f"{row['params']:,}", row["roles"])
+    _console().print(table)

@@ -1,0 +1,126 @@
+"""One question about one image, answered by a picture: what `gradcam-eval explain` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from gradcam_eval.arrays import degenerate_reason
+from gradcam_eval.core import Image, InputError
+from gradcam_eval.data.decode import load_image
+from gradcam_eval.models.classes import resolve_class
+from gradcam_eval.models.zoo import ANY_SIZE, MODELS, ModelSpec, load_model
+from gradcam_eval.report.grid import Maps, overlay_grid
+from gradcam_eval.report.overlay import overlay
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from gradcam_eval.methods.explainer import Heatmaps
+    from gradcam_eval.models.target import Score
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model's name or file, and what a file does not say about itself."""
+
+    name: str
+    preprocess: str = "none"
+    classes: Path | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be explained, and how."""
+
+    layers: tuple[str, ...] = ("last",)
+    methods: tuple[str, ...] = ("grad_cam",)
+    target: str = "predicted"
+    score: Score = "logit"
+
+
+def explain_to_file(
+    source: str, asked: LocalModel, question: Question, *, out: Path, allow_url: bool = False
+) -> list[str]:
+    """Explain an image and write the picture; return what a person should know, in lines.
+
+    One layer and one method give the overlay at the model's input size; more give a grid.
+    """
+    from gradcam_eval.methods import find_methods
+    from gradcam_eval.models.loading import load_with_spec
+    from gradcam_eval.models.target import check_score
+
+    check_score(question.score)
+    find_methods(question.methods)
+    spec_size = MODELS[asked.name].input_size if asked.name in MODELS else None
+    # A broken image should not cost the loading of a model.
+    picture = load_image(source, spec_size, allow_url=allow_url)
+    model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
+    size = spec.input_size or ANY_SIZE
+    if picture.shape[:2] != size:
+        picture = load_image(source, size, allow_url=allow_url)
+    heatmaps = _explain(model, spec, picture, question)
+    _write(picture, heatmaps, out)
+    return [*_describe(heatmaps, spec), f"written to {out}"]
+
+
+def layers_of(name: str) -> pd.DataFrame:
+    """Return `list_layers` of a named model, built with random weights, or of a model file."""
+    from gradcam_eval.models.layers import list_layers
+
+    if name in MODELS:
+        return list_layers(load_model(name, weights=None), MODELS[name].input_size)
+    return list_layers(load_model(name), ANY_SIZE)
+
+
+def _explain(model: keras.Model, spec: ModelSpec, picture: Image, question: Question) -> Heatmaps:
+    from gradcam_eval.methods.explainer import Explainer
+
+    target = None
+    if question.target != "predicted":
+        classes = model.output_shape[-1]
+        target = resolve_class(question.target, spec.class_names, spec.synsets, n_classes=classes)
+    explainer = Explainer(model, question.layers, question.methods, score=question.score)
+    return explainer(picture, target)
+
+
+def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
+    maps = {key: stack[0] for key, stack in heatmaps.items()}
+    try:
+        if len(maps) == 1:
+            PillowImage.fromarray(overlay(picture, next(iter(maps.values())))).save(out)
+            return
+        image = np.rint(picture).astype(np.uint8)
+        figure = overlay_grid(Maps(image, None, np.zeros((0, 4), np.float32), maps))
+        figure.savefig(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _describe(heatmaps: Heatmaps, spec: ModelSpec) -> list[str]:
+    target = int(heatmaps.targets[0])
+    probabilities = heatmaps.probabilities[0]
+    lines = [
+        f"explained class: {_class(spec, target)} (index {target}), "
+        f"probability {probabilities[target]:.3f}, explained score {heatmaps.scores[0]:.4g}",
+        "the model's first five: "
+        + ", ".join(
+            f"{_class(spec, int(k))} {probabilities[k]:.3f}"
+            for k in np.argsort(-probabilities, kind="stable")[:5]
+        ),
+    ]
+    for (layer, method), stack in heatmaps.items():
+        reason = degenerate_reason(stack[0])
+        height, width = stack.shape[1:]
+        shown = f", but {reason}: the picture shows no heatmap" if reason else ""
+        lines.append(f"layer {layer}, method {method}: {height}×{width} map{shown}")
+    return lines
+
+
+def _class(spec: ModelSpec, index: int) -> str:
+    return spec.class_names[index] if index < len(spec.class_names) else f"class {index}"

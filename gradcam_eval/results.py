@@ -1,0 +1,79 @@
+"""One handle on a results folder: run a study, then ask for its rows, summary and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradcam_eval import stats
+from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.html import write_report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradcam_eval.study.config import Study
+    from gradcam_eval.study.run import Progress
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study left in its folder; nothing here needs the model.
+
+    Attributes
+    ----------
+    folder : `results/<study>/`
+    """
+
+    folder: Path
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The per-image records: a row for each model × layer × method × image × metric."""
+        return read_folder(self.folder).records
+
+    def summary(self) -> pd.DataFrame:
+        """Return mean, 95 % interval and difference to the random control of each cell."""
+        found = read_folder(self.folder)
+        return stats.summarise(found.records, seed=int(found.study.get("seed", 0)))
+
+    def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> stats.Comparison:
+        """Compare two (model, layer, method) cells by one metric, paired by image."""
+        return stats.compare(self.frame, a, b, metric)
+
+    def report(self) -> Path:
+        """Write summary.csv, the pictures and report.html anew; return the page's path."""
+        self.summary().to_csv(self.folder / "summary.csv", index=False)
+        return write_report(self.folder)
+
+
+def run_study(
+    study: Study | str | Path | dict[str, Any],
+    *,
+    results: str | Path = "results",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Results:
+    """Run a study, or go on where an earlier run of it stopped.
+
+    Parameters
+    ----------
+    study : a Study, its values as a dict, or the path of its TOML file
+    results : the folder in which the study's own folder lies
+    fresh : start anew instead of resuming; what an earlier run left is removed
+    progress : told what happens
+
+    Raises
+    ------
+    InputError : the study is wrong, or its folder holds another study's results
+    """
+    from gradcam_eval.study.config import Study, load_study, make_study
+    from gradcam_eval.study.run import Progress, run
+
+    if isinstance(study, dict):
+        study = make_study(study)
+    elif not isinstance(study, Study):
+        study = load_study(study)
+    folder = run(study, results=Path(results), fresh=fresh, progress=progress or Progress())
+    return Results(folder)

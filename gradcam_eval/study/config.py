@@ -1,0 +1,186 @@
+"""A study as its author writes it: one TOML file, checked at once, every name and every field."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gradcam_eval.core import InputError, unknown_name
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # a folder's name: nothing that leaves `results/`
+CONTROLS = ("random", "centre_gaussian", "edges", "oracle")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(_Strict):
+    """A model of the zoo, or a local file with what the file does not say about itself.
+
+    Attributes
+    ----------
+    name : zoo name, or path of a .keras or .h5 file
+    preprocess : how the file's model wants 0-255 RGB images changed first; zoo models know
+    classes : path of a text file with one class name a line, for a local model
+    """
+
+    name: str
+    preprocess: str = "none"
+    classes: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name under which results are kept: the zoo name, or the file's name."""
+        path = Path(self.name)
+        return path.stem if path.suffix else self.name
+
+
+class Cost(_Strict):
+    """How the cost of each layer × method is measured; `rounds = 0` leaves it out."""
+
+    batch_sizes: tuple[int, ...] = Field(default=(1, 16), min_length=1)
+    rounds: int = Field(default=10, ge=0)
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if min(sizes) < 1:
+            raise ValueError(f"batch_sizes are {list(sizes)}: wanted whole numbers from 1 up")
+        return sizes
+
+
+class Study(_Strict):
+    """What is compared, on what, and by what: frozen once it is made.
+
+    Attributes
+    ----------
+    name : the folder under `results/` that it is written to
+    question : what the study is to answer, one sentence for its report
+    models, layers, methods : each combination is a cell
+    data : a built-in data set's name, a folder of images, or one image
+    target : "predicted", "label" (the image's first label), or a class index or name
+    score : the scalar that heatmaps explain: "logit" or "probability"
+    protocols : a metric's protocol, where it is not the metric's default
+    """
+
+    name: str = Field(pattern=_NAME)
+    question: str = ""
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    data: str
+    layers: tuple[str, ...] = Field(default=("last",), min_length=1)
+    methods: tuple[str, ...] = Field(default=("grad_cam",), min_length=1)
+    controls: tuple[str, ...] = CONTROLS
+    metrics: tuple[str, ...] = Field(
+        default=("deletion", "insertion", "pointing_game"), min_length=1
+    )
+    protocols: dict[str, str] = {}
+    target: str | int = "predicted"
+    score: Literal["logit", "probability"] = "logit"
+    seed: int = Field(default=0, ge=0)
+    cost: Cost = Cost()
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names_to_entries(cls, models: Any) -> Any:
+        if isinstance(models, list | tuple):
+            return [{"name": model} if isinstance(model, str) else model for model in models]
+        return models
+
+    @field_validator("models")
+    @classmethod
+    def _labels_differ(cls, models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:
+        labels = [model.label for model in models]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"models are {labels}: each must have another name")
+        return models
+
+    def protocol_of(self, metric: str) -> str:
+        """Return the name of the protocol by which a metric is measured here."""
+        from gradcam_eval.metrics import find_metric
+
+        return find_metric(metric, self.protocols.get(metric))[1]
+
+    def fingerprint(self, *details: str) -> str:
+        """Return a digest of all that decides the results: this study, and `details` of the run."""
+        decides = self.model_dump(mode="json", exclude={"question"})
+        text = json.dumps([decides, *details], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study from a TOML file; relative paths in it hold from the working directory.
+
+    Raises
+    ------
+    InputError : no such file, not TOML, a misspelt field, a wrong value, or a name that is unknown
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read the study {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"the study {path} is not TOML: {error}") from error
+    return make_study(values, source=str(path))
+
+
+def make_study(values: dict[str, Any], *, source: str = "study") -> Study:
+    """Make a study from plain values, and check every name in it; errors name the `source`."""
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{source}: {_sentence(error)}") from error
+    try:
+        check_names(study)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    return study
+
+
+def check_names(study: Study) -> None:
+    """Raise InputError for the first name in the study that nothing is registered under.
+
+    Layers are not checked here: only the model knows them.
+    """
+    from gradcam_eval.data import sample_names
+    from gradcam_eval.methods import find_methods
+    from gradcam_eval.methods.controls import CONTROLS as KNOWN_CONTROLS
+    from gradcam_eval.metrics import METRICS
+    from gradcam_eval.models.zoo import check_model_name
+
+    find_methods(study.methods)
+    for kind, names, valid in (
+        ("control", study.controls, KNOWN_CONTROLS),
+        ("metric", study.metrics, METRICS),
+        ("metric in protocols", study.protocols, study.metrics),
+    ):
+        for name in names:
+            if name not in valid:
+                raise unknown_name(kind, name, valid)
+    for metric in study.metrics:
+        study.protocol_of(metric)
+    for model in study.models:
+        check_model_name(model.name)
+    sample_names(study.data)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = [*Study.model_fields, *Cost.model_fields, *ModelEntry.model_fields]
+        near = difflib.get_close_matches(str(first["loc"][-1]), fields, n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        return f"unknown field {place!r}{hint} Valid: {', '.join(Study.model_fields)}."
+    if first["type"] == "missing":
+        return f"the field {place!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,217 @@
+"""One image: heatmaps of every cell and control, judged by every metric, as rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Undefined
+from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
+from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
+from gradcam_eval.study.config import Study
+
+if TYPE_CHECKING:
+    from gradcam_eval.methods.explainer import Explainer, Heatmaps
+    from gradcam_eval.models.engine import Predictor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One model of a study, compiled, with what all its images share."""
+
+    label: str
+    study: Study
+    explainer: Explainer
+    predictor: Predictor
+    class_names: tuple[str, ...]
+    target: int | None  # None: each image's predicted class, or its label
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What made a heatmap: a layer and a method, or a control, which has no layer."""
+
+    layer: str
+    method: str
+
+    @property
+    def kind(self) -> str:
+        """Return "cam" or "control"."""
+        return "cam" if self.layer else "control"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """An image's row, its records with their kinds, and its heatmaps."""
+
+    row: dict[str, Any]
+    records: list[tuple[str, Record]]
+    maps: dict[Cell, Heatmap]
+
+
+def judge(subject: Subject, sample: Sample) -> Judged:
+    """Explain one image, judge every heatmap by every metric, and return all that came of it.
+
+    A metric that raises becomes failed records with the exception's text; the others go on.
+
+    Raises
+    ------
+    InputError : the study explains labels and this image has none
+    """
+    explained = subject.explainer(sample.image, _target(subject, sample))
+    target = int(explained.targets[0])
+    mismatch = _mismatch(subject, sample, target)
+    found = dict(_heatmaps(subject.study, sample, explained, mismatch))
+    cases = {
+        cell: Case(sample.image, heatmap, target, sample.truth, sample.original_truth)
+        for cell, heatmap in found.items()
+        if not isinstance(heatmap, Undefined)
+    }
+    records = [
+        (cell.kind, _record(subject, sample, cell, metric, result))
+        for metric in subject.study.metrics
+        for cell, result in _results(subject, metric, found, cases, mismatch)
+    ]
+    row = image_row(subject, sample, target, explained.probabilities[0])
+    return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
+
+
+def _target(subject: Subject, sample: Sample) -> int | None:
+    if subject.study.target != "label":
+        return subject.target
+    if not sample.labels:
+        raise InputError("the study explains each image's label, and this image has none")
+    return sample.labels[0]
+
+
+def _mismatch(subject: Subject, sample: Sample, target: int) -> Undefined | None:
+    """Say why the annotation cannot judge this target: it is drawn round another class."""
+    if not sample.labels or target in sample.labels:
+        return None
+    drawn = ", ".join(class_name(subject.class_names, label) for label in sample.labels)
+    explained = class_name(subject.class_names, target)
+    return Undefined(f"the explained class is {explained}, and the annotation shows {drawn}")
+
+
+def _heatmaps(
+    study: Study, sample: Sample, explained: Heatmaps, mismatch: Undefined | None
+) -> Iterator[tuple[Cell, Heatmap | Undefined]]:
+    for (layer, method), maps in explained.items():
+        yield Cell(layer, method), maps[0]
+    for name in study.controls:
+        seed = seed_of(study.seed, sample.id, name)
+        given = ControlInput(sample.image, sample.truth, np.random.default_rng(seed))
+        is_oracle = CONTROLS[name] is oracle  # the truth of another class is no truth here
+        yield Cell("", name), mismatch if mismatch and is_oracle else CONTROLS[name](given)
+
+
+def seed_of(*parts: object) -> int:
+    """Return a seed that depends on the parts alone: not on order, shards or a resumed run."""
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _results(
+    subject: Subject,
+    metric: str,
+    found: dict[Cell, Heatmap | Undefined],
+    cases: dict[Cell, Case],
+    mismatch: Undefined | None,
+) -> Iterator[tuple[Cell, Result | Exception]]:
+    if mismatch and METRICS[metric].needs == "truth":
+        yield from dict.fromkeys(found, mismatch).items()
+        return
+    try:
+        protocol = subject.study.protocol_of(metric)
+        judged = evaluate(metric, list(cases.values()), subject.predictor, protocol)
+        results: dict[Cell, Result | Exception] = dict(zip(cases, judged, strict=True))
+    except Exception as error:  # whatever a registered metric raises must not end the study
+        log.debug("metric %s failed", metric, exc_info=True)
+        results = dict.fromkeys(cases, error)
+    for cell, heatmap in found.items():
+        yield cell, heatmap if isinstance(heatmap, Undefined) else results[cell]
+
+
+def _record(
+    subject: Subject, sample: Sample, cell: Cell, metric: str, result: Result | Exception
+) -> Record:
+    status, value, reason = _outcome(result)
+    return Record(
+        model=subject.label,
+        layer=cell.layer,
+        method=cell.method,
+        sample=sample.name,
+        metric=metric,
+        protocol=subject.study.protocol_of(metric),
+        status=status,
+        value=value,
+        reason=reason,
+        curve=result if isinstance(result, Curve) else None,
+    )
+
+
+def _outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
+    if isinstance(result, Undefined):
+        return "undefined", None, result.reason
+    if isinstance(result, Exception):
+        return "failed", None, f"{type(result).__name__}: {result}"
+    return "value", result_value(result), ""
+
+
+def image_row(
+    subject: Subject, sample: Sample, target: int, probabilities: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Return what the model saw in an image, beside what is right for it."""
+    order = np.argsort(-probabilities, kind="stable")
+    top5 = [(class_name(subject.class_names, int(k)), float(probabilities[k])) for k in order[:5]]
+    labels = set(sample.labels)
+    height, width = sample.original_truth.size
+    return {
+        "model": subject.label,
+        "sample": sample.name,
+        "id": sample.id,
+        "title": sample.name,
+        "labels": "; ".join(class_name(subject.class_names, k) for k in sample.labels),
+        "target": target,
+        "target_name": class_name(subject.class_names, target),
+        "probability": float(probabilities[target]),
+        "top5": json.dumps(top5),
+        "hit_top1": bool(labels & set(order[:1].tolist())) if labels else "",
+        "hit_top5": bool(labels & set(order[:5].tolist())) if labels else "",
+        "credit": sample.credit,
+        "licence": sample.licence,
+        "width": width,
+        "height": height,
+        "status": "ok",
+        "reason": "",
+    }
+
+
+def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
+    """Return the row of an image that could not be judged, and why."""
+    empty = (
+        *("id", "labels", "target", "target_name", "probability", "top5", "hit_top1", "hit_top5"),
+        *("credit", "licence", "width", "height"),
+    )
+    return {
+        "model": label,
+        "sample": name,
+        "title": name,
+        **dict.fromkeys(empty, ""),
+        "status": "failed",
+        "reason": reason,
+    }
+
+
+def class_name(names: Sequence[str], index: int) -> str:
+    """Return a class's name, or "class 7" where nobody gave the names."""
+    return names[index] if index < len(names) else f"class {index}"
