@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -68,7 +70,7 @@ def explain(
 
     Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
     """
-    from gradcam_eval.picture import LocalModel, Question, explain_to_file
+    from gradcam_eval.picture import LocalModel, Question, explain_to_file, readable_image
 
     question = Question(
         layers=tuple(layer or ["last"]),
@@ -79,9 +81,9 @@ def explain(
     out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
     if out.suffix.lower() != ".png":
         raise InputError(f"the output {out} must end in .png")
-    lines = explain_to_file(
-        image, LocalModel(model, preprocess, classes), question, out=out, allow_url=allow_url
-    )
+    picture = readable_image(image, allow_url=allow_url)
+    _import_tensorflow()
+    lines = explain_to_file(picture, LocalModel(model, preprocess, classes), question, out=out)
     console = _console()
     for line in lines:
         console.print(line, markup=False, highlight=False)
@@ -101,6 +103,7 @@ def layers(
     """
     from gradcam_eval.picture import layers_of
 
+    _import_tensorflow()
     frame = layers_of(model)
     if not everything:
         frame = frame[frame["is_candidate"]]
@@ -122,6 +125,7 @@ def study(
     ] = False,
 ) -> None:
     """Run a study, or go on where it was stopped; write its tables, pictures and report.html."""
+    _import_tensorflow()
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
@@ -159,6 +163,26 @@ def main() -> None:
     except KeyboardInterrupt:
         print("gradcam-eval: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send standard error nowhere, for C++ code that logs there whatever one sets."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without its greetings, which would bury a one-sentence error."""
+    with _silent_stderr():
+        import tensorflow  # noqa: F401
 
 
 def _console() -> Console:

@@ -44,8 +44,14 @@ class Question:
     score: Score = "logit"
 
 
+def readable_image(source: str, *, allow_url: bool = False) -> PillowImage.Image:
+    """Read an image at its own size, before a broken one costs the loading of a model."""
+    pixels = load_image(source, allow_url=allow_url)
+    return PillowImage.fromarray(np.rint(pixels).astype(np.uint8))
+
+
 def explain_to_file(
-    source: str, asked: LocalModel, question: Question, *, out: Path, allow_url: bool = False
+    source: PillowImage.Image, asked: LocalModel, question: Question, *, out: Path
 ) -> list[str]:
     """Explain an image and write the picture; return what a person should know, in lines.
 
@@ -53,17 +59,10 @@ def explain_to_file(
     """
     from gradcam_eval.methods import find_methods
     from gradcam_eval.models.loading import load_with_spec
-    from gradcam_eval.models.target import check_score
 
-    check_score(question.score)
     find_methods(question.methods)
-    spec_size = MODELS[asked.name].input_size if asked.name in MODELS else None
-    # A broken image should not cost the loading of a model.
-    picture = load_image(source, spec_size, allow_url=allow_url)
     model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
-    size = spec.input_size or ANY_SIZE
-    if picture.shape[:2] != size:
-        picture = load_image(source, size, allow_url=allow_url)
+    picture = load_image(source, spec.input_size or ANY_SIZE)
     heatmaps = _explain(model, spec, picture, question)
     _write(picture, heatmaps, out)
     return [*_describe(heatmaps, spec), f"written to {out}"]
