@@ -85,7 +85,9 @@ def wilson_interval(hits: float, n: int) -> Interval:
     share, z2 = hits / n, _Z**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = _Z * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # Both ends are exact where nothing or everything hits; rounding would leave 5e-17 there.
+    low = 0.0 if hits == 0 else float(centre - half)
+    return low, 1.0 if hits == n else float(centre + half)
 
 
 def newcombe_interval(left: Values, right: Values) -> Interval:

@@ -115,6 +115,8 @@ def test_intervals_depend_on_the_seed_alone():
 
 
 def test_wilson_equals_scipy():
+    assert wilson_interval(0, 7)[0] == 0
+    assert wilson_interval(7, 7)[1] == 1
     for hits, n in ((0, 5), (3, 10), (7, 7)):
         expected = scipy_stats.binomtest(hits, n).proportion_ci(method="wilson")
         assert wilson_interval(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)

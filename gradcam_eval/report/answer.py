@@ -183,34 +183,47 @@ def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
 
 def _small(verdicts: list[Verdict]) -> str:
     """Warn where n is small."""
-    low = min((int(verdict.best["n"]) for verdict in verdicts), default=SMALL)
-    if low >= SMALL:
+    counts = {int(verdict.best["n"]) for verdict in verdicts}
+    if not counts or min(counts) >= SMALL:
         return ""
+    low, high = min(counts), max(counts)
+    n = plural(low, "image") if low == high else f"{low} to {high} images"
     return (
-        f"Only {plural(low, 'image')}: read the intervals as a hint. Below {SMALL} images "
+        f"Only {n}: read the intervals as a hint. Below {SMALL} images "
         "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
     )
 
 
 def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
-    """Warn of every control that needs no model and yet beats, or equals, the best cell."""
+    """Warn of controls that look at no layer and yet rival the best cell, metric by metric."""
     texts = []
     for verdict in verdicts:
-        rows = verdict.others[verdict.others["method"].isin(_FAIR_CONTROLS)]
-        for row in rows[(rows["kind"] == "control") & (rows["gain"] >= 0)].to_dict("records"):
-            control = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
-            control = control[control["metric"] == verdict.metric["name"]]
-            control = control[control["protocol"] == verdict.metric["protocol"]]
-            word = "beats" if row["gain"] > 0 else "equals"
-            bounds = interval(row["low"], row["high"], sign=True)
-            texts.append(
-                f"The control {row['method']}, which looks at no layer, {word} the best cell by "
-                f"{verdict.metric['name']}: {number(control['mean'].iloc[0])} against "
-                f"{number(verdict.best['mean'])}, paired difference {signed(row['difference'])} "
-                f"{bounds}".rstrip()
-                + "."
-            )
+        rows = verdict.others
+        rows = rows[(rows["kind"] == "control") & rows["method"].isin(_FAIR_CONTROLS)]
+        ahead = rows["gain"] >= 0
+        close = ~ahead & (rows["low"] <= 0) & (rows["high"] >= 0)
+        for chosen, says in (
+            (rows[ahead], "matched or beaten by"),
+            (rows[close], "not clearly better than"),
+        ):
+            if len(chosen):
+                names = "; ".join(
+                    _control(row, verdict, summary) for row in chosen.to_dict("records")
+                )
+                texts.append(
+                    f"By {verdict.metric['name']} the best cell is {says} a control that looks at "
+                    f"no layer: {names}."
+                )
     return texts
+
+
+def _control(row: dict[Any, Any], verdict: Verdict, summary: pd.DataFrame) -> str:
+    """Write a control's mean and its paired difference to the best cell."""
+    mine = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
+    mine = mine[mine["metric"] == verdict.metric["name"]]
+    mean = mine[mine["protocol"] == verdict.metric["protocol"]]["mean"].iloc[0]
+    bounds = interval(row["low"], row["high"], sign=True)
+    return f"{row['method']} {number(mean)} (difference {signed(row['difference'])} {bounds})"
 
 
 def _disagreement(verdicts: list[Verdict]) -> list[str]:

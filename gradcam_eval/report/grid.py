@@ -192,10 +192,13 @@ def _draw_truth(axes: Any, x: float, y: float, maps: Maps) -> None:
 def _draw_caption(axes: Any, x: float, caption: Sequence[str], width: int) -> None:
     """Write the caption beside the picture, each line wrapped to the space there is."""
     y = _GAP + 16.0
-    for i, line in enumerate(caption):
-        for part in textwrap.wrap(line, int((width - x) / (8.6 if i == 0 else 6.6))):
-            _text(axes, x, y, part, size=12 if i == 0 else 9, weight="bold" if i == 0 else "normal")
-            y += 22 if i == 0 else 17
+    for part in textwrap.wrap(caption[0], int((width - x) / 11))[:2] if caption else []:
+        _text(axes, x, y, part, size=12, weight="bold")
+        y += 22
+    lines = [part for line in caption[1:] for part in textwrap.wrap(line, int((width - x) / 7.6))]
+    room = int((_GAP + _TILE - y) / 17) + 1
+    for i, part in enumerate(lines[:room]):
+        _text(axes, x, y + 17 * i, part + (" …" if i + 1 == room < len(lines) else ""))
 
 
 def _row_label(axes: Any, y: float, label: str, note: str = "") -> None:

@@ -118,15 +118,14 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
 def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
     """Return the summary table: a row per cell, the metrics side by side, controls apart."""
     metrics = folder.study["metrics"]
-    best = best_cells(summary, metrics)
+    best = {(m["name"], m["protocol"]): _winners(summary, m) for m in metrics}
     groups: dict[str, list[dict[str, Any]]] = {"cam": [], "control": []}
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         entries = []
         for metric in metrics:
             chosen = _of(rows, metric)
             entry = chosen.iloc[0].to_dict() if len(chosen) else None
-            mine = _of(best, metric)
-            is_best = bool(((mine["layer"] == layer) & (mine["method"] == method)).any())
+            is_best = (layer, method) in best[metric["name"], metric["protocol"]]
             entries.append({"value": entry, "is_best": is_best})
         groups[rows["kind"].iloc[0]].append({"layer": layer, "method": method, "entries": entries})
     return groups
@@ -135,6 +134,16 @@ def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
 def _of(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
     """Return the rows of one metric under one protocol."""
     return rows[(rows["metric"] == metric["name"]) & (rows["protocol"] == metric["protocol"])]
+
+
+def _winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the cells with the best mean of one model by one metric, ties and all."""
+    cells = _of(summary[summary["kind"] == "cam"], metric)
+    best = best_cells(cells, [metric])
+    if best.empty:
+        return set()
+    tied = (cells["mean"] - best["mean"].iloc[0]).abs() <= 1e-12
+    return set(zip(cells[tied]["layer"], cells[tied]["method"], strict=True))
 
 
 def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
@@ -152,10 +161,14 @@ def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
     layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
     rows = [(layer, [found.get((layer, method)) for method in methods]) for layer in layers]
     counts = sorted(set(cells["n"])) or [0]
-    winners = best_cells(cells, [metric])
-    best = set(zip(winners["layer"], winners["method"], strict=True))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return {"metric": metric, "methods": methods, "rows": rows, "n": n, "best": best}
+    return {
+        "metric": metric,
+        "methods": methods,
+        "rows": rows,
+        "n": n,
+        "best": _winners(cells, metric),
+    }
 
 
 def _cost(folder: Folder, model: str) -> dict[str, Any]:

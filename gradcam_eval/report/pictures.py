@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,7 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
     the page has them as HTML)
     """
     drawn: dict[str, list[Any]] = {"curves": [], "costs": []}
+    place = quote(model, safe=" ")  # as the folder of its maps is named
     cost = folder.cost[folder.cost["model"] == model]
     cost = cost[cost["batch_size"] == cost["batch_size"].min()]
     for metric in folder.study["metrics"]:
@@ -90,17 +92,17 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
             continue
         name = f"{metric['name']}_{metric['protocol']}"
         heat = heat_table(rows, metric)
-        album._save(heat, f"figures/{model}/{name}_table.png", dpi=_CHART_DPI)
+        album._save(heat, f"figures/{place}/{name}_table.png", dpi=_CHART_DPI)
         curves = folder.curves[folder.curves["model"] == model]
         curves = curves[curves["metric"] == metric["name"]]
         if len(curves):
             figure = curve_figure(curves, rows, metric, last_layer=folder.last_layer(model))
             alt = f"Mean {metric['name']} curves of {model}; the areas stand in the summary table"
-            drawn["curves"].append(album.chart(figure, f"curves/{model}/{name}.png", alt))
+            drawn["curves"].append(album.chart(figure, f"curves/{place}/{name}.png", alt))
         if (cost["layer"] != "").any():
             figure = cost_figure(cost, rows, metric)
             alt = f"{metric['name']} against ms per image of {model}; numbers in the cost table"
-            drawn["costs"].append(album.chart(figure, f"figures/{model}/{name}_cost.png", alt))
+            drawn["costs"].append(album.chart(figure, f"figures/{place}/{name}_cost.png", alt))
     return drawn
 
 
@@ -123,17 +125,18 @@ def overlays(album: Album, folder: Folder, model: str, best: Key | None) -> list
             continue
         facts = _facts({str(key): value for key, value in row.items()})
         title = row["title"] or row["sample"]
-        figure = overlay_grid(maps, caption=[title, *facts])
+        name = Path("overlays") / path.relative_to(folder.path / "maps").with_suffix(".png")
+        figure = overlay_grid(maps, caption=[title, *facts, *_credit(row)])
         alt = f"{title}: heatmaps of {len(maps.layers)} layers by {len(maps.methods)} methods"
         alt += f", and the controls {', '.join(maps.controls)}" if maps.controls else ""
-        grid = album.photo(figure, f"overlays/{model}/{row['sample']}.png", alt)
+        grid = album.photo(figure, str(name), alt)
         small = album.small(thumbnail(maps, best), f"{title}, and its heatmap by the best cell")
-        shown.append({"title": title, "facts": facts[:2], "grid": grid, "thumbnail": small})
+        shown.append({"title": title, "facts": facts, "grid": grid, "thumbnail": small})
     return shown
 
 
 def _facts(row: dict[str, Any]) -> list[str]:
-    """Return the lines that stand beside an image."""
+    """Return what is said of an image beside it: its target, its label, hit or miss."""
     lines = []
     if row["target_name"] or row["target"]:
         lines.append(
@@ -143,5 +146,10 @@ def _facts(row: dict[str, Any]) -> list[str]:
     if row["labels"]:
         hit = "" if row["hit_top1"] == "" else "hit" if is_yes(row["hit_top1"]) else "miss"
         lines.append(f"label: {row['labels']}" + (f" (first answer: {hit})" if hit else ""))
+    return lines
+
+
+def _credit(row: dict[Any, Any]) -> list[str]:
+    """Return the line that says whose the picture is, if that is known."""
     credit = ", ".join(part for part in (row["credit"], row["licence"]) if part)
-    return [*lines, *([f"picture: {credit}"] if credit else [])]
+    return [f"picture: {credit}"] if credit else []

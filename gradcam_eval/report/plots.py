@@ -6,6 +6,7 @@ left alone. Every function takes the rows of one model and one metric.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradcam_eval.intervals import bootstrap_interval
-from gradcam_eval.report.text import arrow, cell_name, direction, interval, number
+from gradcam_eval.report.text import arrow, cell_name, direction, interval, number, plural
 from gradcam_eval.stats import best_cells
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
@@ -63,7 +64,7 @@ def curve_figure(
     shown = _highlights(summary, metric, last_layer)
     others = [key for key in lines if key not in shown]
     for i, key in enumerate(others):
-        label = f"the other {len(others)} cells" if i == 0 else None
+        label = f"the other {plural(len(others), 'cell')}" if i == 0 else None
         grid, scores = lines[key]
         axes.plot(grid, scores.mean(axis=0), color=FAINT, linewidth=0.8, label=label, zorder=1)
     for key, (label, colour, style) in shown.items():
@@ -79,7 +80,8 @@ def curve_figure(
     removed = "removed" if "deletion" in metric["name"] else "changed"
     removed = "added back" if "insertion" in metric["name"] else removed
     axes.set(xlabel=f"share of pixels {removed}, most relevant first", xlim=(0, 1))
-    axes.set_ylabel(f"score of the target ({metric.get('unit') or 'model output'})")
+    unit = "probability" if "probability" in str(metric.get("unit")) else "score"
+    axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     _title(axes, f"{_heading(metric)}\nmean of n = {n} images, band: 95 % interval")
     handles, labels = axes.get_legend_handles_labels()
@@ -117,7 +119,7 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     )
     axes.spines[:].set_visible(False)
     axes.grid(False)
-    _title(axes, f"{_heading(metric)}, {_unit(metric)}mean [95 % interval], {_n(cells)}", pad=24)
+    _title(axes, f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}mean [95 % interval]", pad=24)
     return figure
 
 
@@ -158,7 +160,7 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
         axes.plot([], [], _MARKERS[i % len(_MARKERS)], color=GREY, label=method)
     batch = int(cost["batch_size"].iloc[0])
     axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
-    axes.set_ylabel(f"{metric['name']} ({_unit(metric)}95 % interval)")
+    axes.set_ylabel(textwrap.fill(f"{metric['name']} ({_unit(metric)}95 % interval)", 36), size=9)
     _title(axes, f"{_heading(metric)}\nagainst cost, {_n(summary[summary['kind'] == 'cam'])}")
     _legend(figure, *axes.get_legend_handles_labels(), columns=2)
     return figure

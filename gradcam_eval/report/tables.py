@@ -10,12 +10,14 @@ from rich.text import Text
 
 from gradcam_eval.report.text import DASH, number
 
+_KEY = ["metric", "protocol"]
+
 
 def summary_table(summary: pd.DataFrame, *, title: str | None = None) -> Table:
     """Lay the summary out for a terminal: a row per cell, the metrics side by side.
 
     Each entry is the mean and its 95 % interval over images, in the metric's unit, and n where it
-    is not the same for all; controls stand below a line.
+    is not the one in the heading; controls stand last, dimmed.
 
     Parameters
     ----------
@@ -26,48 +28,46 @@ def summary_table(summary: pd.DataFrame, *, title: str | None = None) -> Table:
     -------
     rich.table.Table; three metrics fit 110 columns
     """
-    keys = list(dict.fromkeys(zip(summary["metric"], summary["protocol"], strict=True)))
-    counts = {int(n) for n in summary["n"]}
+    usual = {key: int(rows["n"].mode().max()) for key, rows in summary.groupby(_KEY, sort=False)}
     models = list(summary["model"].unique())
-    note = f"mean [95 % interval] over {counts.pop()} images" if len(counts) == 1 else None
-    is_uneven = note is None
-    caption = note or "mean [95 % interval], n = images with a value"
+    caption = "mean [95 % interval]; n = images with a value"
     table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
     if len(models) > 1:
         table.add_column("model", overflow="fold")
-    for heading in ("layer", "method"):
-        table.add_column(heading, overflow="fold")
-    for metric, protocol in keys:
-        table.add_column(Text(f"{metric}\n{protocol}"), justify="right", no_wrap=True)
+    table.add_column("layer", overflow="fold")
+    table.add_column("method", overflow="fold")
+    for metric, protocol in usual:
+        heading = Text(f"{metric}\n{protocol}\nn = {usual[metric, protocol]}")
+        table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         for kind in ("cam", "control"):
             rows = summary[(summary["model"] == model) & (summary["kind"] == kind)]
-            _add_rows(table, rows, keys, model if len(models) > 1 else None, is_uneven)
+            _add_rows(table, rows, usual, model if len(models) > 1 else None)
             if len(rows):
                 table.add_section()
     return table
 
 
 def _add_rows(
-    table: Table, summary: pd.DataFrame, keys: list[Any], model: str | None, is_uneven: bool
+    table: Table, summary: pd.DataFrame, usual: dict[Any, int], model: str | None
 ) -> None:
     """Add a row for each cell, in order; names are plain text, never markup."""
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         by_key = {(row["metric"], row["protocol"]): row for row in rows.to_dict("records")}
         names = [*([model] if model else []), str(layer) or DASH, str(method)]
         style = "dim" if not layer else ""
-        entries = [_entry(by_key.get(key), is_uneven) for key in keys]
+        entries = [_entry(by_key.get(key), n) for key, n in usual.items()]
         table.add_row(*(Text(name) for name in names), *map(Text, entries), style=style)
 
 
-def _entry(row: dict[Any, Any] | None, is_uneven: bool) -> str:
-    """Write a mean and its interval in the least space."""
+def _entry(row: dict[Any, Any] | None, usual: int) -> str:
+    """Write a mean and its interval in the least space, and n where it is not the usual one."""
     if row is None or pd.isna(row["mean"]):
         return DASH
     text = _short(row["mean"])
     if not pd.isna(row["low"]):
         text += f" [{_short(row['low'])}, {_short(row['high'])}]"
-    return f"{text} n={row['n']}" if is_uneven else text
+    return text if row["n"] == usual else f"{text} n={row['n']}"
 
 
 def _short(value: float) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from gradcam_eval.store import map_path
+
 METRICS = [
     ("deletion", "rise2018", False, "probability", "area under the score as pixels are removed"),
     ("insertion", "rise2018", True, "probability", "area under the score as pixels are added"),
@@ -56,7 +58,7 @@ def make_study(folder: Path, plan: Plan = Plan()) -> Path:
             if failed:
                 continue
             image, centre = _picture(index, plan, rng)
-            _write_maps(folder / "maps" / model / f"{sample}.npz", image, centre, plan)
+            _write_maps(map_path(folder, model, sample), image, centre, plan)
             for cell in _cells(plan):
                 _judge(rows, (model, *cell), sample, plan, rng)
         if plan.cost:
