@@ -83,7 +83,7 @@ def test_curves_with_unlike_fractions_share_a_grid(folder, summary):
 def test_cost_figure_has_unit_floor_and_uncertainty(folder, summary):
     rows, metric = rows_of(summary, folder, 1)
     figure = cost_figure(folder.cost[folder.cost["batch_size"] == 1], rows, metric)
-    text = " ".join(words(figure))
+    text = " ".join(" ".join(words(figure)).split())
     for part in (
         "ms per image at batch size 1",
         "quartiles",
