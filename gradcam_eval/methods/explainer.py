@@ -16,7 +16,7 @@ from gradcam_eval.arrays import resize
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.methods import Method, find_methods
 from gradcam_eval.models.classes import resolve_class
-from gradcam_eval.models.layers import find_layers, resolve_layers
+from gradcam_eval.models.layers import check_image_shape, find_layers, resolve_layers
 from gradcam_eval.models.tap import LayerCall, record
 from gradcam_eval.models.target import ClassScores, Score, check_score
 from gradcam_eval.models.zoo import loaded_spec
@@ -161,6 +161,7 @@ class Explainer:
     def _compile(self, shape: tuple[int, ...]) -> Any:
         with self._lock:
             if shape not in self._compiled:
+                check_image_shape(self.model, shape)
                 calls = self.calls((shape[0], shape[1]))
                 specs = [
                     tf.TensorSpec((None, *shape), tf.float32),
@@ -201,10 +202,11 @@ def _heatmap(method: Method, call: LayerCall, activation: Any, gradient: Any) ->
         raise InputError(
             f"layer {call.path!r} does not influence the model's output: choose another layer"
         )
-    # Half precision would lose the small gradients in the sums.
-    activation = tf.cast(activation, tf.float32)
-    gradient = tf.zeros_like(activation) if gradient is None else tf.cast(gradient, tf.float32)
-    return method.formula(activation, gradient)
+    # Half precision would lose the small gradients in the sums; double is kept.
+    precision = tf.float64 if activation.dtype == tf.float64 else tf.float32
+    activation = tf.cast(activation, precision)
+    gradient = tf.zeros_like(activation) if gradient is None else tf.cast(gradient, precision)
+    return tf.cast(method.formula(activation, gradient), tf.float32)
 
 
 def _as_batch(images: Any) -> NDArray[np.float32]:

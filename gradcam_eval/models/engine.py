@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.layers import check_image_shape
 from gradcam_eval.models.target import class_scores
 
 
@@ -36,6 +37,7 @@ class Predictor:
             raise InputError(f"images have shape {images.shape}: wanted (N, H, W, C)")
         shape = images.shape[1:]
         if shape not in self._compiled:
+            check_image_shape(self.model, shape)
             spec = tf.TensorSpec((None, *shape), tf.float32)
             self._compiled[shape] = tf.function(
                 self.forward, input_signature=[spec], autograph=False

@@ -132,6 +132,17 @@ def input_shape(
     return int(height), int(width), int(shape[3] or 3)
 
 
+def check_image_shape(model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless the model takes images of this shape (H, W, C)."""
+    wanted = input_shape(model, (shape[0], shape[1]))
+    if tuple(shape) != wanted:
+        given, takes = ("×".join(map(str, sides)) for sides in (shape, wanted))
+        raise InputError(
+            f"images are {given} (height × width × channels), and this model takes {takes}: "
+            "load them with load_image(path, size=(height, width))"
+        )
+
+
 def resolve_layers(found: ModelLayers, wanted: str | Sequence[str]) -> list[LayerCall]:
     """Turn roles, paths, unique path endings and globs into calls, in the order asked, once each.
 

@@ -18,13 +18,13 @@ from gradcam_eval.core import InputError, unknown_name
 Score: TypeAlias = Literal["logit", "probability"]
 SCORES: tuple[str, ...] = get_args(Score)
 
-_PASSES_THROUGH = ("Identity", "IdentityN", "Cast", "StopGradient")
+_PASSES_THROUGH = ("Identity", "IdentityN", "Cast", "StopGradient", "Reshape", "Squeeze")
 _HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall", "XlaLaunch")
 
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
-    """Logits and probabilities of one traced call, float32 (N, K) each."""
+    """Logits and probabilities of one traced call, (N, K) each, float32 or the model's float64."""
 
     logits: Any
     probabilities: Any
@@ -62,8 +62,8 @@ def class_scores(outputs: Any) -> ClassScores:
     if ending.type in ("Softmax", "Sigmoid"):
         logits = tf.reshape(ending.inputs[0], tf.shape(tensor))
         logits.set_shape(tensor.shape)
-        return ClassScores(tf.cast(logits, tf.float32), tf.cast(tensor, tf.float32))
-    logits = tf.cast(tensor, tf.float32)
+        return ClassScores(_at_least_float32(logits), _at_least_float32(tensor))
+    logits = _at_least_float32(tensor)
     activation = tf.nn.sigmoid if tensor.shape[-1] == 1 else tf.nn.softmax
     return ClassScores(logits, activation(logits))
 
@@ -87,6 +87,10 @@ def _single_output(outputs: Any) -> Any:
             "a classifier's has two axes, (images, classes)"
         )
     return outputs
+
+
+def _at_least_float32(tensor: Any) -> Any:
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
 
 
 def _last_operation(tensor: Any) -> Any:

@@ -1,0 +1,159 @@
+"""Each formula against a slow twin written from its paper's equation, loop by loop, in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.methods import METHODS, cam
+
+SHAPES = [(2, 3, 4, 5), (1, 7, 7, 3), (2, 2, 2, 9), (1, 1, 1, 4)]
+
+
+def relu(x):
+    return max(x, 0.0)
+
+
+def twin_grad_cam(a, g):
+    h, w, k = a.shape
+    z = h * w
+    alpha = [sum(g[i, j, c] for i in range(h) for j in range(w)) / z for c in range(k)]
+    return [
+        [relu(sum(alpha[c] * a[i, j, c] for c in range(k))) for j in range(w)] for i in range(h)
+    ]
+
+
+def twin_grad_cam_pp(a, g):
+    h, w, k = a.shape
+    places = [(i, j) for i in range(h) for j in range(w)]
+    weight = []
+    for c in range(k):
+        total = sum(a[i, j, c] for i, j in places)
+        weight.append(0.0)
+        for i, j in places:
+            second, third = g[i, j, c] ** 2, g[i, j, c] ** 3
+            bottom = 2 * second + total * third
+            alpha = second / bottom if bottom != 0 else 0.0
+            weight[c] += alpha * relu(g[i, j, c])
+    return [
+        [relu(sum(weight[c] * a[i, j, c] for c in range(k))) for j in range(w)] for i in range(h)
+    ]
+
+
+def twin_hires_cam(a, g):
+    h, w, k = a.shape
+    return [
+        [relu(sum(g[i, j, c] * a[i, j, c] for c in range(k))) for j in range(w)] for i in range(h)
+    ]
+
+
+def twin_layer_cam(a, g):
+    h, w, k = a.shape
+    return [
+        [relu(sum(relu(g[i, j, c]) * a[i, j, c] for c in range(k))) for j in range(w)]
+        for i in range(h)
+    ]
+
+
+def twin_xgrad_cam(a, g):
+    h, w, k = a.shape
+    places = [(i, j) for i in range(h) for j in range(w)]
+    alpha = []
+    for c in range(k):
+        total = sum(a[i, j, c] for i, j in places)
+        shares = [a[i, j, c] / total * g[i, j, c] if total != 0 else 0.0 for i, j in places]
+        alpha.append(sum(shares))
+    return [
+        [relu(sum(alpha[c] * a[i, j, c] for c in range(k))) for j in range(w)] for i in range(h)
+    ]
+
+
+def twin_eigen_cam(a, g):
+    h, w, k = a.shape
+    matrix = a.reshape(h * w, k)
+    _, _, vt = np.linalg.svd(matrix, full_matrices=False)
+    projected = matrix @ vt[0]
+    return (projected if projected.sum() >= 0 else -projected).reshape(h, w)
+
+
+TWINS = {
+    "grad_cam": twin_grad_cam,
+    "grad_cam_pp": twin_grad_cam_pp,
+    "hires_cam": twin_hires_cam,
+    "layer_cam": twin_layer_cam,
+    "xgrad_cam": twin_xgrad_cam,
+    "eigen_cam": twin_eigen_cam,
+}
+
+
+def test_every_method_has_a_twin():
+    assert set(TWINS) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("is_rectified", [True, False], ids=["A>=0", "signed A"])
+def test_equals_its_twin(name, shape, is_rectified, rng):
+    activations = rng.normal(size=shape)
+    if is_rectified:
+        activations = np.maximum(activations, 0)
+    gradients = rng.normal(size=shape)
+    gradients[rng.random(shape) < 0.2] = 0  # dead units, whose shares are 0/0 in some papers
+    fast = METHODS[name].formula(tf.constant(activations), tf.constant(gradients)).numpy()
+    slow = np.stack([TWINS[name](a, g) for a, g in zip(activations, gradients, strict=True)])
+    np.testing.assert_allclose(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+# One image, 1×2 positions, 2 channels; worked out by hand.
+A = np.array([[[[1.0, 2.0], [3.0, 0.0]]]], np.float32)
+G = np.array([[[[1.0, -1.0], [0.5, 3.0]]]], np.float32)
+GOLDEN = {
+    # α = (0.75, 1): 0.75·1 + 1·2, 0.75·3 + 1·0
+    "grad_cam": [2.75, 2.25],
+    # totals (4, 2). α: 1/(2+4·1), 1/(2+4·.5); –, 1/(2+2·3). w = 1/6 + .5/4, 3/8
+    "grad_cam_pp": [7 / 24 + 0.75, 7 / 8],
+    # 1 − 2 < 0, 1.5 + 0
+    "hires_cam": [0.0, 1.5],
+    "layer_cam": [1.0, 1.5],
+    # α = (1/4·1 + 3/4·.5, 2/2·(−1)) = (.625, −1): .625 − 2 < 0, 1.875
+    "xgrad_cam": [0.0, 1.875],
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_values(name):
+    got = METHODS[name].formula(tf.constant(A), tf.constant(G)).numpy()
+    np.testing.assert_allclose(got, [[GOLDEN[name]]], rtol=1e-6)
+
+
+def test_eigen_cam_of_a_rank_one_map_is_that_map():
+    # A = u vᵀ with |v| = 5: A v₁ = 5 u
+    u = np.array([1.0, 2.0, 0.0, 4.0])
+    activations = np.outer(u, [3.0, 4.0]).reshape(1, 2, 2, 2).astype(np.float32)
+    got = cam.eigen_cam(tf.constant(activations), tf.zeros_like(activations)).numpy()
+    np.testing.assert_allclose(got.ravel(), 5 * u, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_dead_maps_stay_finite(name):
+    zeros = tf.zeros((2, 3, 3, 4))
+    np.testing.assert_array_equal(METHODS[name].formula(zeros, zeros), np.zeros((2, 3, 3)))
+    ones = tf.ones((2, 3, 3, 4))
+    assert np.isfinite(METHODS[name].formula(ones, zeros)).all()
+    assert np.isfinite(METHODS[name].formula(zeros, ones)).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_of_a_batch_do_not_meet(name, rng):
+    a, g = (rng.normal(size=(3, 4, 5, 6)).astype(np.float32) for _ in range(2))
+    together = METHODS[name].formula(tf.constant(a), tf.constant(g)).numpy()
+    for n in range(3):
+        alone = METHODS[name].formula(tf.constant(a[n : n + 1]), tf.constant(g[n : n + 1])).numpy()
+        np.testing.assert_allclose(together[n], alone[0], rtol=1e-5, atol=1e-5)
+
+
+def test_small_gradients_do_not_underflow_in_grad_cam_pp():
+    # Cubed in float32, a gradient of 1e-15 is 0 and its share 0/0.
+    a = np.ones((1, 2, 2, 1), np.float32)
+    g = np.full((1, 2, 2, 1), 1e-15, np.float32)
+    got = cam.grad_cam_pp(tf.constant(a), tf.constant(g)).numpy()
+    np.testing.assert_allclose(got, 4 * 0.5 * 1e-15, rtol=1e-5)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from gradcam_eval.arrays import degenerate_reason
+from gradcam_eval.core import Truth, Undefined
+from gradcam_eval.methods.controls import (
+    CONTROLS,
+    ControlInput,
+    centre_gaussian,
+    edges,
+    oracle,
+    random,
+)
+
+
+def given(seed=0, size=(64, 96), truth=None):
+    image = np.random.default_rng(1).uniform(0, 255, (*size, 3)).astype(np.float32)
+    return ControlInput(image, truth or Truth(size), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_contract(name):
+    mask = np.zeros((64, 96), bool)
+    mask[10:20, 30:50] = True
+    asked = given(truth=Truth((64, 96), mask=mask))
+    before = asked.image.copy()
+    heatmap = CONTROLS[name](asked)
+    assert heatmap.shape == (64, 96)
+    assert heatmap.dtype == np.float32
+    assert degenerate_reason(heatmap) is None
+    np.testing.assert_array_equal(asked.image, before)
+
+
+def test_random_depends_on_its_generator_alone():
+    np.testing.assert_array_equal(random(given(seed=3)), random(given(seed=3)))
+    assert np.abs(random(given(seed=3)) - random(given(seed=4))).max() > 0.1
+
+
+def test_random_is_as_coarse_as_a_last_layer():
+    # 64×96 pixels are 2×3 cells: between two cell centres the map is linear, so its second
+    # difference is 0 nearly everywhere; pixel-wise noise has none such.
+    heatmap = random(given())
+    assert (np.abs(np.diff(heatmap, 2, axis=1)) < 1e-5).mean() > 0.9
+
+
+def test_centre_gaussian_golden():
+    heatmap = centre_gaussian(given(size=(4, 8)))
+    # a quarter of the sides is 1 and 2 pixels: centre pixels lie half a pixel off on each axis
+    np.testing.assert_allclose(heatmap[1, 3], np.exp(-(0.5**2 + 0.25**2) / 2), rtol=1e-6)
+    np.testing.assert_allclose(heatmap, heatmap[::-1, ::-1])
+    assert heatmap.max() == heatmap[1, 3]
+
+
+def test_edges_are_where_the_picture_changes():
+    image = np.zeros((8, 8, 3), np.float32)
+    image[:, 4:] = 255
+    heatmap = edges(ControlInput(image, Truth((8, 8)), np.random.default_rng(0)))
+    assert heatmap[:, 3:5].min() > 0.5
+    assert heatmap[:, :3].max() == heatmap[:, 5:].max() == 0
+
+
+def test_oracle_prefers_the_mask():
+    mask = np.zeros((8, 8), bool)
+    mask[2, 3] = True
+    boxes = np.array([[0, 0, 8, 8]], np.float32)
+    heatmap = oracle(given(truth=Truth((8, 8), boxes, mask)))
+    assert heatmap.sum() == heatmap[2, 3] == 1
+
+
+def test_oracle_of_boxes_fills_all_of_them_and_stays_inside():
+    boxes = np.array([[1, 2, 3, 4], [6, 6, 12, 12], [-5, 0, 1, 1]], np.float32)
+    heatmap = oracle(given(truth=Truth((8, 8), boxes)))
+    wanted = np.zeros((8, 8))
+    wanted[2:4, 1:3] = wanted[6:, 6:] = wanted[0, 0] = 1
+    np.testing.assert_array_equal(heatmap, wanted)
+
+
+@pytest.mark.parametrize(
+    "truth", [Truth((8, 8)), Truth((8, 8), mask=np.zeros((8, 8), bool))], ids=["none", "empty mask"]
+)
+def test_oracle_without_truth_is_undefined(truth):
+    assert isinstance(oracle(given(size=(8, 8), truth=truth)), Undefined)

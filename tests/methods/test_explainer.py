@@ -1,0 +1,286 @@
+"""Contracts of every registered method, properties of the formulas, targets and errors."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods import METHODS
+from gradcam_eval.methods.cam import contributions
+from gradcam_eval.methods.explainer import Explainer, explain
+from gradcam_eval.models.layers import find_layers, resolve_layers
+from gradcam_eval.models.tap import record
+from gradcam_eval.models.zoo import load_model
+
+SIZE = (24, 20)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(6, 3, activation="relu", name="low"),
+            keras.layers.BatchNormalization(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(8, 3, activation="relu", name="high"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(4, activation="softmax", name="head"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(0, 255, (5, *SIZE, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestEveryMethod:
+    def test_shape_dtype_and_finite(self, model, images, method):
+        heatmaps = explain(model, images, layers=["low", "high"], methods=method)
+        assert list(heatmaps) == [("low", method), ("high", method)]
+        assert heatmaps["low", method].shape == (5, 22, 18)
+        assert heatmaps["high", method].shape == (5, 9, 7)
+        for heatmap in heatmaps.values():
+            assert heatmap.dtype == np.float32
+            assert np.isfinite(heatmap).all()
+            assert heatmap.max() > heatmap.min()
+
+    def test_one_by_one_equals_the_batch(self, model, images, method):
+        explainer = Explainer(model, "high", method)
+        together = explainer(images)["high", method]
+        for n, image in enumerate(images):
+            alone = explainer(image)["high", method][0]
+            np.testing.assert_allclose(alone, together[n], rtol=1e-5, atol=1e-5 * together.max())
+
+    def test_the_same_again(self, model, images, method):
+        first, second = (explain(model, images, methods=method) for _ in range(2))
+        np.testing.assert_array_equal(first["high", method], second["high", method])
+
+    def test_in_a_thread(self, model, images, method):
+        explainer, results = Explainer(model, "high", method), []
+        thread = threading.Thread(target=lambda: results.append(explainer(images)))
+        thread.start()
+        thread.join()
+        np.testing.assert_array_equal(results[0]["high", method], explainer(images)["high", method])
+
+    def test_image_and_model_are_untouched(self, model, images, method):
+        given, before = images.copy(), model.predict(images, verbose=0)
+        weights = model.get_weights()
+        explain(model, given, methods=method)
+        np.testing.assert_array_equal(given, images)
+        np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+        assert all(
+            np.array_equal(old, new) for old, new in zip(weights, model.get_weights(), strict=True)
+        )
+
+    def test_untouched_after_an_exception_inside(self, model, images, method, monkeypatch):
+        before = model.predict(images, verbose=0)
+
+        def broken(activations, gradients):
+            raise RuntimeError("inside the formula")
+
+        monkeypatch.setitem(METHODS, method, type(METHODS[method])(method, broken))
+        with pytest.raises(RuntimeError, match="inside the formula"):
+            explain(model, images, methods=method)
+        assert all("call" not in vars(layer) for layer in model._flatten_layers())
+        np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+
+
+def test_one_pass_equals_a_pass_for_each(model, images):
+    together = explain(model, images, layers=["low", "high"], methods=list(METHODS))
+    for (layer, method), heatmap in together.items():
+        alone = explain(model, images, layers=layer, methods=method)[layer, method]
+        np.testing.assert_allclose(heatmap, alone, rtol=1e-5, atol=1e-6 * np.abs(alone).max())
+
+
+def test_chunks_equal_one_batch_and_use_one_trace(model, images):
+    whole = Explainer(model, "high", "grad_cam", batch_size=16)
+    parts = Explainer(model, "high", "grad_cam", batch_size=2)
+    np.testing.assert_allclose(
+        parts(images)["high", "grad_cam"], whole(images)["high", "grad_cam"], rtol=1e-5, atol=1e-7
+    )
+    assert len(parts._compiled) == 1
+
+
+def gap_model(rng):
+    model = keras.Sequential(
+        [
+            keras.Input((10, 10, 3)),
+            keras.layers.Conv2D(5, 3, activation="relu", name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, name="head"),
+        ]
+    )
+    # No negative weight: the class map is then positive somewhere for certain.
+    model.set_weights([np.abs(rng.normal(size=w.shape)) for w in model.get_weights()])
+    return model
+
+
+def test_on_a_gap_model_the_gradient_methods_are_cam(rng):
+    """∂(logit)/∂A = w/(h·w) everywhere: Grad-CAM = HiResCAM = XGrad-CAM = CAM/(h·w)."""
+    model = gap_model(rng)
+    images = rng.uniform(0, 1, (2, 10, 10, 3)).astype(np.float32)
+    heatmaps = explain(
+        model, images, methods=["grad_cam", "hires_cam", "xgrad_cam"], targets=[2, 0]
+    )
+    activations = model.layers[0](images).numpy()
+    kernel = model.layers[-1].kernel.numpy()
+    cam = np.stack([a @ kernel[:, k] for a, k in zip(activations, [2, 0], strict=True)]) / 64
+    assert cam.max() > 0
+    for heatmap in heatmaps.values():
+        np.testing.assert_allclose(heatmap, np.maximum(cam, 0), rtol=1e-4, atol=1e-6)
+
+
+def test_unrectified_hires_cam_sums_to_the_logit_minus_its_bias(model, images):
+    calls = resolve_layers(find_layers(model), "high")
+
+    @tf.function(autograph=False)
+    def run(x):
+        seen = record(model, x, calls, lambda scores: scores.logits[:, 1])
+        return contributions(seen.activations[0], seen.gradients[0]), seen.scores.logits[:, 1]
+
+    heatmaps, logits = run(images)
+    bias = model.get_layer("head").bias.numpy()[1]
+    np.testing.assert_allclose(heatmaps.numpy().sum(axis=(1, 2)), logits - bias, rtol=1e-4)
+
+
+def test_new_weights_give_new_maps(rng):
+    model = gap_model(rng)
+    explainer = Explainer(model)
+    images = rng.uniform(0, 1, (1, 10, 10, 3)).astype(np.float32)
+    before = explainer(images, 0)["conv", "grad_cam"]
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    after = explainer(images, 0)["conv", "grad_cam"]
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, explain(model, images, targets=0)["conv", "grad_cam"])
+
+
+def test_targets_scores_and_probabilities(model, images):
+    expected = model.predict(images, verbose=0)
+    predicted = explain(model, images)
+    np.testing.assert_array_equal(predicted.targets, expected.argmax(axis=1))
+    np.testing.assert_allclose(predicted.probabilities, expected, rtol=1e-5)
+    one = explain(model, images, targets=3, score="probability")
+    np.testing.assert_array_equal(one.targets, [3] * 5)
+    np.testing.assert_allclose(one.scores, expected[:, 3], rtol=1e-5)
+    each = explain(model, images, targets=[0, 1, 2, 3, 0])
+    np.testing.assert_array_equal(each.targets, [0, 1, 2, 3, 0])
+    for n, target in enumerate([0, 1, 2, 3, 0]):
+        alone = explain(model, images[n], targets=target)
+        np.testing.assert_allclose(
+            each["high", "grad_cam"][n], alone["high", "grad_cam"][0], rtol=1e-4, atol=1e-7
+        )
+
+
+def test_the_probabilitys_map_is_the_logits_by_the_softmax_derivative(rng):
+    """∂p₀/∂A = p₀ (∂z₀/∂A − Σₖ pₖ ∂zₖ/∂A): another map than the logit's, worked out by hand."""
+    model = gap_model(rng)
+    probable = keras.Sequential([*model.layers, keras.layers.Softmax()])
+    image = rng.uniform(0, 1, (1, 10, 10, 3)).astype(np.float32)
+    logit = explain(probable, image, targets=0)
+    np.testing.assert_allclose(
+        logit["conv", "grad_cam"], explain(model, image, targets=0)["conv", "grad_cam"], rtol=1e-5
+    )
+    np.testing.assert_allclose(logit.scores, model(image)[:, 0], rtol=1e-5)
+    probability = explain(probable, image, targets=0, score="probability")
+    p = probability.probabilities[0]
+    kernel = model.layers[-1].kernel.numpy()
+    weights = p[0] * (kernel[:, 0] - kernel @ p) / 64  # ∂p₀/∂A, with the softmax's derivative
+    cam = np.maximum(model.layers[0](image).numpy()[0] @ weights, 0)
+    np.testing.assert_allclose(probability["conv", "grad_cam"][0], cam, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(probability.scores, p[:1], rtol=1e-6)
+
+
+def test_a_class_name_is_a_target_where_the_names_are_known():
+    model = load_model("efficientnet_lite0", weights=None)
+    image = np.zeros((224, 224, 3), np.float32)
+    assert explain(model, image, targets="Egyptian cat").targets[0] == 285
+    with pytest.raises(InputError, match="crane"):
+        explain(model, image, targets="crane")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (4, "classes are 0 to 3"),
+        (-1, "classes are 0 to 3"),
+        ([0, 1], "one for each of 5 images"),
+        (1.5, "whole numbers"),
+        ([True] * 5, "whole numbers"),
+        ("cat", "no class names"),
+    ],
+)
+def test_wrong_targets_get_a_sentence(model, images, targets, message):
+    with pytest.raises(InputError, match=message):
+        explain(model, images, targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[0, 0], r"wanted \(N, H, W, C\)"),
+        (lambda x: x[:0], "not empty"),
+        (lambda x: x * np.nan, "not finite"),
+        (lambda x: x[:, :9, :9], "images are 9×9×3 .* takes 24×20×3"),
+    ],
+)
+def test_wrong_images_get_a_sentence(model, images, change, message):
+    with pytest.raises(InputError, match=message):
+        explain(model, change(images))
+
+
+def test_wrong_options_get_a_sentence(model):
+    with pytest.raises(InputError, match="did you mean 'logit'"):
+        Explainer(model, score="logits")
+    with pytest.raises(InputError, match="batch_size is 0"):
+        Explainer(model, batch_size=0)
+
+
+def test_a_layer_without_influence_on_the_output_is_refused():
+    class Spare(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.used = keras.layers.Conv2D(2, 3, name="used")
+            self.unused = keras.layers.Conv2D(2, 3, name="unused")
+
+        def call(self, x):
+            self.unused(x)
+            return keras.ops.mean(self.used(x), axis=(1, 2))
+
+    with pytest.raises(InputError, match="does not influence"):
+        explain(Spare(), np.ones((1, 8, 8, 3), np.float32), layers="unused")
+
+
+def test_heatmaps_resize_and_name_what_they_hold(model, images):
+    heatmaps = explain(model, images, layers=["low", "high"])
+    resized = heatmaps.resized()
+    assert resized["high", "grad_cam"].shape == (5, *SIZE)
+    assert heatmaps.resized((7, 9))["low", "grad_cam"].shape == (5, 7, 9)
+    assert heatmaps["high", "grad_cam"].shape == (5, 9, 7)
+    assert len(heatmaps) == 2
+    with pytest.raises(KeyError, match="there are low / grad_cam, high / grad_cam"):
+        heatmaps["high", "layer_cam"]
+
+
+def test_mixed_precision_gives_finite_float32_maps(rng):
+    policy = keras.mixed_precision.Policy("mixed_float16")
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv", dtype=policy),
+            keras.layers.GlobalAveragePooling2D(dtype=policy),
+            keras.layers.Dense(3, activation="softmax", dtype="float32"),
+        ]
+    )
+    heatmaps = explain(model, rng.uniform(0, 1, (2, 16, 16, 3)), methods=list(METHODS))
+    for heatmap in heatmaps.values():
+        assert heatmap.dtype == np.float32
+        assert np.isfinite(heatmap).all()

@@ -1,0 +1,68 @@
+"""The compiled forward pass: the model's own numbers, never stale, one trace."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.engine import Predictor
+
+
+@pytest.fixture
+def model():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def test_equals_the_models_own_prediction_for_every_batch_size(model, rng):
+    predictor = Predictor(model)
+    for count in (1, 2, 5):
+        images = rng.uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
+        np.testing.assert_allclose(predictor(images), model(images), rtol=1e-5, atol=1e-7)
+    assert len(predictor._compiled) == 1
+
+
+def test_sees_new_weights(model, rng):
+    predictor = Predictor(model)
+    images = rng.uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    before = predictor(images)
+    model.set_weights([weight + 0.5 for weight in model.get_weights()])
+    after = predictor(images)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, model(images), rtol=1e-5, atol=1e-7)
+
+
+def test_logits_become_probabilities(rng):
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(5)]
+    )
+    images = rng.uniform(0, 1, (3, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(Predictor(model)(images).sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(Predictor(model)(images), tf.nn.softmax(model(images)), rtol=1e-6)
+
+
+def test_a_builder_is_compiled_once(model):
+    calls = []
+
+    def builder(forward):
+        calls.append(forward)
+        return lambda images: tf.reduce_sum(forward(images))
+
+    predictor = Predictor(model)
+    first, again = predictor.compiled(builder), predictor.compiled(builder)
+    assert first is again
+    assert len(calls) == 1
+    assert float(first(tf.zeros((2, 8, 8, 3)))) == pytest.approx(2.0, rel=1e-6)
+
+
+def test_one_image_without_a_batch_axis_is_refused(model):
+    with pytest.raises(InputError, match=r"\(8, 8, 3\): wanted \(N, H, W, C\)"):
+        Predictor(model)(np.zeros((8, 8, 3), np.float32))

@@ -1,0 +1,113 @@
+"""The logit behind a classifier's output, for every way in which its end may be written."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.target import check_score, class_scores
+
+KERNEL = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], np.float32)
+X = np.array([[1.0, 2.0], [-3.0, 0.5]], np.float32)
+LOGITS = X @ KERNEL
+
+
+def dense(**options):
+    return keras.layers.Dense(
+        3, kernel_initializer=keras.initializers.Constant(KERNEL), use_bias=False, **options
+    )
+
+
+def softmax(x):
+    exp = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+ENDS = {
+    "softmax inside the dense layer": [dense(activation="softmax")],
+    "an Activation layer": [dense(), keras.layers.Activation("softmax")],
+    "a Softmax layer": [dense(), keras.layers.Softmax()],
+    "logits": [dense()],
+    "a nested model": [keras.Sequential([dense(activation="softmax")])],
+    "an identity after it": [dense(activation="softmax"), keras.layers.Identity()],
+    "a dropout after it": [dense(activation="softmax"), keras.layers.Dropout(0.5)],
+    "a reshape before it": [
+        dense(),
+        keras.layers.Reshape((1, 1, 3)),
+        keras.layers.Softmax(),
+        keras.layers.Reshape((3,)),
+    ],
+    "plain TensorFlow": [dense(activation=lambda x: tf.nn.softmax(x))],
+}
+
+
+def scores_of(model, x=X):
+    @tf.function(autograph=False)
+    def run(x):
+        scores = class_scores(model(x, training=False))
+        return scores.logits, scores.probabilities
+
+    return [part.numpy() for part in run(tf.convert_to_tensor(x))]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_logits_and_probabilities(end):
+    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), *ENDS[end]]))
+    np.testing.assert_allclose(logits, LOGITS, rtol=1e-6)
+    np.testing.assert_allclose(probabilities, softmax(LOGITS), rtol=1e-6)
+
+
+def test_one_sigmoid_output():
+    unit = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="ones")
+    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), unit]))
+    np.testing.assert_allclose(logits, [[3.0], [-2.5]], rtol=1e-6)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-6)
+
+
+def test_one_output_without_activation_is_a_logit():
+    unit = keras.layers.Dense(1, kernel_initializer="ones")
+    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), unit]))
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-6)
+
+
+def test_a_saturated_softmax_still_has_its_logit():
+    x = np.array([[0.0, 100.0]], np.float32)
+    logits, probabilities = scores_of(
+        keras.Sequential([keras.Input((2,)), dense(activation="softmax")]), x
+    )
+    assert probabilities[0].tolist() == [0, 1, 0]
+    np.testing.assert_allclose(logits, x @ KERNEL)
+
+
+def test_mixed_precision_gives_float32():
+    layer = dense(activation="softmax", dtype="mixed_float16")
+    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), layer]))
+    assert logits.dtype == probabilities.dtype == np.float32
+    np.testing.assert_allclose(logits, LOGITS, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (lambda x: {"a": x, "b": x}, "returns 2 outputs \\(a, b\\)"),
+        (lambda x: [x, x], "returns 2 outputs"),
+        (lambda x: tf.reshape(x, (-1, 3, 1)), "has shape \\(None, 3, 1\\)"),
+    ],
+)
+def test_other_outputs_are_refused(outputs, message):
+    spec = tf.TensorSpec((None, 3), tf.float32)
+    with pytest.raises(InputError, match=message):
+        tf.function(lambda x: class_scores(outputs(x)), autograph=False).get_concrete_function(spec)
+
+
+def test_an_output_made_inside_a_compiled_function_is_refused():
+    hidden = tf.function(lambda x: tf.nn.softmax(x), autograph=False)
+    spec = tf.TensorSpec((None, 3), tf.float32)
+    with pytest.raises(InputError, match="compiled function of its own"):
+        tf.function(lambda x: class_scores(hidden(x)), autograph=False).get_concrete_function(spec)
+
+
+def test_an_unknown_score_names_the_valid_ones():
+    with pytest.raises(InputError, match="did you mean 'logit'"):
+        check_score("logits")
