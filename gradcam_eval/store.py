@@ -6,9 +6,10 @@ transaction. `export` turns it into the CSV files that people and the report rea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ FORMAT = 1  # 1: first version
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS images (
-    model TEXT, sample TEXT, id TEXT, status TEXT NOT NULL, row TEXT NOT NULL,
+    model TEXT, sample TEXT, id TEXT, status TEXT NOT NULL, row TEXT NOT NULL, position INTEGER,
     PRIMARY KEY (model, sample));
 CREATE TABLE IF NOT EXISTS records (
     model TEXT, layer TEXT, method TEXT, kind TEXT, sample TEXT, metric TEXT, protocol TEXT,
@@ -34,11 +35,27 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (model, layer, method, sample, metric, protocol));
 CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
 """
+_IN_ORDER = (
+    "FROM records JOIN images USING (model, sample) "
+    "ORDER BY images.position, images.rowid, records.rowid"
+)
+_LONGEST = 200  # bytes of a file's name; file systems end at 255
 
 
 def map_path(folder: Path, model: str, sample: str) -> Path:
-    """Return the file of an image's heatmaps; a name with a slash cannot lead elsewhere."""
-    return folder / "maps" / quote(model, safe=" ") / f"{quote(sample, safe=' ')}.npz"
+    """Return the file of an image's heatmaps; whatever the names, it lies in `folder`/maps."""
+    return folder / "maps" / _file_name(model) / f"{_file_name(sample)}.npz"
+
+
+def _file_name(name: str) -> str:
+    """Write a name so that it is one file's name on every system, and another for each name."""
+    quoted = quote(name, safe=" ")
+    if not quoted.strip("."):  # "", "." and ".." are not names of files
+        return quoted.replace(".", "%2E") or "%"
+    if len(quoted) <= _LONGEST:
+        return quoted
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{quoted[: _LONGEST - len(digest) - 1]}~{digest}"
 
 
 class Ledger:
@@ -51,39 +68,34 @@ class Ledger:
 
     Raises
     ------
-    InputError : the file holds another study, another format, or another run is writing to it
+    InputError : the file holds another study, another format, is no ledger, cannot be written, or
+        another run is writing to it
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
-        self._connection = sqlite3.connect(path, timeout=1.0)
+        self._connection = _open_alone(path)
         try:
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.commit()
             self._connection.executescript(_TABLES)
             self._claim(fingerprint)
-        except (sqlite3.Error, InputError) as error:
+        except InputError:
             self._connection.close()
-            raise self._refusal(error) from error
-
-    def _refusal(self, error: Exception) -> InputError:
-        if isinstance(error, InputError):
-            return error
-        if "locked" in str(error):
-            return InputError(f"another run is writing to {self.path}: wait until it ends")
-        return InputError(f"{self.path} is not a ledger of gradcam-eval ({error}): remove it")
+            raise
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _refusal(path, error) from error
 
     def _claim(self, fingerprint: str) -> None:
         found = dict(self._connection.execute("SELECT key, value FROM meta"))
-        wanted = {"format": str(FORMAT), "fingerprint": fingerprint}
+        wanted = {"ledger": str(FORMAT), "fingerprint": fingerprint}
         if not found:
             with self._connection:
                 self._connection.executemany("INSERT INTO meta VALUES (?, ?)", wanted.items())
         elif found != wanted:
             raise InputError(
-                f"{self.path.parent} holds results of another study or version under this name: "
-                "start anew with --fresh (its results are removed) or give the study another name"
+                f"{self.path.parent} holds results of another study, model or version under this "
+                "name: start anew with --fresh (its results are removed) or give the study another "
+                "name"
             )
 
     def __enter__(self) -> Ledger:
@@ -108,13 +120,36 @@ class Ledger:
         with self._connection:
             self._connection.execute("DELETE FROM records WHERE model=? AND sample=?", key)
             self._connection.execute(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, NULL)",
                 (*key, row.get("id", ""), row["status"], json.dumps(row)),
             )
             self._connection.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_to_row(kind, record) for kind, record in records],
             )
+
+    def arrange(self, images: Sequence[tuple[str, str]]) -> None:
+        """Put the (model, sample) pairs in this order, and forget images that are not among them.
+
+        A failed image that is judged again would otherwise come last, and an image that has left
+        the data set would stay in the results.
+        """
+        positions = [(position, *key) for position, key in enumerate(images)]
+        with self._connection:
+            self._connection.execute("UPDATE images SET position = NULL")
+            self._connection.executemany(
+                "UPDATE images SET position=? WHERE model=? AND sample=?", positions
+            )
+            self._connection.execute("DELETE FROM images WHERE position IS NULL")
+            self._connection.execute(
+                "DELETE FROM records WHERE (model, sample) NOT IN "
+                "(SELECT model, sample FROM images)"
+            )
+
+    def finished(self, model: str) -> set[str]:
+        """Return the names of the images that are finished, whatever their files hold now."""
+        query = "SELECT sample FROM images WHERE model=? AND status='ok'"
+        return {name for (name,) in self._connection.execute(query, (model,))}
 
     def has_cost(self, model: str) -> bool:
         """Whether the model's cost has been measured."""
@@ -129,10 +164,10 @@ class Ledger:
             self._connection.execute("INSERT OR REPLACE INTO cost VALUES (?, ?)", (model, encoded))
 
     def images(self) -> pd.DataFrame:
-        """Return a row for each model × image, in the order in which they were first written."""
+        """Return a row for each model × image: as arranged, else in the order of writing."""
         import pandas as pd
 
-        rows = self._connection.execute("SELECT row FROM images ORDER BY rowid")
+        rows = self._connection.execute("SELECT row FROM images ORDER BY position, rowid")
         return pd.DataFrame([json.loads(row) for (row,) in rows])
 
     def records(self) -> pd.DataFrame:
@@ -140,8 +175,8 @@ class Ledger:
         import pandas as pd
 
         query = (
-            "SELECT model, layer, method, kind, sample, metric, protocol, status, value, reason "
-            "FROM records ORDER BY rowid"
+            "SELECT model, layer, method, kind, sample, metric, protocol, records.status, value, "
+            f"reason {_IN_ORDER}"
         )
         return pd.read_sql_query(query, self._connection)
 
@@ -149,11 +184,8 @@ class Ledger:
         """Return a row for each point of each curve."""
         import pandas as pd
 
-        query = (
-            "SELECT model, layer, method, sample, metric, curve "
-            "FROM records WHERE curve IS NOT NULL ORDER BY rowid"
-        )
-        frame = pd.read_sql_query(query, self._connection)
+        query = f"SELECT model, layer, method, sample, metric, curve {_IN_ORDER}"
+        frame = pd.read_sql_query(query, self._connection).dropna(subset="curve")
         points = frame.pop("curve").map(json.loads)
         frame["fraction"] = [curve["fraction"] for curve in points]
         frame["score"] = [curve["score"] for curve in points]
@@ -177,9 +209,41 @@ class Ledger:
         for name, frame in tables.items():
             path = folder / f"{name}.csv"
             if len(frame):
-                frame.to_csv(path, index=False)
+                partial = path.with_suffix(".partial")  # a kill must not leave half a table
+                frame.to_csv(partial, index=False)
+                partial.replace(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def check_unused(path: Path) -> None:
+    """Raise InputError if another run is writing to this ledger."""
+    if path.is_file():
+        _open_alone(path).close()
+
+
+def _open_alone(path: Path) -> sqlite3.Connection:
+    """Open a ledger's file, new or old, and lock it until it is closed."""
+    try:
+        connection = sqlite3.connect(path, timeout=1.0)
+    except sqlite3.Error as error:
+        raise _refusal(path, error) from error
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.commit()
+    except sqlite3.Error as error:
+        connection.close()
+        raise _refusal(path, error) from error
+    return connection
+
+
+def _refusal(path: Path, error: sqlite3.Error) -> InputError:
+    if "locked" in str(error):
+        return InputError(f"another run is writing to {path}: wait until it ends")
+    if isinstance(error, sqlite3.OperationalError):  # the disk's fault, not the content's
+        return InputError(f"cannot write the ledger {path}: {error}")
+    return InputError(f"{path} is not a ledger of gradcam-eval ({error}): remove it")
 
 
 def _to_row(kind: str, record: Record) -> tuple[Any, ...]:
