@@ -116,6 +116,8 @@ class CostPlan:
         """Refuse what cannot be measured."""
         if not self.batch_sizes or min(self.batch_sizes) < 1:
             raise InputError(f"batch_sizes are {self.batch_sizes}: wanted whole numbers from 1 up")
+        if self.rounds < 1:
+            raise InputError(f"rounds is {self.rounds}: wanted 1 or more")
 
     def count_calls(self, cells: int) -> int:
         """Return how many calls the plan makes for so many layer × method pairs."""
@@ -190,21 +192,29 @@ def _cost_row(
     )
 
 
-def measure_cost(
+def measure_cost(  # noqa: PLR0913 - the one call that says all
     model: keras.Model,
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     *,
     batch_sizes: Sequence[int] = (1, 16),
     rounds: int = 10,
+    image_size: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Return `cost_rows` as a DataFrame: a row for the forward pass and each layer × method.
 
-    Columns: layer, method, batch_size, forwards, backwards (passes in each call), first_call_ms,
-    median_ms_per_image with quartiles low_ and high_ms_per_image, rounds, ratio_to_forward.
+    Parameters
+    ----------
+    batch_sizes, rounds, image_size : see `CostPlan`
+
+    Returns
+    -------
+    DataFrame with layer, method, batch_size, forwards, backwards (passes in each call),
+    first_call_ms, median_ms_per_image with quartiles low_ and high_ms_per_image, rounds,
+    ratio_to_forward
     """
     import pandas as pd
 
-    plan = CostPlan(tuple(batch_sizes), rounds)
+    plan = CostPlan(tuple(batch_sizes), rounds, image_size)
     rows = cost_rows(model, layers, methods, plan=plan)
     return pd.DataFrame([asdict(row) for row in rows])

@@ -1,0 +1,181 @@
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+
+from gradcam_eval.core import InputError
+from gradcam_eval.timing import CostPlan, Timing, cost_rows, measure, measure_cost
+
+
+class FakeClock:
+    """A clock that stands still unless a function says how many milliseconds it took."""
+
+    def __init__(self):
+        self.seconds = 100.0
+        self.log = []
+
+    def __call__(self):
+        return self.seconds
+
+    def function(self, name, milliseconds):
+        times = iter(milliseconds)
+
+        def run():
+            self.log.append(name)
+            self.seconds += next(times) / 1000
+
+        return run
+
+
+def test_first_call_and_warm_up_stand_apart_from_what_is_counted():
+    clock = FakeClock()
+    function = clock.function("f", [500, 70, 3, 1, 2, 4, 10])
+    timing = measure({"f": function}, rounds=5, clock=clock)["f"]
+    assert timing.first_ms == pytest.approx(500)
+    assert timing.values_ms == pytest.approx((3, 1, 2, 4, 10))
+    # of 1 2 3 4 10: the median is 3, the quartiles 2 and 4
+    assert [timing.quantile(q) for q in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([1, 2, 3, 4, 10])
+
+
+def test_the_median_of_an_even_count_lies_half_way():
+    timing = Timing(9.0, (1.0, 2.0, 4.0, 8.0))
+    assert timing.quantile(0.5) == 3.0
+    assert timing.quantile(0.25) == 1.75
+
+
+def test_functions_take_turns_in_every_round():
+    clock = FakeClock()
+    functions = {name: clock.function(name, [1] * 9) for name in "abc"}
+    measure(functions, rounds=3, clock=clock)
+    assert "".join(clock.log) == "abc" * 5  # the first calls, the warm-ups, three rounds
+
+
+def test_progress_is_told_of_each_call_and_is_not_timed():
+    clock = FakeClock()
+    told = []
+
+    def slow_progress():
+        clock.seconds += 50
+        told.append(1)
+
+    functions = {name: clock.function(name, [2] * 5) for name in "ab"}
+    timings = measure(functions, rounds=3, on_call=slow_progress, clock=clock)
+    assert timings["a"].values_ms == pytest.approx((2, 2, 2))
+    assert len(told) == 2 * 5
+
+
+def test_nothing_to_measure_is_an_error_or_nothing():
+    with pytest.raises(InputError, match="rounds is 0: wanted 1 or more"):
+        measure({"f": lambda: None}, rounds=0)
+    assert measure({}, rounds=1) == {}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rounds", "message"),
+    [
+        ((), 1, r"batch_sizes are \(\): wanted whole numbers from 1 up"),
+        ((1, 0), 1, r"batch_sizes are \(1, 0\)"),
+        ((1,), 0, "rounds is 0: wanted 1 or more"),
+    ],
+)
+def test_a_plan_that_measures_nothing_is_refused(sizes, rounds, message):
+    with pytest.raises(InputError, match=message):
+        CostPlan(sizes, rounds)
+
+
+def tiny(size=(8, 8)):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((*size, 3))
+    x = keras.layers.Conv2D(2, 3, activation="relu", padding="same", name="a")(inputs)
+    x = keras.layers.Conv2D(2, 3, strides=2, activation="relu", padding="same", name="b")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+def test_each_cell_has_a_row_beside_the_forward_pass(model):
+    frame = measure_cost(model, ["a", "b"], ["grad_cam", "eigen_cam"], batch_sizes=(1, 4), rounds=2)
+    cells = [("", "forward"), *((la, m) for la in "ab" for m in ("grad_cam", "eigen_cam"))]
+    assert list(zip(frame["layer"], frame["method"], strict=True)) == cells * 2
+    assert frame["batch_size"].tolist() == [1] * 5 + [4] * 5
+    assert frame["forwards"].tolist() == [1] * 10
+    assert frame["backwards"].tolist() == [0, 1, 0, 1, 0] * 2
+    assert frame["rounds"].tolist() == [2] * 10
+    # a pair is compiled once: the first call at the first batch size is the one shown
+    assert frame["first_call_ms"][:5].tolist() == frame["first_call_ms"][5:].tolist()
+    assert (frame["low_ms_per_image"] <= frame["median_ms_per_image"]).all()
+    assert (frame["median_ms_per_image"] <= frame["high_ms_per_image"]).all()
+
+
+def test_milliseconds_are_those_of_an_image_and_the_ratio_that_of_the_same_batch(
+    model, monkeypatch
+):
+    """Timings made by hand go in; the forward pass takes 2 ms for one image and 8 for four."""
+    made = iter(
+        [
+            {("", "forward"): Timing(90, (2, 2, 2)), ("a", "grad_cam"): Timing(700, (3, 5, 7))},
+            {("", "forward"): Timing(1, (8, 8, 8)), ("a", "grad_cam"): Timing(2, (4, 12, 20))},
+        ]
+    )
+    monkeypatch.setattr("gradcam_eval.timing.measure", lambda functions, **_: next(made))
+    plan = CostPlan((1, 4), rounds=3)
+    rows = [asdict(row) for row in cost_rows(model, "a", "grad_cam", plan=plan)]
+    shown = ("batch_size", "first_call_ms", "low_ms_per_image", "median_ms_per_image",
+             "high_ms_per_image", "ratio_to_forward", "rounds")  # fmt: skip
+    assert [[row[name] for name in shown] for row in rows] == [
+        [1, 90, 2, 2, 2, 1.0, 3],
+        [1, 700, 4, 5, 6, 2.5, 3],
+        [4, 90, 2, 2, 2, 1.0, 3],
+        [4, 700, 2, 3, 4, 1.5, 3],
+    ]
+
+
+def test_each_pair_is_called_with_the_batch_it_is_shown_for(model, monkeypatch):
+    seen = []
+
+    def count(functions, **_):
+        for (_layer, method), run in functions.items():
+            found = run()
+            maps = [found] if method == "forward" else list(found.values())
+            assert all(np.isfinite(each).all() for each in maps)
+            seen.append((method, len(maps), len(maps[0])))
+        return {cell: Timing(1, (1,)) for cell in functions}
+
+    monkeypatch.setattr("gradcam_eval.timing.measure", count)
+    cost_rows(model, "b", ["grad_cam"], plan=CostPlan((2, 5)))
+    assert seen == [("forward", 1, 2), ("grad_cam", 1, 2), ("forward", 1, 5), ("grad_cam", 1, 5)]
+
+
+def test_the_count_of_calls_is_what_progress_will_hear(model):
+    plan = CostPlan((1, 2), rounds=1)
+    heard = []
+    cost_rows(model, ["a", "b"], ["grad_cam"], plan=plan, on_call=lambda: heard.append(1))
+    # two pairs and the forward pass, two sizes, one round beside the first call and the warm-up
+    assert len(heard) == plan.count_calls(2) == 3 * 2 * 3
+
+
+def test_a_model_of_any_size_needs_one():
+    free = tiny((None, None))
+    with pytest.raises(InputError, match=r"does not fix its image size"):
+        measure_cost(free)
+    frame = measure_cost(free, "b", batch_sizes=[2], rounds=1, image_size=(6, 10))
+    assert frame["layer"].tolist() == ["", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nolayer", "grad_cam"), "unknown layer 'nolayer'"),
+        (("last", "grad_kam"), "unknown method 'grad_kam': did you mean 'grad_cam'"),
+        (("last", "random"), "'random' is a control"),
+    ],
+)
+def test_unknown_names_are_refused_before_anything_is_timed(model, monkeypatch, arguments, message):
+    monkeypatch.setattr("gradcam_eval.timing.measure", lambda *_, **__: pytest.fail("timed"))
+    with pytest.raises(InputError, match=message):
+        measure_cost(model, *arguments)
