@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from gradcam_eval.core import InputError, unknown_name
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # a folder's name: nothing that leaves `results/`
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder: nothing that leaves `results/`
 CONTROLS = ("random", "centre_gaussian", "edges", "oracle")
 
 
@@ -45,14 +46,16 @@ class ModelEntry(_Strict):
 class Cost(_Strict):
     """How the cost of each layer × method is measured; `rounds = 0` leaves it out."""
 
-    batch_sizes: tuple[int, ...] = Field(default=(1, 16), min_length=1)
-    rounds: int = Field(default=10, ge=0)
+    batch_sizes: tuple[StrictInt, ...] = Field(default=(1, 16), min_length=1)
+    rounds: StrictInt = Field(default=10, ge=0)
 
     @field_validator("batch_sizes")
     @classmethod
     def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
         if min(sizes) < 1:
-            raise ValueError(f"batch_sizes are {list(sizes)}: wanted whole numbers from 1 up")
+            raise ValueError("wanted whole numbers from 1 up")
+        if len(set(sizes)) < len(sizes):
+            raise ValueError("wanted each size once")
         return sizes
 
 
@@ -70,7 +73,7 @@ class Study(_Strict):
     protocols : a metric's protocol, where it is not the metric's default
     """
 
-    name: str = Field(pattern=_NAME)
+    name: str
     question: str = ""
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     data: str
@@ -81,24 +84,53 @@ class Study(_Strict):
         default=("deletion", "insertion", "pointing_game"), min_length=1
     )
     protocols: dict[str, str] = {}
-    target: str | int = "predicted"
+    target: str | StrictInt = "predicted"
     score: Literal["logit", "probability"] = "logit"
-    seed: int = Field(default=0, ge=0)
+    seed: StrictInt = Field(default=0, ge=0)
     cost: Cost = Cost()
+
+    @field_validator("name")
+    @classmethod
+    def _is_folder_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                "wanted a folder's name, at most 100 letters, digits, '-', '_' and '.', that "
+                "begins with a letter or a digit"
+            )
+        return name
+
+    @field_validator("layers", "methods", "controls", "metrics", mode="before")
+    @classmethod
+    def _one_to_list(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
 
     @field_validator("models", mode="before")
     @classmethod
     def _names_to_entries(cls, models: Any) -> Any:
+        if isinstance(models, str | dict):
+            models = [models]
         if isinstance(models, list | tuple):
             return [{"name": model} if isinstance(model, str) else model for model in models]
         return models
+
+    @field_validator("layers", "methods", "controls", "metrics")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is named {names.count(name)} times: name it once")
+        return names
 
     @field_validator("models")
     @classmethod
     def _labels_differ(cls, models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:
         labels = [model.label for model in models]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"models are {labels}: each must have another name")
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(
+                    f"{labels.count(label)} models are called {label!r}, and results are kept by "
+                    "name: name each once, or rename a file"
+                )
         return models
 
     def protocol_of(self, metric: str) -> str:
@@ -154,6 +186,8 @@ def check_names(study: Study) -> None:
     from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.controls import CONTROLS as KNOWN_CONTROLS
     from gradcam_eval.metrics import METRICS
+    from gradcam_eval.models.classes import class_names_from
+    from gradcam_eval.models.preprocess import preprocessing
     from gradcam_eval.models.zoo import check_model_name
 
     find_methods(study.methods)
@@ -169,18 +203,49 @@ def check_names(study: Study) -> None:
         study.protocol_of(metric)
     for model in study.models:
         check_model_name(model.name)
+        preprocessing(model.preprocess)
+        if model.classes:
+            class_names_from(model.classes)
     sample_names(study.data)
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    """Say the first error in one sentence; a misspelt field before the one that it leaves out."""
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    # after a union's field pydantic names the member that it tried ("target.str"): nobody wrote it
+    place = first["loc"][:1] if first["loc"][0] == "target" else first["loc"]
+    shown = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        fields = [*Study.model_fields, *Cost.model_fields, *ModelEntry.model_fields]
-        near = difflib.get_close_matches(str(first["loc"][-1]), fields, n=1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
-        return f"unknown field {place!r}{hint} Valid: {', '.join(Study.model_fields)}."
+        return _unknown_field(shown, place)
     if first["type"] == "missing":
-        return f"the field {place!r} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"the field {shown!r} is missing"
+    wanted = _WANTED.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if shown == "target":
+        wanted = "wanted 'predicted', 'label', a class index or a class name"
+    return f"{shown} = {_shown(first['input'])}: {wanted[0].lower()}{wanted[1:]}"
+
+
+# What pydantic calls by Python's types, in the words of a TOML file.
+_WANTED = {
+    "tuple_type": 'wanted a list, as in ["a", "b"]',
+    "dict_type": "wanted a table",
+    "model_type": "wanted a table",
+    "string_type": "wanted text in quotes",
+    "int_type": "wanted a whole number",
+    "int_parsing": "wanted a whole number",
+    "int_from_float": "wanted a whole number",
+    "too_short": "wanted at least one",
+}
+
+
+def _unknown_field(shown: str, place: tuple[int | str, ...]) -> str:
+    tables: dict[int | str, type[BaseModel]] = {"cost": Cost, "models": ModelEntry}
+    fields = list(tables.get(place[0], Study).model_fields)
+    near = difflib.get_close_matches(str(place[-1]), fields, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"unknown field {shown!r}:{hint} Valid: {', '.join(fields)}."
+
+
+def _shown(value: object) -> str:
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
