@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from gradcam_eval.data import load_samples
     from gradcam_eval.data.decode import load_image
     from gradcam_eval.methods import METHODS, register_method
-    from gradcam_eval.methods.explainer import Explainer, Heatmaps, explain
+    from gradcam_eval.methods.explainer import Explainer, explain
+    from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.metrics import METRICS, deletion, insertion, pointing_game, register_metric
+    from gradcam_eval.models.catalogue import model_spec
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.layers import list_layers
-    from gradcam_eval.models.zoo import load_model, model_spec
+    from gradcam_eval.models.zoo import load_model
     from gradcam_eval.report.overlay import overlay
     from gradcam_eval.results import Results, run_study
     from gradcam_eval.study.config import Study
@@ -29,7 +31,8 @@ _HOMES = {
     "gradcam_eval.data": ("load_samples",),
     "gradcam_eval.data.decode": ("load_image",),
     "gradcam_eval.methods": ("METHODS", "register_method"),
-    "gradcam_eval.methods.explainer": ("Explainer", "Heatmaps", "explain"),
+    "gradcam_eval.methods.explainer": ("Explainer", "explain"),
+    "gradcam_eval.methods.heatmaps": ("Heatmaps",),
     "gradcam_eval.metrics": (
         "METRICS",
         "deletion",
@@ -39,7 +42,8 @@ _HOMES = {
     ),
     "gradcam_eval.models.engine": ("Predictor",),
     "gradcam_eval.models.layers": ("list_layers",),
-    "gradcam_eval.models.zoo": ("load_model", "model_spec"),
+    "gradcam_eval.models.catalogue": ("model_spec",),
+    "gradcam_eval.models.zoo": ("load_model",),
     "gradcam_eval.report.overlay": ("overlay",),
     "gradcam_eval.results": ("Results", "run_study"),
     "gradcam_eval.study.config": ("Study",),

@@ -12,8 +12,9 @@ from PIL import Image as PillowImage
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Image, InputError
 from gradcam_eval.data.decode import load_image
+from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import resolve_class
-from gradcam_eval.models.zoo import ANY_SIZE, MODELS, ModelSpec, load_model
+from gradcam_eval.models.zoo import load_model
 from gradcam_eval.report.grid import Maps, overlay_grid
 from gradcam_eval.report.overlay import overlay
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-    from gradcam_eval.methods.explainer import Heatmaps
+    from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.models.target import Score
 
 
@@ -58,7 +59,7 @@ def explain_to_file(
     One layer and one method give the overlay at the model's input size; more give a grid.
     """
     from gradcam_eval.methods import find_methods
-    from gradcam_eval.models.loading import load_with_spec
+    from gradcam_eval.models.identity import load_with_spec
 
     find_methods(question.methods)
     model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)

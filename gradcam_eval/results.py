@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcam_eval import stats
+from gradcam_eval import comparison, stats
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
 
@@ -38,9 +38,9 @@ class Results:
         found = read_folder(self.folder)
         return stats.summarise(found.records, seed=int(found.study.get("seed", 0)))
 
-    def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> stats.Comparison:
+    def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
-        return stats.compare(self.frame, a, b, metric)
+        return comparison.compare(self.frame, a, b, metric)
 
     def report(self) -> Path:
         """Write summary.csv, the pictures and report.html anew; return the page's path."""

@@ -9,14 +9,13 @@ of the best of many cells is optimistic as well, because the cell was chosen by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from gradcam_eval.core import InputError, Undefined, unknown_name
-from gradcam_eval.intervals import RESAMPLES, Interval, mean_intervals, paired_intervals
+from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.intervals import RESAMPLES, mean_intervals, paired_intervals
 
 Cell: TypeAlias = tuple[str, str, str]  # model, layer ("" for a control), method
 
@@ -61,8 +60,8 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     ----------
     Efron & Tibshirani 1993; Wilson 1927; Newcombe 1998 (Statistics in Medicine 17, 2635-2650).
     """
-    records = _checked(records)
-    hits = {key: _is_hits(group) for key, group in _by(records, ["metric", "protocol"])}
+    records = checked_records(records)
+    hits = {key: is_hit_metric(group) for key, group in _by(records, ["metric", "protocol"])}
     parts = [
         _summarise_group(group, hits[key[1:]], seed, resamples)
         for key, group in _by(records, ["model", "metric", "protocol"])
@@ -79,9 +78,9 @@ def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.
     Columns layer, method, kind, pairs, difference (theirs minus that of `cell`), low, high;
     formulas as in `summarise`, NaN where undefined. `cell` itself is left out.
     """
-    records = _checked(records)
+    records = checked_records(records)
     records = records[(records["metric"] == metric) & (records["protocol"] == protocol)]
-    is_hits = _is_hits(records)
+    is_hits = is_hit_metric(records)
     group = records[records["model"] == cell[0]]
     table = _table(group)
     if cell[1:] not in table:
@@ -92,79 +91,6 @@ def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.
     frame = frame.rename(columns={"difference_low": "low", "difference_high": "high"})
     mine = (frame["layer"] == cell[1]) & (frame["method"] == cell[2])
     return frame[~mine].reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two cells on the images that both have a value for: `difference` is a minus b."""
-
-    pairs: int
-    mean_a: float | Undefined
-    mean_b: float | Undefined
-    difference: float | Undefined
-    interval: Interval | Undefined
-    p: float | Undefined
-    test: str
-
-
-def compare(records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, seed: int = 0) -> Comparison:
-    """Compare two cells by one metric, paired by image.
-
-    d_i = a_i - b_i; the interval is that of `summarise`. The p-value (two-sided) is Wilcoxon's
-    signed-rank test with Pratt's treatment of zeros or, for a hit-or-miss metric, McNemar's exact
-    test: 2 · P(X ≤ min(b, c)), X ~ Binomial(b + c, 1/2), from the b + c images that disagree.
-
-    Parameters
-    ----------
-    records : as in `summarise`, with one protocol for this metric
-    a, b : (model, layer, method); the samples are matched by name
-    metric : name of the metric
-    seed : of the bootstrap
-
-    Raises
-    ------
-    InputError
-        No such metric or cell, or the metric stands under several protocols.
-
-    Notes
-    -----
-    Where all differences are 0 SciPy's Wilcoxon is nan: here p is undefined, with that reason.
-    SciPy's p-value is exact or by permutation for few pairs, normal for many.
-    """
-    from scipy import stats  # a second to import, and the summary does not need it
-
-    records = _checked(records)
-    chosen = records[records["metric"] == metric]
-    if chosen.empty:
-        raise unknown_name("metric", metric, records["metric"].unique())
-    if (names := list(chosen["protocol"].unique()))[1:]:
-        raise InputError(
-            f"metric {metric!r} stands under {len(names)} protocols ({', '.join(names)}): "
-            "keep the records of one of them."
-        )
-    pair = pd.concat([_column(chosen, cell) for cell in (a, b)], axis=1, join="inner").dropna()
-    left, right = pair.to_numpy(float).T
-    is_hits = _is_hits(chosen)
-    test = "McNemar, exact" if is_hits else "Wilcoxon, signed rank, Pratt"
-    if not len(pair):
-        none = Undefined("no image has a value in both cells")
-        return Comparison(0, none, none, none, none, none, test)
-    low, high = paired_intervals([(left, right)], is_hits, seed=seed, resamples=RESAMPLES)[
-        0
-    ].tolist()
-    few = len(pair) < 2
-    p: float | Undefined
-    if few:
-        p = Undefined("one pair of images says nothing about chance")
-    elif (left == right).all():
-        p = Undefined("all differences are 0")
-    elif is_hits:
-        p = float(stats.binomtest(int((left > right).sum()), int((left != right).sum())).pvalue)
-    else:
-        p = float(stats.wilcoxon(left - right, zero_method="pratt").pvalue)
-    interval = Undefined("one pair of images has no interval") if few else (low, high)
-    means = float(left.mean()), float(right.mean())
-    return Comparison(len(pair), *means, float((left - right).mean()), interval, p, test)
 
 
 def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -203,7 +129,7 @@ def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.D
     return pd.concat(rows, ignore_index=True)
 
 
-def _checked(records: pd.DataFrame) -> pd.DataFrame:
+def checked_records(records: pd.DataFrame) -> pd.DataFrame:
     """Return the records with numeric values, or say what is wrong with them."""
     if missing := [name for name in _COLUMNS if name not in records]:
         raise InputError(
@@ -229,7 +155,7 @@ def _by(records: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[str, ...], p
     return [(tuple(map(str, key)), group) for key, group in records.groupby(keys, sort=False)]
 
 
-def _is_hits(records: pd.DataFrame) -> bool:
+def is_hit_metric(records: pd.DataFrame) -> bool:
     """Return whether a metric is hit-or-miss: it has values, and all are 0 or 1."""
     values = records["value"].dropna()
     return len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
@@ -279,7 +205,7 @@ def _differences(
     return frame.set_index(table.columns)
 
 
-def _column(records: pd.DataFrame, cell: Cell) -> pd.Series:
+def values_of(records: pd.DataFrame, cell: Cell) -> pd.Series:
     """Return one cell's values by sample."""
     keys = list(zip(records["model"], records["layer"], records["method"], strict=True))
     if cell not in keys:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
-from gradcam_eval.stats import best_cells, compare, rivals, summarise
+from gradcam_eval.stats import best_cells, rivals, summarise
 
 DELETION = {"name": "deletion", "protocol": "rise2018", "higher_is_better": False}
 GAME = {"name": "pointing_game", "protocol": "pointing2018", "higher_is_better": True}

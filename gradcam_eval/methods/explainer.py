@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,59 +11,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gradcam_eval.arrays import resize
-from gradcam_eval.core import Heatmap, InputError
+from gradcam_eval.core import InputError
 from gradcam_eval.methods import Method, find_methods
+from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.models.classes import resolve_class
-from gradcam_eval.models.layers import check_image_shape, find_layers, resolve_layers
+from gradcam_eval.models.layers import check_image_shape, find_layers
+from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import LayerCall, record
 from gradcam_eval.models.target import ClassScores, Score, check_score
 from gradcam_eval.models.zoo import loaded_spec
 
 _PREDICTED = -1  # inside the compiled pass only: the class is chosen there
 
-Key = tuple[str, str]
 Layers = str | Sequence[str | LayerCall]
 Targets = int | str | Sequence[int | str] | NDArray[np.integer[Any]] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Heatmaps(Mapping[Key, Heatmap]):
-    """Heatmaps by (layer path, method name), each float32 (N, h, w) on its method's own scale.
-
-    Attributes
-    ----------
-    targets : int64 (N,), the class that was explained
-    scores : float32 (N,), the explained score (logit or probability) of that class
-    probabilities : float32 (N, K), what the model said of each image in the same pass
-    image_size : (H, W) of the images
-    """
-
-    maps: Mapping[Key, Heatmap]
-    targets: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    image_size: tuple[int, int]
-
-    def __getitem__(self, key: Key) -> Heatmap:
-        """Return the maps of one (layer, method)."""
-        if key not in self.maps:
-            known = ", ".join(f"{layer} / {method}" for layer, method in self.maps)
-            raise KeyError(f"no heatmap {key!r}: there are {known}")
-        return self.maps[key]
-
-    def __iter__(self) -> Iterator[Key]:
-        """Iterate over the (layer, method) keys, layers first, in the order asked."""
-        return iter(self.maps)
-
-    def __len__(self) -> int:
-        """Return the number of (layer, method) pairs."""
-        return len(self.maps)
-
-    def resized(self, size: tuple[int, int] | None = None) -> Heatmaps:
-        """Return the same heatmaps at (H, W), bilinearly; by default at the images' size."""
-        wanted = size or self.image_size
-        return replace(self, maps={key: resize(maps, wanted) for key, maps in self.items()})
 
 
 class Explainer:

@@ -6,12 +6,10 @@ then Keras loads it in its safe mode.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,7 @@ import h5py
 import keras
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.classes import class_names_from
 from gradcam_eval.models.preprocess import preprocessing
-from gradcam_eval.models.zoo import MODELS, ModelSpec, load_model
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".ckpt")
@@ -67,7 +63,7 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
         raise _cannot_load(path, error) from error
     if way.name == "none":
         return model
-    inputs = keras.Input(_image_shape(model), name="image")
+    inputs = keras.Input(image_shape(model), name="image")
     return keras.Model(inputs, model(way.apply(inputs)), name=f"{model.name}_{way.name}")
 
 
@@ -167,7 +163,7 @@ def _cannot_load(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} cannot be loaded as a Keras model: {first}")
 
 
-def _image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None]:
+def image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None]:
     """Return (H, W, C) of the model's one input, or raise `InputError`."""
     try:
         shape = model.input_shape
@@ -182,104 +178,3 @@ def _image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None
             f"model '{model.name}' takes {shape}: valid is one batch of images (N, H, W, C)."
         )
     return (shape[1], shape[2], shape[3])
-
-
-def load_with_spec(
-    name_or_path: str, *, preprocess: str = "none", classes: str | Path | None = None
-) -> tuple[keras.Model, ModelSpec]:
-    """Return `load_model(name_or_path)` and what is known about the model.
-
-    Parameters
-    ----------
-    name_or_path : a name in `MODELS`, or the path of a `.keras` or `.h5` file
-    preprocess : for a file only: a name in `PREPROCESSING`
-    classes : for a file only: a file with its class names, see `class_names_from`
-
-    Raises
-    ------
-    InputError
-        As `load_model` and `class_names_from`, or if a named model is given class names.
-    """
-    if name_or_path in MODELS and classes:
-        raise InputError(f"'{name_or_path}' has class names already: leave out {classes}.")
-    names = class_names_from(classes) if classes else ()
-    model = load_model(name_or_path, preprocess=preprocess)
-    if name_or_path in MODELS:
-        return model, MODELS[name_or_path]
-    spec = spec_of(model, class_names=names, preprocess=preprocess)
-    return model, replace(spec, name=Path(name_or_path).stem, source=f"the file {name_or_path}")
-
-
-def spec_of(
-    model_or_path: keras.Model | str | Path,
-    *,
-    class_names: Sequence[str] = (),
-    preprocess: str = "none",
-) -> ModelSpec:
-    """Return what can be known about a model that is not in the zoo.
-
-    Parameters
-    ----------
-    model_or_path : a model, a local file (which is loaded), or a name in the zoo
-    class_names : by index, for example from `class_names_from`; empty where they are unknown
-    preprocess : the name that `load_model` was given for this file
-
-    Returns
-    -------
-    ModelSpec; `input_size` is None where the model takes any size
-
-    Raises
-    ------
-    InputError
-        If the model does not take one batch of images, or has another number of classes.
-    """
-    if isinstance(model_or_path, str) and model_or_path in MODELS:
-        return MODELS[model_or_path]
-    if isinstance(model_or_path, str | Path):
-        model, name = load_file(model_or_path), Path(model_or_path).stem
-        source = f"the file {Path(model_or_path).name}"
-    else:
-        model, name, source = model_or_path, model_or_path.name, "a model in memory"
-    height, width, _channels = _image_shape(model)
-    outputs = model.output_shape
-    if class_names and isinstance(outputs, tuple) and outputs[-1] != len(class_names):
-        raise InputError(
-            f"there are {len(class_names)} class names, but model '{model.name}' has "
-            f"{outputs[-1]} outputs: give one name for each."
-        )
-    return ModelSpec(
-        name=name,
-        input_size=(height, width) if height and width else None,
-        preprocess=preprocessing(preprocess).name,
-        class_names=tuple(class_names),
-        source=source,
-        offline=True,
-    )
-
-
-def model_digest(model: keras.Model) -> str:
-    """Return the SHA-256 of a model's architecture and weights, in hexadecimal.
-
-    Notes
-    -----
-    The names of layers are part of it, and a Keras that serialises a layer otherwise changes it:
-    compare digests of one version of Keras. A model that cannot be serialised enters by the types
-    of its layers.
-    """
-    digest = hashlib.sha256(_architecture(model).encode())
-    for weight in model.weights:
-        value = weight.numpy()
-        # Not its name: Keras numbers nameless variables (ConvNeXt's) anew each time. The
-        # architecture names the layers, and their order is the order of the weights.
-        digest.update(f"\n{value.shape} {value.dtype}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
-
-
-def _architecture(model: keras.Model) -> str:
-    try:
-        config = keras.saving.serialize_keras_object(model)
-    except (NotImplementedError, TypeError, ValueError):
-        return " ".join(type(layer).__name__ for layer in model._flatten_layers())
-    config.pop("compile_config", None)  # how it was trained is not what it computes
-    return json.dumps(config, sort_keys=True, default=str)

@@ -18,7 +18,8 @@ from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
 from gradcam_eval.study.config import Study
 
 if TYPE_CHECKING:
-    from gradcam_eval.methods.explainer import Explainer, Heatmaps
+    from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.models.engine import Predictor
 
 log = logging.getLogger(__name__)

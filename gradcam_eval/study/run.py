@@ -16,7 +16,7 @@ from gradcam_eval.core import BadSample, InputError, Sample
 from gradcam_eval.data import iter_samples, sample_names
 from gradcam_eval.environment import describe_environment
 from gradcam_eval.metrics import METRICS
-from gradcam_eval.models.zoo import ANY_SIZE, ModelSpec
+from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.protocols import describe
 from gradcam_eval.store import FORMAT, Ledger, map_path
 from gradcam_eval.study.config import ModelEntry, Study
@@ -129,8 +129,8 @@ def _run_image(ledger: Ledger, folder: Path, subject: Subject, sample: Sample | 
 
 
 def _load(entry: ModelEntry) -> LoadedModel:
+    from gradcam_eval.models.identity import load_with_spec, model_digest
     from gradcam_eval.models.layers import input_shape
-    from gradcam_eval.models.loading import load_with_spec, model_digest
 
     model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
     height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)

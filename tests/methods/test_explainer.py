@@ -11,7 +11,8 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods import METHODS
 from gradcam_eval.methods.cam import contributions
 from gradcam_eval.methods.explainer import Explainer, explain
-from gradcam_eval.models.layers import find_layers, resolve_layers
+from gradcam_eval.models.layers import find_layers
+from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import record
 from gradcam_eval.models.zoo import load_model
 

@@ -8,9 +8,10 @@ import pytest
 from keras import layers
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.loading import load_file, model_digest, spec_of
+from gradcam_eval.models.catalogue import MODELS
+from gradcam_eval.models.identity import model_digest, spec_of
+from gradcam_eval.models.loading import load_file
 from gradcam_eval.models.preprocess import PREPROCESSING
-from gradcam_eval.models.zoo import MODELS
 
 SUFFIXES = (".keras", ".h5")
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 6, 5, 3)).astype(np.float32)

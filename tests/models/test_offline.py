@@ -9,10 +9,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from gradcam_eval.models.catalogue import model_spec
 from gradcam_eval.models.lite0 import build_lite0
 from gradcam_eval.models.mobilenet_v2 import build_mobilenet_v2
 from gradcam_eval.models.weights import LITE0, MOBILENET_V2, is_installed
-from gradcam_eval.models.zoo import load_model, model_spec
+from gradcam_eval.models.zoo import load_model
 
 FILES = {"efficientnet_lite0": LITE0, "mobilenet_v2_torchvision": MOBILENET_V2}
 

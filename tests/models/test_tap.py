@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.layers import find_layers, resolve_layers
+from gradcam_eval.models.layers import find_layers
+from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import record, tapped
 
 SIZE = (16, 16)

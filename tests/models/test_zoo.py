@@ -10,9 +10,10 @@ import pytest
 from keras.src.utils import file_utils
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.loading import model_digest
+from gradcam_eval.models.catalogue import KERAS_APPLICATIONS, MODELS, model_spec
+from gradcam_eval.models.identity import model_digest
 from gradcam_eval.models.preprocess import PREPROCESSING
-from gradcam_eval.models.zoo import _KERAS, MODELS, load_model, model_spec
+from gradcam_eval.models.zoo import load_model
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
 
@@ -27,8 +28,8 @@ def classifiers():
 
 
 def test_the_table_has_every_classifier_once():
-    assert sorted(row[0] for row in _KERAS.values()) == sorted(classifiers())
-    assert set(MODELS) == {*_KERAS, "efficientnet_lite0", "mobilenet_v2_torchvision"}
+    assert sorted(row[0] for row in KERAS_APPLICATIONS.values()) == sorted(classifiers())
+    assert set(MODELS) == {*KERAS_APPLICATIONS, "efficientnet_lite0", "mobilenet_v2_torchvision"}
     assert [name for name, spec in MODELS.items() if spec.offline] == [
         "efficientnet_lite0",
         "mobilenet_v2_torchvision",
@@ -49,9 +50,9 @@ class Captured(Exception):
     """Ends the building of a model once its default size is known."""
 
 
-@pytest.mark.parametrize("name", _KERAS)
+@pytest.mark.parametrize("name", KERAS_APPLICATIONS)
 def test_input_size_is_the_one_keras_builds_with(name, monkeypatch):
-    constructor = classifiers()[_KERAS[name][0]]
+    constructor = classifiers()[KERAS_APPLICATIONS[name][0]]
     module = sys.modules[constructor.__module__]
 
     def capture(*_, default_size, **__):
@@ -68,9 +69,9 @@ def test_input_size_is_the_one_keras_builds_with(name, monkeypatch):
     assert model_spec(name).input_size == (side, side)
 
 
-@pytest.mark.parametrize("name", _KERAS)
+@pytest.mark.parametrize("name", KERAS_APPLICATIONS)
 def test_preprocessing_is_the_one_of_the_models_own_module(name):
-    module = sys.modules[classifiers()[_KERAS[name][0]].__module__]
+    module = sys.modules[classifiers()[KERAS_APPLICATIONS[name][0]].__module__]
     pixels = IMAGES[0, :4, :4]
     expected = module.preprocess_input(pixels.copy())
     way = PREPROCESSING[model_spec(name).preprocess]
@@ -205,7 +206,7 @@ def test_unknown_specification():
 
 def test_the_table_is_read_without_tensorflow():
     code = (
-        "import sys, gradcam_eval.models.zoo as zoo; zoo.model_spec('vgg16');"
+        "import sys, gradcam_eval.models.zoo, gradcam_eval.models.catalogue as c; c.model_spec('vgg16');"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
