@@ -19,7 +19,7 @@ from gradcam_eval.report.overlay import positive_map
 from gradcam_eval.store import map_path
 
 MODEL, SAMPLE = "efficientnet_lite0", "coffee"
-METHODS = ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam")
+METHODS = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
 
 
 def main(folder: Path, out: Path) -> None:
@@ -39,7 +39,7 @@ def main(folder: Path, out: Path) -> None:
         row[0].set_ylabel(f"{layer}\n{height}×{width}", fontsize=8)
     for place, method in zip(axes[0], METHODS, strict=True):
         place.set_title(method, fontsize=10, fontweight="bold")
-    figure.savefig(out, dpi=130, metadata={"Software": None})
+    figure.savefig(out, dpi=110, metadata={"Software": None})
 
 
 def _draw(place: object, maps: Maps, key: tuple[str, str]) -> None:

@@ -36,22 +36,23 @@ __all__ = [
 ]
 
 _CURVES = ("rise2018", "rise2018_batch")
-_SCORE_UNIT = "mean probability of the target over the fraction of pixels changed"
 
 
 @register_metric(
-    "deletion", needs="predict", unit=_SCORE_UNIT, higher_is_better=False, protocols=_CURVES
+    "deletion", needs="predict", unit="probability", higher_is_better=False, protocols=_CURVES
 )
 def _deletion(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
+    """Mean probability of the target while the most relevant pixels are removed first."""
     return _by_image(deletion, cases, predict, name)
 
 
 @register_metric(
-    "insertion", needs="predict", unit=_SCORE_UNIT, higher_is_better=True, protocols=_CURVES
+    "insertion", needs="predict", unit="probability", higher_is_better=True, protocols=_CURVES
 )
 def _insertion(
     cases: Sequence[Case], predict: Predict | None, name: str
 ) -> list[Curve | Undefined]:
+    """Mean probability of the target while the most relevant pixels come back first."""
     return _by_image(insertion, cases, predict, name)
 
 
@@ -63,6 +64,7 @@ def _insertion(
     protocols=("pointing2018",),
 )
 def _pointing(cases: Sequence[Case], predict: Predict | None, name: str) -> list[bool | Undefined]:
+    """Share of images on which the heatmap's highest point hits the annotated object."""
     rules = protocol(name, "pointing_game")
     assert isinstance(rules, PointingProtocol)
     return [_point(case, rules.tolerance_pixels) for case in cases]

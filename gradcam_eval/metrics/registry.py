@@ -25,7 +25,7 @@ class Metric:
     name : the metric's name
     function : (cases, predict, protocol name) → one result for each case
     needs : "predict" (the model) or "truth" (boxes or a mask)
-    unit : what the number is, in words
+    unit : of the number
     higher_is_better : the direction
     protocols : names of the protocols under which it can be computed
     default_protocol : the one used where nobody asks for another
@@ -38,6 +38,12 @@ class Metric:
     higher_is_better: bool
     protocols: tuple[str, ...]
     default_protocol: str
+
+    @property
+    def description(self) -> str:
+        """What the function's docstring says first, in one line."""
+        first = (self.function.__doc__ or "").strip().split("\n\n")[0]
+        return " ".join(first.split())
 
 
 METRICS: dict[str, Metric] = {}
