@@ -16,25 +16,14 @@ from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, 
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
 from gradcam_eval.study.config import Study
+from gradcam_eval.study.subject import Subject
 
 if TYPE_CHECKING:
-    from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.methods.heatmaps import Heatmaps
-    from gradcam_eval.models.engine import Predictor
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """One model of a study, compiled, with what all its images share."""
-
-    label: str
-    study: Study
-    explainer: Explainer
-    predictor: Predictor
-    class_names: tuple[str, ...]
-    target: int | None  # None: each image's predicted class, or its label
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -164,8 +153,15 @@ def _outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
     if isinstance(result, Undefined):
         return "undefined", None, result.reason
     if isinstance(result, Exception):
-        return "failed", None, f"{type(result).__name__}: {result}"
+        return "failed", None, reason_of(result)
     return "value", result_value(result), ""
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a row says of an exception: one line, and not TensorFlow's pages of it."""
+    text = " ".join(str(error).split())
+    shown = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+    return shown if isinstance(error, InputError) else f"{type(error).__name__}: {shown}"
 
 
 def image_row(

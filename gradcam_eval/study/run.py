@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gradcam_eval.core import BadSample, InputError, Sample
 from gradcam_eval.data import iter_samples, sample_names
-from gradcam_eval.environment import describe_environment
-from gradcam_eval.metrics import METRICS
-from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
-from gradcam_eval.protocols import describe
-from gradcam_eval.store import FORMAT, Ledger, map_path
-from gradcam_eval.study.config import ModelEntry, Study
+from gradcam_eval.store import Ledger, check_unused, map_path
+from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
-from gradcam_eval.study.judge import Judged, Subject, failed_row, judge
+from gradcam_eval.study.judge import Judged, failed_row, judge, reason_of
+from gradcam_eval.study.provenance import fingerprint_of, write_layers, write_provenance
+from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows
 
-if TYPE_CHECKING:
-    import keras
+log = logging.getLogger(__name__)
+
+_LEDGER = "ledger.sqlite"
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,6 @@ class Progress:
     step: Callable[[], None] = lambda: None
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model of the study in memory, with its spec and what identifies it."""
-
-    label: str
-    model: keras.Model
-    spec: ModelSpec
-    digest: str
-    size: tuple[int, int]
-
-
 def run(
     study: Study, *, results: Path = Path("results"), fresh: bool = False, progress: Progress
 ) -> Path:
@@ -69,47 +57,53 @@ def run(
 
     Raises
     ------
-    InputError : a model, layer or target that cannot be used, or a folder with another study
+    InputError : a model, layer or target that cannot be used, a folder with another study or that
+        cannot be made, another run in it, or no image that could be judged
     """
     folder = results / study.name
-    if fresh and folder.exists():
-        _remove(folder)
-    loaded = [_load(entry) for entry in study.models]
-    folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = study.fingerprint(_version(), *(each.digest for each in loaded))
-    with Ledger(folder / "ledger.sqlite", fingerprint) as ledger:
-        _write_provenance(folder, study, loaded, fingerprint)
-        layers = []
-        for each in loaded:
-            subject = _subject(study, each)
-            layers += _layer_rows(each, subject)
+    check_unused(folder / _LEDGER)
+    if fresh:
+        _check_removable(folder)
+    loaded = [load(entry) for entry in study.models]
+    pairs = [(each, make_subject(study, each)) for each in loaded]
+    # Whatever was misspelt has ended the run by now, with the folder as it was.
+    _make_folder(folder, fresh)
+    fingerprint = fingerprint_of(study, loaded)
+    with Ledger(folder / _LEDGER, fingerprint) as ledger:
+        write_provenance(folder, study, loaded, fingerprint)
+        write_layers(folder, pairs)
+        for each, subject in pairs:
             _run_model(ledger, folder, subject, each, progress)
-        _write_csv(folder / "layers.csv", layers)
+        names = sample_names(study.data)
+        ledger.arrange([(each.label, name) for each in loaded for name in names])
         ledger.export(folder)
+        _check_any_judged(study, ledger)
     return folder
 
 
 def _run_model(
     ledger: Ledger, folder: Path, subject: Subject, loaded: LoadedModel, progress: Progress
 ) -> None:
-    names = sample_names(subject.study.data)
+    label, study = subject.label, subject.study
+    names = sample_names(study.data)
     calls = subject.explainer.calls(loaded.size)
-    expected = forecast(
-        subject.study, subject.predictor, calls, images=len(names), size=loaded.size
-    )
-    progress.say(f"{subject.label}: {expected}")
-    progress.stage(f"{subject.label}: images", len(names))
-    for sample in iter_samples(subject.study.data, loaded.size):
+    plan = None
+    if study.cost.rounds and not ledger.has_cost(label):
+        plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, loaded.size)
+    left = len(set(names) - ledger.finished(label))
+    if left or plan:
+        expected = forecast(subject, calls, plan, images=left, size=loaded.size)
+        progress.say(f"{label}: {expected}")
+    if left < len(names):
+        progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
+    progress.stage(f"{label}: images", len(names))
+    for sample in iter_samples(study.data, loaded.size):
         _run_image(ledger, folder, subject, sample)
         progress.step()
-    cost = subject.study.cost
-    if cost.rounds and not ledger.has_cost(subject.label):
-        plan = CostPlan(cost.batch_sizes, cost.rounds, loaded.size)
-        progress.stage(f"{subject.label}: cost", plan.count_calls(expected.cells))
-        rows = cost_rows(
-            loaded.model, calls, subject.study.methods, plan=plan, on_call=progress.step
-        )
-        ledger.write_cost(subject.label, rows)
+    if plan:
+        progress.stage(f"{label}: cost", plan.count_calls(len(calls) * len(study.methods)))
+        rows = cost_rows(loaded.model, calls, study.methods, plan=plan, on_call=progress.step)
+        ledger.write_cost(label, rows)
 
 
 def _run_image(ledger: Ledger, folder: Path, subject: Subject, sample: Sample | BadSample) -> None:
@@ -121,54 +115,12 @@ def _run_image(ledger: Ledger, folder: Path, subject: Subject, sample: Sample | 
         return
     try:
         judged = judge(subject, sample)
-    except InputError as error:
-        ledger.write_image(failed_row(subject.label, sample.name, str(error)), [])
+    except Exception as error:  # one image must not end a study of thousands
+        log.debug("image %s failed", sample.name, exc_info=True)
+        ledger.write_image(failed_row(subject.label, sample.name, reason_of(error)), [])
         return
     _write_maps(map_path(folder, subject.label, sample.name), sample, judged)
     ledger.write_image(judged.row, judged.records)
-
-
-def _load(entry: ModelEntry) -> LoadedModel:
-    from gradcam_eval.models.identity import load_with_spec, model_digest
-    from gradcam_eval.models.layers import input_shape
-
-    model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
-    height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)
-    return LoadedModel(entry.label, model, spec, model_digest(model), (height, width))
-
-
-def _subject(study: Study, loaded: LoadedModel) -> Subject:
-    from gradcam_eval.methods.explainer import Explainer
-    from gradcam_eval.models.classes import resolve_class
-    from gradcam_eval.models.engine import Predictor
-
-    explainer = Explainer(loaded.model, study.layers, study.methods, score=study.score)
-    explainer.calls(loaded.size)  # an unknown layer ends the run here, before any work
-    spec = loaded.spec
-    is_rule = study.target in ("predicted", "label")
-    target = (
-        None
-        if is_rule
-        else resolve_class(
-            study.target, spec.class_names, spec.synsets, n_classes=loaded.model.output_shape[-1]
-        )
-    )
-    return Subject(
-        loaded.label, study, explainer, Predictor(loaded.model), spec.class_names, target
-    )
-
-
-def _layer_rows(loaded: LoadedModel, subject: Subject) -> list[dict[str, Any]]:
-    chosen = {call.path for call in subject.explainer.calls()}
-    from gradcam_eval.models.layers import list_layers
-
-    table = list_layers(loaded.model, loaded.size)
-    table["shape"] = ["×".join(str(side or "any") for side in shape) for shape in table["shape"]]
-    rows = table[table["path"].isin(chosen)].to_dict("records")
-    return [
-        {"model": loaded.label} | {str(column): value for column, value in row.items()}
-        for row in rows
-    ]
 
 
 def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
@@ -188,68 +140,32 @@ def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
     partial.replace(path)
 
 
-def _write_provenance(
-    folder: Path, study: Study, loaded: list[LoadedModel], fingerprint: str
-) -> None:
-    resolved = study.model_dump(mode="json")
-    entries = resolved.pop("models")
-    resolved.pop("protocols")
-    resolved["metrics"] = [_describe_metric(study, metric) for metric in study.metrics]
-    _write_json(
-        folder / "study.json",
-        {
-            "format": FORMAT,
-            **resolved,
-            "models": [each.label for each in loaded],
-            "model_entries": entries,
-            "fingerprint": fingerprint,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-    )
-    facts = describe_environment()
-    facts["models"] = {each.label: _describe_model(each) for each in loaded}
-    _write_json(folder / "environment.json", facts)
+def _check_any_judged(study: Study, ledger: Ledger) -> None:
+    images = ledger.images()
+    if (images["status"] == "failed").all():
+        raise InputError(
+            f"none of the {len(images)} images of {study.data!r} could be judged; the first, "
+            f"{images['sample'][0]!r}: {images['reason'][0]}"
+        )
 
 
-def _describe_metric(study: Study, name: str) -> dict[str, Any]:
-    metric, protocol = METRICS[name], study.protocol_of(name)
-    return {
-        "name": name,
-        "protocol": protocol,
-        "higher_is_better": metric.higher_is_better,
-        "unit": metric.unit,
-        "description": metric.unit,
-        "parameters": describe(protocol),
-    }
+def _make_folder(folder: Path, fresh: bool) -> None:
+    try:
+        if fresh and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {folder}: {error.strerror}; "
+            "choose where results go with --results, or give the study another name"
+        ) from error
 
 
-def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
-    facts = asdict(loaded.spec)
-    facts = {key: facts[key] for key in ("name", "preprocess", "built_in", "licence", "source")}
-    return {**facts, "input_size": loaded.size, "digest": loaded.digest}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pandas as pd
-
-    pd.DataFrame(rows).to_csv(path, index=False)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a results folder, and nothing that is not one."""
-    if any(folder.iterdir()) and not (folder / "study.json").is_file():
+def _check_removable(folder: Path) -> None:
+    """Raise InputError for a folder that holds something, and that no study wrote."""
+    is_ours = (folder / "study.json").is_file() or (folder / _LEDGER).is_file()
+    if folder.is_dir() and any(folder.iterdir()) and not is_ours:
         raise InputError(
             f"{folder} was not written by a study (it has no study.json): it is not removed; "
             "move it away or give the study another name"
         )
-    shutil.rmtree(folder)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("gradcam-eval")

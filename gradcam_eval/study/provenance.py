@@ -1,0 +1,106 @@
+"""What a study was, and where it ran: the files that stand beside its results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gradcam_eval.environment import describe_environment
+from gradcam_eval.metrics import METRICS
+from gradcam_eval.protocols import describe
+from gradcam_eval.store import FORMAT
+from gradcam_eval.study.config import Study
+from gradcam_eval.study.subject import LoadedModel, Subject
+
+
+def fingerprint_of(study: Study, loaded: Sequence[LoadedModel]) -> str:
+    """Return a digest of all that decides the results: study, models and version; not the images.
+
+    Each image has a digest of its own, since a folder may grow.
+    """
+    from importlib.metadata import version
+
+    return study.fingerprint(version("gradcam-eval"), *(each.identity for each in loaded))
+
+
+def write_provenance(
+    folder: Path, study: Study, loaded: Sequence[LoadedModel], fingerprint: str
+) -> None:
+    """Write study.json, with every parameter resolved, and environment.json."""
+    resolved = study.model_dump(mode="json")
+    entries = resolved.pop("models")
+    resolved.pop("protocols")
+    resolved["metrics"] = [_describe_metric(study, metric) for metric in study.metrics]
+    path = folder / "study.json"
+    content = {
+        "format": FORMAT,
+        **resolved,
+        "models": [each.label for each in loaded],
+        "model_entries": entries,
+        "fingerprint": fingerprint,
+        "created": _first_created(path, fingerprint),
+    }
+    _write_json(path, content)
+    facts = describe_environment()
+    facts["models"] = {each.label: _describe_model(each) for each in loaded}
+    _write_json(folder / "environment.json", facts)
+
+
+def write_layers(folder: Path, pairs: Sequence[tuple[LoadedModel, Subject]]) -> None:
+    """Write layers.csv: a row for each model × layer that the study explains."""
+    import pandas as pd
+
+    rows = [row for loaded, subject in pairs for row in _layer_rows(loaded, subject)]
+    pd.DataFrame(rows).to_csv(folder / "layers.csv", index=False)
+
+
+def _layer_rows(loaded: LoadedModel, subject: Subject) -> list[dict[str, Any]]:
+    from gradcam_eval.models.layers import list_layers
+
+    chosen = {call.path for call in subject.explainer.calls()}
+    table = list_layers(loaded.model, loaded.size)
+    table["shape"] = ["×".join(str(side or "any") for side in shape) for shape in table["shape"]]
+    rows = table[table["path"].isin(chosen)].to_dict("records")
+    return [
+        {"model": loaded.label} | {str(column): value for column, value in row.items()}
+        for row in rows
+    ]
+
+
+def _first_created(path: Path, fingerprint: str) -> str:
+    """Return when the study began: a run that goes on from an earlier one keeps its date."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        return str(earlier["created"]) if earlier["fingerprint"] == fingerprint else now
+    except (OSError, ValueError, KeyError, TypeError):
+        return now
+
+
+def _describe_metric(study: Study, name: str) -> dict[str, Any]:
+    metric, protocol = METRICS[name], study.protocol_of(name)
+    return {
+        "name": name,
+        "protocol": protocol,
+        "higher_is_better": metric.higher_is_better,
+        "unit": metric.unit,
+        "description": metric.unit,
+        "parameters": describe(protocol),
+    }
+
+
+def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
+    facts = asdict(loaded.spec)
+    facts = {key: facts[key] for key in ("name", "preprocess", "built_in", "licence", "source")}
+    return {**facts, "input_size": loaded.size, "digest": loaded.digest}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")  # a kill must not leave half a file
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

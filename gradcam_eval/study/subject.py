@@ -1,0 +1,81 @@
+"""The models of a study, loaded and compiled, with what identifies each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
+from gradcam_eval.study.config import ModelEntry, Study
+
+if TYPE_CHECKING:
+    import keras
+
+    from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.models.engine import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model of the study in memory, with its spec, what identifies it, and its image size."""
+
+    label: str
+    model: keras.Model
+    spec: ModelSpec
+    digest: str
+    size: tuple[int, int]
+
+    @property
+    def identity(self) -> str:
+        """Return a digest of all that the model brings to the results: its class names too."""
+        names = hashlib.sha256("\n".join(self.spec.class_names).encode())
+        return f"{self.digest} {names.hexdigest()}"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One model of a study, compiled, with what all its images share."""
+
+    label: str
+    study: Study
+    explainer: Explainer
+    predictor: Predictor
+    class_names: tuple[str, ...]
+    target: int | None  # None: each image's predicted class, or its label
+
+
+def load(entry: ModelEntry) -> LoadedModel:
+    """Load a model of the study."""
+    from gradcam_eval.models.identity import load_with_spec, model_digest
+    from gradcam_eval.models.layers import input_shape
+
+    model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
+    height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)
+    return LoadedModel(entry.label, model, spec, model_digest(model), (height, width))
+
+
+def make_subject(study: Study, loaded: LoadedModel) -> Subject:
+    """Find the study's layers and target in a model; raises InputError where it has them not."""
+    from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.models.engine import Predictor
+
+    explainer = Explainer(loaded.model, study.layers, study.methods, score=study.score)
+    explainer.calls(loaded.size)
+    return Subject(
+        label=loaded.label,
+        study=study,
+        explainer=explainer,
+        predictor=Predictor(loaded.model),
+        class_names=loaded.spec.class_names,
+        target=_fixed_target(study, loaded),
+    )
+
+
+def _fixed_target(study: Study, loaded: LoadedModel) -> int | None:
+    from gradcam_eval.models.classes import resolve_class
+
+    if study.target in ("predicted", "label"):
+        return None
+    names, synsets = loaded.spec.class_names, loaded.spec.synsets
+    return resolve_class(study.target, names, synsets, n_classes=loaded.model.output_shape[-1])

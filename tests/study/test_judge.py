@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+
+from gradcam_eval.core import InputError, Sample, Truth
+from gradcam_eval.methods import METHODS, register_method
+from gradcam_eval.metrics import METRICS, register_metric
+from gradcam_eval.models.catalogue import ModelSpec
+from gradcam_eval.study.config import Study
+from gradcam_eval.study.judge import failed_row, judge, reason_of, seed_of
+from gradcam_eval.study.subject import LoadedModel, make_subject
+
+SIDE = 40
+NAMES = ("cat", "dog", "owl")
+BOX = np.array([[2, 4, 9, 10]], np.float32)
+
+
+def make_sample(rng, labels=(), boxes=BOX, **changes):
+    image = rng.uniform(0, 255, (SIDE, SIDE, 3)).astype(np.float32)
+    truth = Truth((SIDE, SIDE), np.asarray(boxes, np.float32).reshape(-1, 4))
+    fields = {"id": "c1", "name": "picture", "image": image, "labels": labels} | changes
+    return Sample(truth=truth, original_truth=truth, credit="me", licence="CC0", **fields)
+
+
+@pytest.fixture
+def subject(model):
+    def make(**changes):
+        values = {"name": "toy", "models": ["tiny"], "data": "x", "layers": ["late"]}
+        values |= {"methods": ["layer_cam"], **changes}
+        loaded = LoadedModel(
+            "tiny", model, ModelSpec("tiny", None, "none", NAMES), "d", (SIDE, SIDE)
+        )
+        return make_subject(Study.model_validate(values), loaded)
+
+    return make
+
+
+def table(judged):
+    """Each record by metric and method."""
+    return {(record.metric, record.method): record for _, record in judged.records}
+
+
+def other_than(judged):
+    return (judged.row["target"] + 1) % 3
+
+
+def test_every_cell_and_control_is_judged_by_every_metric(subject, rng):
+    judged = judge(subject(methods=["layer_cam", "eigen_cam"]), make_sample(rng))
+    methods = ["layer_cam", "eigen_cam", "random", "centre_gaussian", "edges", "oracle"]
+    metrics = ["deletion", "insertion", "pointing_game"]
+    assert list(table(judged)) == [(metric, method) for metric in metrics for method in methods]
+    for kind, record in judged.records:
+        assert record.status == "value", record.reason
+        assert kind == ("cam" if record.layer else "control")
+        assert (record.layer == "late") == (record.method in ("layer_cam", "eigen_cam"))
+        assert (record.curve is None) == (record.metric == "pointing_game")
+        if record.curve:
+            assert record.value == record.curve.area
+    assert table(judged)["pointing_game", "oracle"].value == 1.0
+    assert [cell.method for cell in judged.maps] == methods
+    assert judged.maps[next(iter(judged.maps))].shape == (20, 20)  # its own size, not the image's
+
+
+def test_a_curve_begins_with_the_model_s_probability_and_controls_get_the_same(subject, rng):
+    judged = judge(subject(), make_sample(rng))
+    for (metric, _), record in table(judged).items():
+        if metric == "deletion":
+            assert record.curve.score[0] == pytest.approx(judged.row["probability"], rel=1e-5)
+        if metric == "insertion":
+            assert record.curve.score[-1] == pytest.approx(judged.row["probability"], rel=1e-5)
+
+
+def test_the_row_says_what_the_model_saw_beside_what_is_right(subject, rng):
+    sample = make_sample(rng)
+    seen = judge(subject(), sample).row
+    predicted = seen["target"]
+    assert seen["target_name"] == NAMES[predicted]
+    assert (seen["labels"], seen["hit_top1"], seen["hit_top5"]) == ("", "", "")
+    assert (seen["width"], seen["height"]) == (SIDE, SIDE)
+    assert (seen["status"], seen["credit"], seen["licence"]) == ("ok", "me", "CC0")
+    right = judge(subject(), make_sample(np.random.default_rng(0), labels=(predicted,))).row
+    assert (right["labels"], right["hit_top1"], right["hit_top5"]) == (NAMES[predicted], True, True)
+    wrong = judge(subject(), make_sample(np.random.default_rng(0), labels=((predicted + 1) % 3,)))
+    assert (wrong.row["hit_top1"], wrong.row["hit_top5"]) == (False, True)
+    assert failed_row("tiny", "a", "why").keys() == seen.keys()
+
+
+def test_an_annotation_of_another_class_judges_nothing(subject, rng):
+    sample = make_sample(rng)
+    other = other_than(judge(subject(), sample))
+    found = table(judge(subject(), make_sample(np.random.default_rng(0), labels=(other,))))
+    explained = NAMES[(other + 2) % 3]
+    reason = f"the explained class is {explained}, and the annotation shows {NAMES[other]}"
+    for (metric, method), record in found.items():
+        by_truth = metric == "pointing_game" or method == "oracle"
+        assert record.status == ("undefined" if by_truth else "value")
+        assert record.reason == (reason if by_truth else "")
+        assert (record.value is None) == by_truth
+
+
+def test_one_right_label_of_several_is_enough(subject, rng):
+    target = judge(subject(), make_sample(rng)).row["target"]
+    labels = ((target + 1) % 3, target)
+    found = table(judge(subject(), make_sample(np.random.default_rng(0), labels=labels)))
+    assert {record.status for record in found.values()} == {"value"}
+
+
+def test_without_annotation_the_oracle_and_truth_metrics_are_undefined(subject, rng):
+    judged = judge(subject(), make_sample(rng, boxes=[]))
+    for (metric, method), record in table(judged).items():
+        by_truth = metric == "pointing_game" or method == "oracle"
+        assert record.status == ("undefined" if by_truth else "value")
+    assert "oracle" not in [cell.method for cell in judged.maps]
+
+
+def test_the_label_or_a_class_can_be_explained(subject, rng):
+    sample = make_sample(rng, labels=(2, 0))
+    assert judge(subject(target="label"), sample).row["target"] == 2
+    assert judge(subject(target=1), sample).row["target"] == 1
+    assert judge(subject(target="Owl"), sample).row["target"] == 2
+    with pytest.raises(InputError, match="explains each image's label, and this image has none"):
+        judge(subject(target="label"), make_sample(rng))
+    with pytest.raises(InputError, match="unknown class 'cow'"):
+        subject(target="cow")
+
+
+@pytest.fixture
+def metric():
+    """Register a metric for one test."""
+    before = set(METRICS)
+
+    def add(function, **options):
+        options = {"needs": "truth", "unit": "u", "higher_is_better": True} | options
+        register_metric("mine", **options)(function)
+
+    yield add
+    for name in set(METRICS) - before:
+        del METRICS[name]
+
+
+def test_a_metric_that_raises_fails_its_own_records_and_no_other(subject, rng, metric):
+    def broken(cases, predict, protocol):
+        raise ZeroDivisionError("division\nby nothing")
+
+    metric(broken)
+    found = table(judge(subject(metrics=["mine", "deletion"]), make_sample(rng)))
+    for (name, _), record in found.items():
+        if name == "mine":
+            assert (record.status, record.value) == ("failed", None)
+            assert record.reason == "ZeroDivisionError: division by nothing"
+        else:
+            assert record.status == "value"
+
+
+def test_a_metric_that_miscounts_or_returns_nan_is_told_apart_from_a_value(subject, rng, metric):
+    metric(lambda cases, predict, protocol: [float("nan")] * len(cases))
+    found = table(judge(subject(metrics=["mine"]), make_sample(rng)))
+    assert {record.status for record in found.values()} == {"undefined"}
+    METRICS.pop("mine")
+    metric(lambda cases, predict, protocol: [1.0])
+    found = table(judge(subject(metrics=["mine"]), make_sample(rng)))
+    assert {record.status for record in found.values()} == {"failed"}
+    assert "returned 1 results for 5 cases" in found["mine", "edges"].reason
+
+
+def test_a_long_reason_is_cut():
+    assert reason_of(ValueError("x" * 5000)) == f"ValueError: {'x' * 500}…"
+    assert reason_of(InputError("two\nlines")) == "two lines"
+
+
+@pytest.fixture
+def flat_method():
+    @register_method
+    def flat(activations, gradients):
+        return 0 * activations[..., 0]
+
+    yield "flat"
+    del METHODS["flat"]
+
+
+def test_a_degenerate_map_is_undefined_and_kept_to_be_looked_at(subject, rng, flat_method):
+    judged = judge(subject(methods=["layer_cam", "flat"]), make_sample(rng))
+    for (_, method), record in table(judged).items():
+        assert record.status == ("undefined" if method == "flat" else "value")
+        assert ("all zero" in record.reason) == (method == "flat")
+    flat = next(maps for cell, maps in judged.maps.items() if cell.method == "flat")
+    assert not flat.any()
+
+
+def test_a_control_depends_on_seed_and_content_and_not_on_order_or_company(subject, rng):
+    first, second = make_sample(rng), make_sample(rng, id="c2", name="other")
+
+    def noise(changes, *samples):
+        one = subject(**changes)
+        judged = [judge(one, sample) for sample in samples][-1]
+        return next(maps for cell, maps in judged.maps.items() if cell.method == "random")
+
+    alone = noise({"controls": ["random"]}, first)
+    assert (noise({"controls": ["edges", "random"]}, second, first) == alone).all()
+    assert (noise({"controls": ["random"], "methods": ["eigen_cam"]}, first) == alone).all()
+    assert (noise({"controls": ["random"]}, second) != alone).any()
+    assert (noise({"controls": ["random"], "seed": 1}, first) != alone).any()
+
+
+def test_a_seed_is_the_same_on_every_machine():
+    # int.from_bytes(sha256(b"0\x1fc1\x1frandom").digest()[:8], "big")
+    assert seed_of(0, "c1", "random") == 3202565022603290262
+    assert seed_of("ab", "c") != seed_of("a", "bc")

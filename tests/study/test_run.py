@@ -1,0 +1,376 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods import METHODS, register_method
+from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.grid import read_maps
+from gradcam_eval.results import run_study
+from gradcam_eval.store import Ledger, map_path
+from gradcam_eval.study.run import Progress
+
+ORDER = ["a.png", "b.png", "c.png", "d.png", "more/a.png"]  # b.png is cut short
+GOOD = [name for name in ORDER if name != "b.png"]
+
+
+class Stop(Exception):
+    """The end of a run that is broken off."""
+
+
+def stopping_at(step):
+    """A progress that raises when the given step is done, as a kill would."""
+    left = iter(range(step - 1))
+
+    def count():
+        if next(left, None) is None:
+            raise Stop
+
+    return Progress(step=count)
+
+
+def tables(folder):
+    return [pd.read_csv(folder / f"{name}.csv") for name in ("images", "records", "curves")]
+
+
+def assert_same_tables(folder, other):
+    """Same rows in the same order, numbers to 1e-6."""
+    for mine, theirs in zip(tables(folder), tables(other), strict=True):
+        pd.testing.assert_frame_equal(mine, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The names of the images that the model is asked about, as it happens."""
+    from gradcam_eval.study import run
+
+    names = []
+
+    def judge(subject, sample):
+        names.append(sample.name)
+        return original(subject, sample)
+
+    original = run.judge
+    monkeypatch.setattr(run, "judge", judge)
+    return names
+
+
+def test_every_image_is_a_row_also_the_one_that_cannot_be_read(values, tmp_path):
+    found = read_folder(run_study(values, results=tmp_path / "results").folder)
+    assert found.images["sample"].tolist() == ORDER
+    assert found.images["status"].tolist() == ["ok", "failed", "ok", "ok", "ok"]
+    assert "b.png" in found.images["reason"][1]
+    cells = [("early", "layer_cam"), ("early", "eigen_cam"), ("late", "layer_cam"),
+             ("late", "eigen_cam"), ("", "random"), ("", "centre_gaussian"), ("", "edges"),
+             ("", "oracle")]  # fmt: skip
+    keys = zip(
+        *(found.records[key] for key in ("sample", "metric", "layer", "method")), strict=True
+    )
+    metrics = ("deletion", "insertion", "pointing_game")
+    assert list(keys) == [
+        (name, metric, *cell) for name in GOOD for metric in metrics for cell in cells
+    ]
+    assert set(found.records["status"]) == {"value", "undefined"}
+    # 1600 pixels, 224 a step: 9 points
+    assert set(found.curves.groupby(["layer", "method", "sample", "metric"]).size()) == {9}
+
+
+def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_path):
+    values["question"] = "Which layer?"
+    folder = run_study(values, results=tmp_path).folder
+    assert folder == tmp_path / "toy"
+    study = json.loads((folder / "study.json").read_text())
+    assert (study["format"], study["models"], study["question"]) == (1, ["tiny"], "Which layer?")
+    assert study["model_entries"][0]["name"] == str(model_file)
+    deletion = study["metrics"][0]
+    assert (deletion["name"], deletion["protocol"]) == ("deletion", "rise2018")
+    assert deletion["higher_is_better"] is False
+    assert deletion["parameters"]["step_pixels"] == 224
+    facts = json.loads((folder / "environment.json").read_text())
+    assert facts["models"]["tiny"]["input_size"] == [40, 40]
+    assert len(facts["models"]["tiny"]["digest"]) == 64
+    layers = pd.read_csv(folder / "layers.csv")
+    assert layers[["model", "path", "shape", "stride"]].values.tolist() == [
+        ["tiny", "early", "40×40×4", 1.0],
+        ["tiny", "late", "20×20×6", 2.0],
+    ]
+    assert layers["roles"].tolist() == ["stages,all", "last,stages,all"]
+    maps = read_maps(map_path(folder, "tiny", "more/a.png"))
+    assert maps.maps["late", "eigen_cam"].shape == (20, 20)
+    picture = np.asarray(Image.open(Path(values["data"]) / "more/a.png").resize((40, 40), 2))
+    assert (maps.image == picture).all()
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_broken_off_and_resumed_is_the_same_as_in_one_go(values, tmp_path, judged, step):
+    run_study(values, results=tmp_path / "whole")
+    judged.clear()
+    with pytest.raises(Stop):
+        run_study(values, results=tmp_path / "parts", progress=stopping_at(step))
+    assert judged == [name for name in ORDER[:step] if name != "b.png"]
+    run_study(values, results=tmp_path / "parts")
+    assert judged == GOOD  # each image once, in all
+    assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
+    begun = json.loads((tmp_path / "parts/toy/study.json").read_text())
+    assert (
+        begun["fingerprint"]
+        == json.loads((tmp_path / "whole/toy/study.json").read_text())["fingerprint"]
+    )
+
+
+def test_killed_by_the_system_and_resumed_is_the_same_as_in_one_go(values, tmp_path):
+    """The process kills itself outright: nothing is closed, flushed or rolled back by Python."""
+    code = """
+import json, os, signal, sys
+from pathlib import Path
+from gradcam_eval.results import run_study
+from gradcam_eval.study.run import Progress
+steps = []
+def step():
+    steps.append(1)
+    if len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+run_study(json.loads(sys.argv[1]), results=Path(sys.argv[2]), progress=Progress(step=step))
+"""
+    command = [sys.executable, "-c", code, json.dumps(values), str(tmp_path / "parts")]
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder = tmp_path / "parts" / "toy"
+    assert not (folder / "records.csv").exists()
+    run_study(values, results=tmp_path / "parts")
+    run_study(values, results=tmp_path / "whole")
+    assert_same_tables(tmp_path / "whole" / "toy", folder)
+
+
+def test_killed_while_an_image_is_written_leaves_it_whole_or_not_at_all(
+    values, tmp_path, monkeypatch
+):
+    """The worst moment: the maps are on the disk and their rows are not yet."""
+    writes = []
+
+    def write_image(self, row, records):
+        if row["sample"] == "c.png" and not writes:
+            writes.append(1)
+            raise Stop
+        return original(self, row, records)
+
+    original = Ledger.write_image
+    monkeypatch.setattr(Ledger, "write_image", write_image)
+    with pytest.raises(Stop):
+        run_study(values, results=tmp_path / "parts")
+    assert map_path(tmp_path / "parts" / "toy", "tiny", "c.png").exists()
+    run_study(values, results=tmp_path / "parts")
+    run_study(values, results=tmp_path / "whole")
+    assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
+
+
+def test_a_finished_study_is_not_computed_again(values, tmp_path, judged, monkeypatch):
+    values["cost"] = {"rounds": 1, "batch_sizes": [1]}
+    first = run_study(values, results=tmp_path)
+    before = {path.name: path.read_bytes() for path in first.folder.glob("*.csv")}
+    begun = json.loads((first.folder / "study.json").read_text())["created"]
+    judged.clear()
+    for name in ("cost_rows", "forecast"):
+        monkeypatch.setattr(
+            f"gradcam_eval.study.run.{name}", lambda *_, **__: pytest.fail("computed")
+        )
+    monkeypatch.setattr("gradcam_eval.study.provenance.datetime", Later)
+    said = []
+    # b.png is still broken, so it is tried again, and judged by nobody
+    values["question"] = "Another question about the same results?"
+    with pytest.raises(pytest.fail.Exception):
+        run_study(values, results=tmp_path, progress=Progress(say=said.append))
+    (Path(values["data"]) / "b.png").unlink()
+    run_study(values, results=tmp_path, progress=Progress(say=said.append))
+    assert judged == []
+    assert said == ["tiny: 4 of 4 images are there already"]
+    after = {path.name: path.read_bytes() for path in first.folder.glob("*.csv")}
+    assert (
+        after.keys()
+        == before.keys()
+        == {f"{n}.csv" for n in ("images", "records", "curves", "cost", "layers")}
+    )
+    assert all(after[name] == before[name] for name in after if name != "images.csv")
+    assert json.loads((first.folder / "study.json").read_text())["created"] == begun
+
+
+class Later:
+    """A clock that shows another year."""
+
+    @staticmethod
+    def now(zone):
+        from datetime import datetime
+
+        return datetime(2099, 1, 1, tzinfo=zone)
+
+
+def test_images_that_changed_came_or_went_are_followed(values, tmp_path, judged):
+    folder = Path(values["data"])
+    run_study(values, results=tmp_path)
+    judged.clear()
+    (folder / "b.png").write_bytes((folder / "d.png").read_bytes())  # mended
+    (folder / "c.png").write_bytes((folder / "a.png").read_bytes())  # changed
+    (folder / "d.png").unlink()
+    (folder / "a2.png").write_bytes((folder / "more/a.png").read_bytes())
+    found = read_folder(run_study(values, results=tmp_path).folder)
+    assert judged == ["a2.png", "b.png", "c.png"]
+    assert found.images["sample"].tolist() == ["a.png", "a2.png", "b.png", "c.png", "more/a.png"]
+    assert set(found.images["status"]) == {"ok"}
+    assert list(dict.fromkeys(found.records["sample"])) == found.images["sample"].tolist()
+    by_sample = found.records.set_index("sample").query("method == 'layer_cam'")["value"]
+    assert by_sample["c.png"].tolist() == pytest.approx(
+        by_sample["a.png"].tolist(), abs=1e-6, nan_ok=True
+    )
+
+
+def test_another_study_or_model_under_the_same_name_is_refused(values, model, tmp_path):
+    folder = run_study(values, results=tmp_path).folder
+    before = (folder / "study.json").read_text()
+    for change in ({"seed": 1}, {"methods": ["layer_cam"]}):
+        with pytest.raises(InputError, match=r"holds results of another study, model or version"):
+            run_study({**values, **change}, results=tmp_path)
+    other = keras.models.clone_model(model)  # the same layers, other weights
+    path = tmp_path / "other" / "tiny.keras"
+    path.parent.mkdir()
+    other.save(path)
+    Path(values["models"][0]).rename(tmp_path / "kept.keras")
+    try:
+        path.rename(values["models"][0])
+        with pytest.raises(InputError, match=r"holds results of another study, model or version"):
+            run_study(values, results=tmp_path)
+    finally:
+        (tmp_path / "kept.keras").replace(values["models"][0])
+    assert (folder / "study.json").read_text() == before
+    run_study({**values, "question": "the same, asked otherwise"}, results=tmp_path)
+
+
+def test_class_names_decide_results_as_well(values, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\nowl\n")
+    values |= {"models": [{"name": values["models"][0], "classes": str(names)}], "target": "owl"}
+    found = read_folder(run_study(values, results=tmp_path).folder)
+    assert set(found.images["target_name"]) == {"owl", ""}
+    names.write_text("owl\ndog\ncat\n")
+    with pytest.raises(InputError, match="another study, model or version"):
+        run_study(values, results=tmp_path)
+
+
+def test_what_was_misspelt_leaves_no_folder_behind_and_removes_none(values, tmp_path):
+    with pytest.raises(InputError, match="unknown layer 'laet': did you mean 'late'"):
+        run_study({**values, "layers": ["laet"]}, results=tmp_path)
+    with pytest.raises(InputError, match="unknown class 'owl'"):
+        run_study({**values, "target": "owl"}, results=tmp_path)
+    assert not (tmp_path / "toy").exists()
+    folder = run_study(values, results=tmp_path).folder
+    with pytest.raises(InputError, match="unknown layer"):
+        run_study({**values, "layers": ["laet"]}, results=tmp_path, fresh=True)
+    assert (folder / "records.csv").exists()
+
+
+def test_fresh_removes_what_a_study_left_and_nothing_else(values, tmp_path, judged):
+    folder = run_study(values, results=tmp_path).folder
+    (folder / "summary.csv").write_text("old")
+    judged.clear()
+    run_study({**values, "seed": 1}, results=tmp_path, fresh=True)
+    assert judged == GOOD
+    assert not (folder / "summary.csv").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"was not written by a study .* it is not removed"):
+        run_study({**values, "name": "mine"}, results=tmp_path, fresh=True)
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    run_study({**values, "name": "empty"}, results=tmp_path, fresh=True)
+
+
+def test_fresh_does_not_remove_the_folder_of_a_run_that_is_going_on(values, tmp_path):
+    folder = run_study(values, results=tmp_path).folder
+    fingerprint = json.loads((folder / "study.json").read_text())["fingerprint"]
+    with Ledger(folder / "ledger.sqlite", fingerprint):
+        for fresh in (True, False):
+            with pytest.raises(InputError, match="another run is writing to"):
+                run_study(values, results=tmp_path, fresh=fresh)
+    assert (folder / "records.csv").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(values, tmp_path):
+    (tmp_path / "toy").write_text("a file, not a folder")
+    for fresh in (True, False):
+        with pytest.raises(InputError, match=r"cannot make the folder .*toy: .*--results"):
+            run_study(values, results=tmp_path, fresh=fresh)
+    with pytest.raises(InputError, match=r"cannot make the folder .*: Not a directory"):
+        run_study(values, results=tmp_path / "toy")
+
+
+def test_where_no_image_can_be_judged_the_study_says_why(values, tmp_path):
+    with pytest.raises(
+        InputError, match=r"none of the 5 images of .* the first, 'a.png': the study"
+    ):
+        run_study({**values, "target": "label"}, results=tmp_path)
+    images = pd.read_csv(tmp_path / "toy" / "images.csv")
+    assert set(images["status"]) == {"failed"}
+    assert "explains each image's label" in images["reason"][0]
+
+
+def test_an_image_on_which_anything_fails_is_a_row(values, tmp_path, monkeypatch):
+    from gradcam_eval.study import judge
+
+    def edges(given):
+        if given.image.mean() > limit:
+            raise MemoryError("no room")
+        return original(given)
+
+    original = judge.CONTROLS["edges"]
+    means = sorted(np.asarray(Image.open(Path(values["data"]) / name)).mean() for name in GOOD)
+    limit = (means[-1] + means[-2]) / 2
+    monkeypatch.setitem(judge.CONTROLS, "edges", edges)
+    found = read_folder(run_study(values, results=tmp_path).folder)
+    assert sorted(found.images["status"]) == ["failed", "failed", "ok", "ok", "ok"]
+    assert "MemoryError: no room" in found.images["reason"].tolist()
+
+
+def test_a_method_that_was_registered_is_studied_like_the_others(values, tmp_path):
+    @register_method
+    def mean_activation(activations, gradients):
+        return keras.ops.mean(activations, axis=-1)
+
+    try:
+        found = read_folder(
+            run_study({**values, "methods": ["mean_activation"]}, results=tmp_path).folder
+        )
+    finally:
+        del METHODS["mean_activation"]
+    mine = found.records[found.records["method"] == "mean_activation"]
+    assert len(mine) == 2 * 3 * len(GOOD)
+    assert set(mine[mine["metric"] != "pointing_game"]["status"]) == {"value"}
+
+
+def test_two_models_stand_side_by_side_each_with_its_cost(values, model, tmp_path):
+    second = tmp_path / "second.keras"
+    keras.models.clone_model(model).save(second)
+    values["models"] += [{"name": str(second), "preprocess": "tf"}]
+    values |= {"layers": ["last"], "cost": {"rounds": 1, "batch_sizes": [2]}}
+    steps, stages = [], []
+    progress = Progress(
+        stage=lambda name, total: stages.append((name, total)), step=lambda: steps.append(1)
+    )
+    found = read_folder(run_study(values, results=tmp_path, progress=progress).folder)
+    assert found.models == ["tiny", "second"]
+    assert list(dict.fromkeys(found.records["model"])) == ["tiny", "second"]
+    assert found.images["sample"].tolist() == ORDER * 2
+    assert found.cost["model"].tolist() == ["tiny"] * 3 + ["second"] * 3
+    assert found.cost["method"].tolist() == ["forward", "layer_cam", "eigen_cam"] * 2
+    # two methods and the forward pass, one round beside the first call and the warm-up
+    assert stages == [
+        (f"{m}: {s}", n) for m in ("tiny", "second") for s, n in (("images", 5), ("cost", 9))
+    ]
+    assert len(steps) == sum(total for _, total in stages)
