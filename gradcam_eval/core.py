@@ -36,9 +36,9 @@ def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputErro
     """
     names = list(valid)
     near = difflib.get_close_matches(str(received), names, n=1)
-    hint = f" did you mean {near[0]!r}?" if near else ""
+    hint = f": did you mean {near[0]!r}?" if near else "."
     shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
-    return InputError(f"unknown {kind} {received!r}:{hint} Valid: {shown}.")
+    return InputError(f"unknown {kind} {received!r}{hint} Valid: {shown}.")
 
 
 @dataclass(frozen=True)

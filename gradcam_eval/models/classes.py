@@ -115,9 +115,9 @@ def _unknown_class(wanted: int | str, class_names: Sequence[str], count: int | N
         )
     by_plain = {_plain(name): name for name in class_names}
     near = difflib.get_close_matches(_plain(str(wanted)), by_plain, n=3)
-    hint = f" did you mean {', '.join(repr(by_plain[name]) for name in near)}?" if near else ""
+    hint = f": did you mean {', '.join(repr(by_plain[name]) for name in near)}?" if near else "."
     return InputError(
-        f"unknown class {wanted!r}:{hint} Valid: the name of a class ({class_names[0]}, …), "
+        f"unknown class {wanted!r}{hint} Valid: the name of a class ({class_names[0]}, …), "
         f"an ImageNet synset where the model has them, or an index{end}."
     )
 

@@ -242,8 +242,8 @@ def _unknown_field(shown: str, place: tuple[int | str, ...]) -> str:
     tables: dict[int | str, type[BaseModel]] = {"cost": Cost, "models": ModelEntry}
     fields = list(tables.get(place[0], Study).model_fields)
     near = difflib.get_close_matches(str(place[-1]), fields, n=1)
-    hint = f" did you mean {near[0]!r}?" if near else ""
-    return f"unknown field {shown!r}:{hint} Valid: {', '.join(fields)}."
+    hint = f": did you mean {near[0]!r}?" if near else "."
+    return f"unknown field {shown!r}{hint} Valid: {', '.join(fields)}."
 
 
 def _shown(value: object) -> str:

@@ -203,7 +203,7 @@ def test_a_taken_name_is_refused():
     ("arguments", "message"),
     [
         (("deletoin", [], predict), "unknown metric 'deletoin': did you mean 'deletion'"),
-        (("deletion", [], predict, "pointing2018"), r"'pointing2018': Valid: rise2018, rise2018_"),
+        (("deletion", [], predict, "pointing2018"), r"'pointing2018'\. Valid: rise2018, rise2018_"),
         (("deletion", []), "the metric 'deletion' asks the model: give predict"),
     ],
 )

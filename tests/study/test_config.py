@@ -58,10 +58,10 @@ def test_a_study_cannot_be_changed():
         (toml() + "\nmetods = ['grad_cam']", "unknown field 'metods': did you mean 'methods'?"),
         (toml() + "\n[cost]\nronds = 3", "unknown field 'cost.ronds': did you mean 'rounds'? "
          "Valid: batch_sizes, rounds."),
-        (toml() + "\n[cost]\nseeds = 3", "unknown field 'cost.seeds': Valid: batch_sizes, rounds."),
+        (toml() + "\n[cost]\nseeds = 3", "unknown field 'cost.seeds'. Valid: batch_sizes, rounds."),
         (toml(models=[]).replace("models = []", 'models = [{name="a.keras", class="x"}]'),
          "field 'models.0.class': did you mean 'classes'? Valid: name, preprocess, classes."),
-        (toml() + "\nint = 3", "unknown field 'int': Valid: name"),
+        (toml() + "\nint = 3", "unknown field 'int'. Valid: name"),
         ('name="a"\nmodels=["vgg16"]', "the field 'data' is missing"),
         (toml(name="../up"), "name = '../up': wanted a folder's name"),
         (toml(name=".hidden"), "name = '.hidden': wanted a folder's name"),
