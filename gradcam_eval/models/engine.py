@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.layers import check_image_shape
 from gradcam_eval.models.target import class_scores
 
@@ -49,11 +50,16 @@ class Predictor:
         return class_scores(self.model(images, training=False)).probabilities
 
     def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
-        """Return `builder(self.forward)` as a compiled function, made once per builder."""
+        """Return `builder(self.forward)` compiled, made once per builder.
+
+        A `tf.function` with an input signature runs on a frozen graph (see `FrozenFunction`), which
+        its many forward passes are worth; anything else becomes a plain `tf.function`.
+        """
         if builder not in self._compiled:
             function = builder(self.forward)
-            is_compiled = hasattr(function, "get_concrete_function")
-            self._compiled[builder] = (
-                function if is_compiled else tf.function(function, autograph=False)
-            )
+            if getattr(function, "input_signature", None):
+                function = FrozenFunction(function, self.model)
+            elif not hasattr(function, "get_concrete_function"):
+                function = tf.function(function, autograph=False)
+            self._compiled[builder] = function
         return self._compiled[builder]

@@ -206,7 +206,8 @@ def test_unknown_specification():
 
 def test_the_table_is_read_without_tensorflow():
     code = (
-        "import sys, gradcam_eval.models.zoo, gradcam_eval.models.catalogue as c; c.model_spec('vgg16');"
+        "import sys, gradcam_eval.models.zoo, gradcam_eval.models.catalogue as catalogue;"
+        "catalogue.model_spec('vgg16');"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
