@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -22,45 +23,65 @@ app = typer.Typer(
     help="Benchmark Grad-CAM and its relatives on Keras models: which layer, which method, by how "
     "much, and at what cost.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: no boxes that wrap paths
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A model's name, or a local .keras or .h5 file.")
+    str,
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="A model's name, or a local .keras or .h5 file."
+    ),
 ]
 PreprocessOption = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="For a model file: how it wants 0-255 RGB images changed first: "
-        "none, unit, tf, torch, caffe or lite. Named models know."
+        "none, unit, tf, torch, caffe or lite. Named models know.",
     ),
 ]
 
 
-@app.command()
+@app.command(short_help="Explain one image: write its heatmaps as a PNG.")
 def explain(
-    image: Annotated[str, typer.Argument(help="An image file, or a URL with --allow-url.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image file, or a URL with --allow-url.")
+    ],
     model: ModelOption = "efficientnet_lite0",
     layer: Annotated[
         list[str] | None,
-        typer.Option("--layer", "-l", help="Role (last, stages, all), path or glob; repeatable."),
+        typer.Option(
+            "--layer",
+            "-l",
+            metavar="LAYER",
+            help="Role (last, stages, all), path or glob; repeatable.",
+        ),
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method's name; repeatable.")
+        list[str] | None,
+        typer.Option("--method", metavar="METHOD", help="A method's name; repeatable."),
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", "-t", help="'predicted', a class index or a class name.")
+        str,
+        typer.Option(
+            "--target", "-t", metavar="CLASS", help="'predicted', a class index or a class name."
+        ),
     ] = "predicted",
     score: Annotated[
         Literal["logit", "probability"], typer.Option(help="What is explained.")
     ] = "logit",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="PNG to write. [default: IMAGE-cam.png]")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="PNG to write; else IMAGE-cam.png here."
+        ),
     ] = None,
     preprocess: PreprocessOption = "none",
     classes: Annotated[
-        Path | None, typer.Option(help="For a model file: its class names, one a line.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
     ] = None,
     allow_url: Annotated[
         bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
@@ -70,28 +91,30 @@ def explain(
 
     Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
     """
-    from gradcam_eval.picture import LocalModel, Question, explain_to_file, readable_image
+    from gradcam_eval import picture
 
-    question = Question(
+    asked = picture.LocalModel(model, preprocess, classes)
+    question = picture.Question(
         layers=tuple(layer or ["last"]),
         methods=tuple(method or ["grad_cam"]),
         target=target,
         score=score,
     )
     out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
-    if out.suffix.lower() != ".png":
-        raise InputError(f"the output {out} must end in .png")
-    picture = readable_image(image, allow_url=allow_url)
+    picture.check_output(out, image)
+    pixels = picture.readable_image(image, allow_url=allow_url)
+    with _silent_stderr():  # looking a method up imports TensorFlow
+        picture.check_question(asked, question)
     _import_tensorflow()
-    lines = explain_to_file(picture, LocalModel(model, preprocess, classes), question, out=out)
-    console = _console()
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
+    for line in picture.explain_to_file(pixels, asked, question, out=out):
+        typer.echo(line)
 
 
-@app.command()
+@app.command(short_help="List a model's layers, and what to call them.")
 def layers(
-    model: Annotated[str, typer.Argument(help="A model's name, or a local .keras or .h5 file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's name, or a local .keras or .h5 file.")
+    ],
     everything: Annotated[
         bool, typer.Option("--all", help="List every layer, not only those that carry a heatmap.")
     ] = False,
@@ -101,8 +124,11 @@ def layers(
 
     A named model is built with random weights for this, so nothing is downloaded.
     """
+    from gradcam_eval.models.zoo import check_model_name
     from gradcam_eval.picture import layers_of
 
+    with _silent_stderr():
+        check_model_name(model)
     _import_tensorflow()
     frame = layers_of(model)
     if not everything:
@@ -113,42 +139,53 @@ def layers(
         _print_layers(model, frame)
 
 
-@app.command()
+@app.command(short_help="Run a study, or go on where it was stopped.")
 def study(
-    file: Annotated[Path, typer.Argument(help="The study, a TOML file.")],
-    results: Annotated[Path, typer.Option(help="Where the study's folder is made.")] = Path(
-        "results"
-    ),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study, a TOML file.")],
+    results: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the study's folder is made.")
+    ] = Path("results"),
     fresh: Annotated[
         bool,
         typer.Option("--fresh/--resume", help="Remove what an earlier run left, or go on from it."),
     ] = False,
 ) -> None:
     """Run a study, or go on where it was stopped; write its tables, pictures and report.html."""
+    from gradcam_eval.study.config import load_study
+
+    with _silent_stderr():  # looking a method up imports TensorFlow
+        loaded = load_study(file)
     _import_tensorflow()
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
-    from gradcam_eval.study.config import load_study
 
-    console = _console()
-    loaded = load_study(file)
-    with shown_progress() as progress:
-        done = run_study(loaded, results=results, fresh=fresh, progress=progress)
+    try:
+        with shown_progress() as progress:
+            done = run_study(loaded, results=results, fresh=fresh, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo(
+            "gradcam-eval: stopped; what is finished is kept, and the same command without --fresh "
+            "goes on from here",
+            err=True,
+        )
+        raise typer.Exit(130) from None
     page = done.report()
-    console.print(summary_table(done.summary(), title=loaded.question or None))
-    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+    _console().print(summary_table(done.summary(), title=loaded.question or None))
+    typer.echo(f"Report: {page}")
 
 
-@app.command()
+@app.command(short_help="Make a study's report again; no model is needed.")
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's folder, results/<study>.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A study's folder, results/<study>.")
+    ],
 ) -> None:
     """Make a study's pictures and report.html again from its files; no model is needed."""
     from gradcam_eval.results import Results
 
     page = Results(folder).report()
-    _console().print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+    typer.echo(f"Report: {page}")
 
 
 def main() -> None:
@@ -160,9 +197,18 @@ def main() -> None:
     except InputError as error:
         print(f"gradcam-eval: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("gradcam-eval: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        print(f"gradcam-eval: {error.strerror}: {error.filename or 'the disk'}", file=sys.stderr)
+        sys.exit(2)
+
+
+# What a disk may answer to any write, which is nobody's mistake in the code.
+_DISK_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)
 
 
 @contextmanager
@@ -189,17 +235,20 @@ def _console() -> Console:
     from rich.console import Console
 
     # A pipe has no width: do not squeeze tables into 80 columns there.
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _print_layers(model: str, frame: pd.DataFrame) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{model}: {len(frame)} layers", box=None, header_style="bold")
+    # Text throughout: names in brackets are names, not rich's markup.
+    table = Table(title=Text(f"{model}: {len(frame)} layers"), box=None, header_style="bold")
     for column in ("path", "type", "shape", "stride", "params", "roles"):
         table.add_column(column, overflow="fold")
     for row in frame.to_dict("records"):
         shape = "×".join(str(side or "any") for side in row["shape"])
         stride = "" if row["stride"] != row["stride"] else f"{row['stride']:.4g}"
-        table.add_row(row["path"], row["type"], shape, stride, f"{row['params']:,}", row["roles"])
+        cells = (row["path"], row["type"], shape, stride, f"{row['params']:,}", row["roles"])
+        table.add_row(*map(Text, cells))
     _console().print(table)

@@ -14,7 +14,8 @@ from gradcam_eval.core import Image, InputError
 from gradcam_eval.data.decode import load_image
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import resolve_class
-from gradcam_eval.models.zoo import load_model
+from gradcam_eval.models.preprocess import preprocessing
+from gradcam_eval.models.zoo import check_model_name, load_model
 from gradcam_eval.report.grid import Maps, overlay_grid
 from gradcam_eval.report.overlay import overlay
 
@@ -45,6 +46,28 @@ class Question:
     score: Score = "logit"
 
 
+def check_question(asked: LocalModel, question: Question) -> None:
+    """Raise InputError for a name that nothing has, before a model is loaded."""
+    check_model_name(asked.name)
+    preprocessing(asked.preprocess)
+    # Here, since it imports TensorFlow, and the names above need none.
+    from gradcam_eval.methods import find_methods
+
+    find_methods(question.methods)
+
+
+def check_output(out: Path, source: str) -> None:
+    """Raise InputError where the picture could not be written, or would replace its source."""
+    if out.suffix.lower() != ".png":
+        raise InputError(f"the output {out} must end in .png")
+    if not out.parent.is_dir():
+        raise InputError(f"cannot write {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise InputError(f"cannot write {out}: it is a folder")
+    if out.exists() and Path(source).exists() and out.samefile(source):
+        raise InputError(f"the output {out} is the image itself: give another name")
+
+
 def readable_image(source: str, *, allow_url: bool = False) -> PillowImage.Image:
     """Read an image at its own size, before a broken one costs the loading of a model."""
     pixels = load_image(source, allow_url=allow_url)
@@ -58,10 +81,8 @@ def explain_to_file(
 
     One layer and one method give the overlay at the model's input size; more give a grid.
     """
-    from gradcam_eval.methods import find_methods
     from gradcam_eval.models.identity import load_with_spec
 
-    find_methods(question.methods)
     model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
     picture = load_image(source, spec.input_size or ANY_SIZE)
     heatmaps = _explain(model, spec, picture, question)

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from gradcam_eval.study.run import Progress
 
@@ -34,7 +35,7 @@ def shown_progress() -> Iterator[Progress]:
     )
 
     def say(text: str) -> None:
-        bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        bars.console.print(Text(text), soft_wrap=True)  # Text: a path is not markup or an emoji
 
     def stage(name: str, steps: int) -> None:
         if not console.is_terminal:

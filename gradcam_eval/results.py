@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
-from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.html import write_report
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class Results:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        """Take a path as text as well."""
+        object.__setattr__(self, "folder", Path(self.folder))
+
     @property
     def frame(self) -> pd.DataFrame:
         """The per-image records: a row for each model × layer × method × image × metric."""
@@ -36,16 +40,21 @@ class Results:
     def summary(self) -> pd.DataFrame:
         """Return mean, 95 % interval and difference to the random control of each cell."""
         found = read_folder(self.folder)
-        return stats.summarise(found.records, seed=int(found.study.get("seed", 0)))
+        return stats.summarise(found.records, seed=_seed(found))
 
     def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
-        return comparison.compare(self.frame, a, b, metric)
+        found = read_folder(self.folder)
+        return comparison.compare(found.records, a, b, metric, seed=_seed(found))
 
     def report(self) -> Path:
         """Write summary.csv, the pictures and report.html anew; return the page's path."""
         self.summary().to_csv(self.folder / "summary.csv", index=False)
         return write_report(self.folder)
+
+
+def _seed(found: Folder) -> int:
+    return int(found.study.get("seed", 0))
 
 
 def run_study(

@@ -119,11 +119,6 @@ def test_broken_off_and_resumed_is_the_same_as_in_one_go(values, tmp_path, judge
     run_study(values, results=tmp_path / "parts")
     assert judged == GOOD  # each image once, in all
     assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
-    begun = json.loads((tmp_path / "parts/toy/study.json").read_text())
-    assert (
-        begun["fingerprint"]
-        == json.loads((tmp_path / "whole/toy/study.json").read_text())["fingerprint"]
-    )
 
 
 def test_killed_by_the_system_and_resumed_is_the_same_as_in_one_go(values, tmp_path):
@@ -225,10 +220,9 @@ def test_images_that_changed_came_or_went_are_followed(values, tmp_path, judged)
     assert found.images["sample"].tolist() == ["a.png", "a2.png", "b.png", "c.png", "more/a.png"]
     assert set(found.images["status"]) == {"ok"}
     assert list(dict.fromkeys(found.records["sample"])) == found.images["sample"].tolist()
-    by_sample = found.records.set_index("sample").query("method == 'layer_cam'")["value"]
-    assert by_sample["c.png"].tolist() == pytest.approx(
-        by_sample["a.png"].tolist(), abs=1e-6, nan_ok=True
-    )
+    deletion = found.records.query("method == 'layer_cam' and metric == 'deletion'")
+    area = deletion.set_index("sample")["value"]
+    assert area["c.png"].tolist() == pytest.approx(area["a.png"].tolist(), abs=1e-6)
 
 
 def test_another_study_or_model_under_the_same_name_is_refused(values, model, tmp_path):
