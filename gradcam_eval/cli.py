@@ -193,7 +193,7 @@ def main() -> None:
     # TensorFlow reads it once, when it is imported; what it logs is of no use to a reader here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app()
+        app(prog_name="gradcam-eval")
     except InputError as error:
         print(f"gradcam-eval: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,319 @@
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import skimage.data
+from PIL import Image
+
+from gradcam_eval import cli
+from gradcam_eval.models.weights import LITE0, is_installed
+from gradcam_eval.report.overlay import overlay
+
+SIDE = 40
+COMMANDS = ("explain", "layers", "study", "report")
+RUN = "from gradcam_eval.cli import main; main()"
+STUDY = """
+name = "toy"
+question = "Which layer?"
+models = ["tiny.keras"]
+data = "pictures"
+layers = ["stages"]
+cost = { rounds = 1, batch_sizes = [1] }
+"""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with a model, a picture, a folder of pictures, and a study."""
+    folder = tmp_path_factory.mktemp("a rather long name, to see what wraps")
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="early")(x)
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="late")(x)
+    x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    keras.Model(inputs, keras.layers.Softmax()(x)).save(folder / "tiny.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    (folder / "pictures").mkdir()
+    for name in ("cat.png", "pictures/a.png", "pictures/b.png"):
+        Image.fromarray(pixels).save(folder / name)
+        pixels = pixels[::-1]
+    (folder / "empty").mkdir()
+    (folder / "broken.png").write_bytes((folder / "cat.png").read_bytes()[:900])
+    (folder / "toy.toml").write_text(STUDY)
+    (folder / "typo.toml").write_text(STUDY + 'metods = ["grad_cam"]')
+    (folder / "layer.toml").write_text(STUDY.replace("stages", "laet"))
+    (folder / "nothing.toml").write_text(STUDY.replace("pictures", "empty"))
+    (folder / "names.txt").write_text("cat\ndog\nowl\n")
+    return folder
+
+
+@pytest.fixture
+def call(workplace, monkeypatch, capfd):
+    """Call the command line in this process: exit code, standard output, standard error."""
+    monkeypatch.chdir(workplace)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gradcam-eval", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capfd.readouterr()
+
+    return run
+
+
+def start(workplace, *arguments, code=RUN):
+    """Run the command line as a process of its own, as a person does."""
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=workplace, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_reads_well_and_needs_no_tensorflow(workplace, command):
+    code = (
+        "import sys\nfrom gradcam_eval.cli import main\ntry:\n    main()\nfinally:\n"
+        "    heavy = {'tensorflow', 'keras', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "    print('imported:', *sorted(heavy), file=sys.stderr)\n"
+    )
+    found = start(workplace, *command, "--help", code=code)
+    assert (found.returncode, found.stderr) == (0, "imported:\n")
+    assert max(map(len, found.stdout.splitlines())) <= 80
+    if command:
+        assert found.stdout.splitlines()[0].startswith(
+            f"Usage: gradcam-eval {command[0]} [OPTIONS]"
+        )
+    else:
+        listed = [line.split()[0] for line in found.stdout.split("Commands:\n")[1].splitlines()]
+        assert tuple(listed) == COMMANDS
+        assert "..." not in found.stdout.split("Commands:\n")[1]  # no summary is cut short
+
+
+WRONG = [
+    (["explain", "gone.png", "-m", "tiny.keras"], "there is no file gone.png"),
+    (["explain", "empty", "-m", "tiny.keras"], "empty"),
+    (["explain", "broken.png", "-m", "tiny.keras"], "broken.png"),
+    (["explain", "http://example.org/a.png"], "--allow-url"),
+    (["explain", "cat.png", "-m", "efficientnet_lite"], "did you mean 'efficientnet_lite0'?"),
+    (["explain", "cat.png", "-m", "gone.keras"], "gone.keras does not exist"),
+    (["explain", "cat.png", "-m", "cat.png"], "give a .keras or .h5 file"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-l", "laet"], "did you mean 'late'?"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-l", "nothing*"], "nothing*"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--method", "gradcam"], "mean 'grad_cam'?"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--method", "random"], "'random' is a control"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-t", "cat"], "no class names, so give an index"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-t", "3"], "valid is 0 to 2"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--classes", "names.txt", "-t", "dgo"], "'dog'"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--classes", "gone.txt"], "gone.txt"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--preprocess", "cafe"], "did you mean 'caffe'?"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.jpg"], "cam.jpg must end in .png"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-o", "no/cam.png"], "there is no folder no"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-o", "cat.png"], "is the image itself"),
+    (["layers", "efficientnet_lite"], "did you mean 'efficientnet_lite0'?"),
+    (["layers", "gone.keras"], "gone.keras does not exist"),
+    (["study", "gone.toml"], "cannot read the study gone.toml: No such file or directory"),
+    (["study", "typo.toml"], "typo.toml: unknown field 'metods': did you mean 'methods'?"),
+    (["study", "layer.toml"], "did you mean 'late'?"),
+    (["study", "nothing.toml"], "the folder empty has no image"),
+    (["study", "toy.toml", "--results", "cat.png"], "cannot make the folder cat.png/toy"),
+    (["report", "gone"], "gone is not a results folder"),
+    (["report", "pictures"], "pictures is not a results folder (it has no study.json)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG, ids=lambda x: " ".join(x)[:50])
+def test_bad_input_is_one_sentence_and_exit_code_2(call, arguments, sentence):
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("gradcam-eval: ")
+    assert sentence in err
+    assert err.count("\n") == 1, "one line, and no traceback"
+    assert not Path("results").exists(), "and nothing is left behind"
+
+
+def test_what_tensorflow_says_does_not_bury_the_sentence(workplace):
+    """In a process of its own: there TensorFlow is imported while the command runs, and greets."""
+    found = start(workplace, "study", "nothing.toml")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "the folder empty has no image" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["explain"], ["study"], ["explian"], ["layers", "x", "--al"]]
+)
+def test_wrong_usage_points_to_the_help(call, arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: gradcam-eval")
+    assert "--help" in err
+    assert "Traceback" not in err
+
+
+def test_what_a_full_or_locked_disk_says_is_one_line(call, monkeypatch):
+    from gradcam_eval import picture
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "cat-cam.png")
+
+    monkeypatch.setattr(picture, "explain_to_file", full)
+    code, _, err = call("explain", "cat.png", "-m", "tiny.keras")
+    assert (code, err) == (2, "gradcam-eval: No space left on device: cat-cam.png\n")
+
+
+def test_an_error_in_our_own_code_keeps_its_traceback(monkeypatch, workplace):
+    from gradcam_eval import picture
+
+    def broken(*_, **__):
+        raise FileNotFoundError(2, "No such file", "inside")
+
+    monkeypatch.setattr(picture, "explain_to_file", broken)
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(sys, "argv", ["gradcam-eval", "explain", "cat.png", "-m", "tiny.keras"])
+    with pytest.raises(FileNotFoundError):
+        cli.main()
+
+
+def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_path):
+    out = tmp_path / ("a long name that no terminal should wrap " * 3 + ".png")
+    arguments = ["cat.png", "-m", "tiny.keras", "--classes", "names.txt", "-t", "owl", "-o", out]
+    code, said, err = call("explain", *arguments, "--method", "layer_cam")
+    assert (code, err) == (0, "")
+    lines = said.splitlines()
+    assert lines[0].startswith("explained class: owl (index 2), probability 0.")
+    assert lines[1].startswith("the model's first five: ")
+    assert lines[2:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
+    written = np.asarray(Image.open(out))
+    assert written.shape == (SIDE, SIDE, 3)
+    from gradcam_eval import explain, load_image, load_model
+
+    image = load_image(workplace / "cat.png", (SIDE, SIDE))
+    model = load_model(workplace / "tiny.keras")
+    maps = explain(model, image, methods="layer_cam", targets=2)
+    assert (written == overlay(image, maps["late", "layer_cam"][0])).all()
+
+
+def test_several_layers_and_methods_make_a_grid_in_the_folder_where_one_stands(call):
+    arguments = ["-l", "stages", "--method", "grad_cam", "--method", "layer_cam"]
+    try:
+        code, said, _ = call("explain", "cat.png", "-m", "tiny.keras", *arguments)
+        assert code == 0
+        pairs = [line for line in said.splitlines() if line.startswith("layer ")]
+        assert [pair.split(": ")[0] for pair in pairs] == [
+            f"layer {layer}, method {method}"
+            for layer in ("early", "late")
+            for method in ("grad_cam", "layer_cam")
+        ]
+        with Image.open("cat-cam.png") as grid:
+            assert min(grid.size) > 400
+    finally:
+        Path("cat-cam.png").unlink(missing_ok=True)
+
+
+def test_a_map_that_shows_nothing_is_said(call, workplace, tmp_path):
+    model = keras.models.load_model(workplace / "tiny.keras")
+    model.get_layer("late").set_weights([np.zeros((3, 3, 4, 6)), np.zeros(6)])
+    model.save(tmp_path / "dead.keras")
+    code, said, _ = call(
+        "explain", "cat.png", "-m", tmp_path / "dead.keras", "-o", tmp_path / "x.png"
+    )
+    assert code == 0
+    assert "20×20 map, but the heatmap is all zero: the picture shows no heatmap" in said
+
+
+@pytest.mark.skipif(
+    not is_installed(LITE0), reason="the weights of efficientnet_lite0 are not installed"
+)
+def test_the_default_model_sees_an_egyptian_cat(call, tmp_path):
+    photograph = tmp_path / "chelsea.png"
+    Image.fromarray(skimage.data.chelsea()).save(photograph)
+    code, said, err = call("explain", photograph, "-o", tmp_path / "cam.png")
+    assert (code, err) == (0, "")
+    assert said.startswith("explained class: Egyptian cat (index 285), probability 0.79")
+    assert "layer top_activation, method grad_cam: 7×7 map" in said
+    with Image.open(tmp_path / "cam.png") as written:
+        assert written.size == (224, 224)
+
+
+def test_layers_are_a_table_of_what_can_carry_a_heatmap(call):
+    code, said, err = call("layers", "tiny.keras")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in said.splitlines()]
+    assert rows[0] == ["tiny.keras:", "2", "layers"]
+    assert rows[1] == ["path", "type", "shape", "stride", "params", "roles"]
+    assert rows[2] == ["early", "Conv2D", "40×40×4", "1", "112", "stages,all"]
+    assert rows[3] == ["late", "Conv2D", "20×20×6", "2", "222", "last,stages,all"]
+    everything = call("layers", "tiny.keras", "--all")[1]
+    assert "GlobalAveragePooling2D" in everything
+    assert "Dense" in everything
+    assert "nan" not in everything
+
+
+def test_csv_stands_alone_on_standard_output(workplace):
+    found = start(workplace, "layers", "tiny.keras", "--csv")
+    assert (found.returncode, found.stderr) == (0, "")
+    table = pd.read_csv(io.StringIO(found.stdout))
+    assert table["path"].tolist() == ["early", "late"]
+    assert table["stride"].tolist() == [1, 2]
+
+
+def test_names_in_brackets_are_not_markup(capfd):
+    frame = pd.DataFrame(
+        [{"path": "[red]x[/red]", "type": ":cat:", "shape": (2, None, 3), "stride": float("nan"),
+          "params": 1234, "roles": ""}]
+    )  # fmt: skip
+    cli._print_layers("[b]", frame)
+    said = capfd.readouterr().out
+    assert said.split() == ["[b]:", "1", "layers", "path", "type", "shape", "stride", "params",
+                            "roles", "[red]x[/red]", ":cat:", "2×any×3", "1,234"]  # fmt: skip
+
+
+def test_a_study_from_one_command_to_its_report(workplace, call, tmp_path):
+    found = start(workplace, "study", "toy.toml", "--results", tmp_path)
+    assert found.returncode == 0, found.stderr
+    page = tmp_path / "toy" / "report.html"
+    lines = found.stdout.splitlines()
+    assert lines[0].strip() == "Which layer?"
+    assert lines[-1] == f"Report: {page}"
+    for name in ("deletion", "insertion", "pointing_game", "late", "random", "oracle"):
+        assert name in found.stdout
+    said = found.stderr.splitlines()
+    assert said[0].startswith("tiny: 2 images × (2 layer × method cells + 4 controls): about ")
+    assert said[1:] == ["tiny: images: 2 steps", "tiny: cost: 9 steps"]
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert "Which layer?" in html
+    assert len(list((tmp_path / "toy" / "overlays").rglob("*.png"))) == 2
+
+    page.unlink()
+    code, said, err = call("report", tmp_path / "toy")
+    assert (code, said, err) == (0, f"Report: {page}\n", "")
+    assert page.read_text(encoding="utf-8") == html
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"], ["--fresh", "--results", "elsewhere"]])
+def test_a_study_that_is_stopped_says_how_to_go_on(call, monkeypatch, options):
+    asked = {}
+
+    def stopped(study, **given):
+        asked.update(given, name=study.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradcam_eval.results.run_study", stopped)
+    code, out, err = call("study", "toy.toml", *options)
+    assert (code, out) == (130, "")
+    assert err == (
+        "gradcam-eval: stopped; what is finished is kept, and the same command without --fresh "
+        "goes on from here\n"
+    )
+    assert asked["name"] == "toy"
+    assert asked["fresh"] == ("--fresh" in options)
+    assert asked["results"] == Path("elsewhere" if options[1:] else "results")
