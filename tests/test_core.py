@@ -1,0 +1,76 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gradcam_eval.core import Curve, InputError, Sample, Truth, Undefined, unknown_name
+
+BOX = np.array([[1, 2, 3, 4]], np.float32)
+
+
+def test_the_area_is_that_of_trapezoids_over_the_true_fractions():
+    # 0.1 · (1 + 0.5)/2 + 0.3 · (0.5 + 0.3)/2 + 0.6 · (0.3 + 0.1)/2 = 0.075 + 0.12 + 0.12
+    curve = Curve(np.array([0, 0.1, 0.4, 1.0]), np.array([1, 0.5, 0.3, 0.1]))
+    assert curve.area == pytest.approx(0.315)
+    # the mean of the scores, which takes the steps for even, is another number
+    assert np.mean(curve.score) == pytest.approx(0.475)
+
+
+def test_the_area_is_divided_by_the_range_of_the_fractions():
+    curve = Curve(np.array([0.25, 0.75]), np.array([0.2, 0.4]))
+    assert curve.area == pytest.approx(0.3)
+    flat = Curve(np.linspace(0, 0.5, 4), np.full(4, 0.7))
+    assert flat.area == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("scale", [-2.0, 0.0, 3.5])
+def test_the_area_is_linear_in_the_score(rng, scale):
+    fraction = np.sort(rng.random(9))
+    one, two = rng.random(9), rng.random(9)
+    mixed = Curve(fraction, scale * one + two)
+    expected = scale * Curve(fraction, one).area + Curve(fraction, two).area
+    assert mixed.area == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("truth", "is_known"),
+    [
+        (Truth((4, 4)), False),
+        (Truth((4, 4), BOX), True),
+        (Truth((4, 4), mask=np.zeros((4, 4), bool)), False),
+        (Truth((4, 4), mask=np.eye(4, dtype=bool)), True),
+        (Truth((4, 4), BOX, np.zeros((4, 4), bool)), True),
+    ],
+)
+def test_a_truth_is_known_by_a_box_or_a_pixel(truth, is_known):
+    assert truth.is_known is is_known
+
+
+def test_what_is_shared_cannot_be_changed():
+    sample = Sample("id", "name", np.zeros((2, 2, 3), np.float32), (), Truth((2, 2)), Truth((2, 2)))
+    for thing, name in ((sample, "labels"), (Undefined("why"), "reason"), (Truth((1, 1)), "size")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, name, None)
+    assert Truth((1, 1)).boxes is not Truth((1, 1)).boxes
+
+
+def test_an_unknown_name_comes_with_the_nearest_and_all_valid_ones():
+    error = unknown_name("method", "gradcam", ["eigen_cam", "grad_cam"])
+    assert isinstance(error, InputError)
+    assert isinstance(error, ValueError)
+    assert str(error).startswith("unknown method 'gradcam': did you mean 'grad_cam'? Valid: ")
+    assert str(error).endswith("eigen_cam, grad_cam.")
+
+
+def test_no_hint_is_given_where_nothing_is_near():
+    text = str(unknown_name("method", "zzz", iter(["eigen_cam", "grad_cam"])))
+    assert "did you mean" not in text
+    assert text.endswith("Valid: eigen_cam, grad_cam.")
+
+
+def test_a_long_list_is_cut_and_counted():
+    names = [f"layer_{n}" for n in range(41)]
+    text = str(unknown_name("layer", 7, names))
+    assert text.endswith("layer_39, … (41 in all).")
+    assert "layer_40" not in text
+    assert str(unknown_name("layer", 7, names[:40])).endswith("layer_38, layer_39.")
