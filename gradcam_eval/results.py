@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,10 +48,14 @@ class Results:
         found = read_folder(self.folder)
         return comparison.compare(found.records, a, b, metric, seed=_seed(found))
 
-    def report(self) -> Path:
-        """Write summary.csv, the pictures and report.html anew; return the page's path."""
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write summary.csv, the pictures and report.html anew; return the page's path.
+
+        The page holds all it shows, so a copy of it can go anywhere: name a `path` for one.
+        """
         self.summary().to_csv(self.folder / "summary.csv", index=False)
-        return write_report(self.folder)
+        page = write_report(self.folder)
+        return page if path is None else Path(shutil.copyfile(page, path))
 
 
 def _seed(found: Folder) -> int:

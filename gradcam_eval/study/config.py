@@ -8,11 +8,14 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from gradcam_eval.core import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from gradcam_eval.results import Results
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder: nothing that leaves `results/`
 CONTROLS = ("random", "centre_gaussian", "edges", "oracle")
@@ -132,6 +135,12 @@ class Study(_Strict):
                     "name: name each once, or rename a file"
                 )
         return models
+
+    def run(self, *, results: str | Path = "results", fresh: bool = False) -> Results:
+        """Run this study, as `gradcam_eval.run_study` does, and return its results."""
+        from gradcam_eval import run_study  # a convenience: the one import that goes up
+
+        return run_study(self, results=results, fresh=fresh)
 
     def protocol_of(self, metric: str) -> str:
         """Return the name of the protocol by which a metric is measured here."""

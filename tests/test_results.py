@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from study_folder import Plan, make_study
+
+from gradcam_eval.comparison import compare
+from gradcam_eval.core import InputError
+from gradcam_eval.results import Results
+from gradcam_eval.stats import summarise
+
+A = ("toy_net", "top_activation", "grad_cam")
+B = ("toy_net", "", "random")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    plan = Plan(
+        layers=("block2_expand", "top_activation"), methods=("grad_cam",), failed=("disc_3",)
+    )
+    return make_study(tmp_path / "toy", plan)
+
+
+@pytest.fixture
+def seeded(folder):
+    path = folder / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 42}))
+    return folder
+
+
+def test_a_folder_may_be_given_as_text(folder):
+    assert Results(str(folder)) == Results(folder)
+    assert Results(str(folder)).folder == folder
+
+
+def test_the_frame_is_the_records_with_text_as_text_and_numbers_as_numbers(folder):
+    frame = Results(folder).frame
+    written = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    assert len(frame) == len(written)
+    assert set(frame["layer"]) == {"block2_expand", "top_activation", ""}
+    assert frame["value"].dtype == np.float64
+
+
+def test_summary_and_comparison_draw_with_the_study_s_seed(seeded):
+    results = Results(seeded)
+    pd.testing.assert_frame_equal(results.summary(), summarise(results.frame, seed=42))
+    assert not results.summary().equals(summarise(results.frame, seed=0))
+    found = results.compare(A, B, "deletion")
+    assert found == compare(results.frame, A, B, "deletion", seed=42)
+    assert found != compare(results.frame, A, B, "deletion", seed=0)
+    assert found.pairs == 4  # the failed image is no pair
+
+
+def test_the_report_is_made_anew_from_the_files(folder):
+    (folder / "summary.csv").write_text("old")
+    page = Results(folder).report()
+    assert page == folder / "report.html"
+    summary = pd.read_csv(folder / "summary.csv", keep_default_na=False)
+    assert summary["method"].tolist() == Results(folder).summary()["method"].tolist()
+    assert "toy_net" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("ask", [Results.summary, Results.report, lambda r: r.frame])
+def test_a_folder_without_results_is_refused_and_left_alone(tmp_path, ask):
+    with pytest.raises(InputError, match="is not a results folder"):
+        ask(Results(tmp_path))
+    assert list(tmp_path.iterdir()) == []
