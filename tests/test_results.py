@@ -16,9 +16,10 @@ B = ("toy_net", "", "random")
 
 @pytest.fixture
 def folder(tmp_path):
-    plan = Plan(
-        layers=("block2_expand", "top_activation"), methods=("grad_cam",), failed=("disc_3",)
-    )
+    # so many images that another seed of the bootstrap gives another interval
+    samples = tuple(f"disc_{n}" for n in range(12))
+    layers = ("block2_expand", "top_activation")
+    plan = Plan(layers=layers, methods=("grad_cam",), samples=samples, failed=("disc_3",))
     return make_study(tmp_path / "toy", plan)
 
 
@@ -49,10 +50,11 @@ def test_summary_and_comparison_draw_with_the_study_s_seed(seeded):
     found = results.compare(A, B, "deletion")
     assert found == compare(results.frame, A, B, "deletion", seed=42)
     assert found != compare(results.frame, A, B, "deletion", seed=0)
-    assert found.pairs == 4  # the failed image is no pair
+    assert found.pairs == 11  # the failed image is no pair
 
 
-def test_the_report_is_made_anew_from_the_files(folder):
+def test_the_report_is_made_anew_from_the_files(tmp_path):
+    folder = make_study(tmp_path / "toy", Plan(methods=("grad_cam",), samples=("disc_0", "disc_1")))
     (folder / "summary.csv").write_text("old")
     page = Results(folder).report()
     assert page == folder / "report.html"
