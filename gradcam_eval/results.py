@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
+from gradcam_eval.core import InputError
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.html import write_report
 
@@ -55,7 +56,12 @@ class Results:
         """
         self.summary().to_csv(self.folder / "summary.csv", index=False)
         page = write_report(self.folder)
-        return page if path is None else Path(shutil.copyfile(page, path))
+        if path is None:
+            return page
+        try:
+            return Path(shutil.copyfile(page, path))
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _seed(found: Folder) -> int:

@@ -54,13 +54,18 @@ def test_summary_and_comparison_draw_with_the_study_s_seed(seeded):
 
 
 def test_the_report_is_made_anew_from_the_files(tmp_path):
-    folder = make_study(tmp_path / "toy", Plan(methods=("grad_cam",), samples=("disc_0", "disc_1")))
+    folder = make_study(tmp_path / "toy", Plan(methods=("grad_cam",), samples=("disc_0",)))
     (folder / "summary.csv").write_text("old")
     page = Results(folder).report()
     assert page == folder / "report.html"
     summary = pd.read_csv(folder / "summary.csv", keep_default_na=False)
     assert summary["method"].tolist() == Results(folder).summary()["method"].tolist()
     assert "toy_net" in page.read_text(encoding="utf-8")
+    copy = Results(folder).report(tmp_path / "elsewhere.html")
+    assert copy == tmp_path / "elsewhere.html"
+    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"cannot write .*gone/a\.html: No such file"):
+        Results(folder).report(tmp_path / "gone" / "a.html")
 
 
 @pytest.mark.parametrize("ask", [Results.summary, Results.report, lambda r: r.frame])

@@ -83,13 +83,16 @@ def _first_created(path: Path, fingerprint: str) -> str:
 
 def _describe_metric(study: Study, name: str) -> dict[str, Any]:
     metric, protocol = METRICS[name], study.protocol_of(name)
+    parameters = describe(protocol)
+    for said_already in ("name", "metrics"):
+        del parameters[said_already]
     return {
         "name": name,
         "protocol": protocol,
         "higher_is_better": metric.higher_is_better,
         "unit": metric.unit,
-        "description": metric.unit,
-        "parameters": describe(protocol),
+        "description": metric.description,
+        "parameters": parameters,
     }
 
 

@@ -16,6 +16,7 @@ from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import run_study
 from gradcam_eval.store import Ledger, map_path
+from gradcam_eval.study.config import make_study
 from gradcam_eval.study.run import Progress
 
 ORDER = ["a.png", "b.png", "c.png", "d.png", "more/a.png"]  # b.png is cut short
@@ -85,7 +86,7 @@ def test_every_image_is_a_row_also_the_one_that_cannot_be_read(values, tmp_path)
 
 def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_path):
     values["question"] = "Which layer?"
-    folder = run_study(values, results=tmp_path).folder
+    folder = make_study(values).run(results=tmp_path).folder  # as good as run_study
     assert folder == tmp_path / "toy"
     study = json.loads((folder / "study.json").read_text())
     assert (study["format"], study["models"], study["question"]) == (1, ["tiny"], "Which layer?")
@@ -127,6 +128,7 @@ def test_killed_by_the_system_and_resumed_is_the_same_as_in_one_go(values, tmp_p
 import json, os, signal, sys
 from pathlib import Path
 from gradcam_eval.results import run_study
+from gradcam_eval.study.config import make_study
 from gradcam_eval.study.run import Progress
 steps = []
 def step():
@@ -300,7 +302,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(values, tmp_path):
     (tmp_path / "toy").write_text("a file, not a folder")
     for fresh in (True, False):
         with pytest.raises(InputError, match=r"cannot make the folder .*toy: .*--results"):
-            run_study(values, results=tmp_path, fresh=fresh)
+            make_study(values).run(results=tmp_path, fresh=fresh)
     with pytest.raises(InputError, match=r"cannot make the folder .*: Not a directory"):
         run_study(values, results=tmp_path / "toy")
 
