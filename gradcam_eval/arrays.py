@@ -65,6 +65,8 @@ def rank_pixels(maps: Heatmap) -> NDArray[np.int32]:
     int32, the shape of `maps`; in each map a permutation of 0..H*W-1
     """
     flat = maps.reshape(*maps.shape[:-2], -1)
+    if flat.dtype.kind != "f":
+        flat = flat.astype(np.float64)  # the negative of an unsigned integer wraps round
     order = np.argsort(-flat, axis=-1, kind="stable")
     ranks = np.empty(order.shape, np.int32)
     np.put_along_axis(ranks, order, np.arange(flat.shape[-1], dtype=np.int32), axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,22 @@ PreprocessOption = Annotated[
         "none, unit, tf, torch, caffe or lite. Named models know.",
     ),
 ]
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"gradcam-eval {importlib.metadata.version('gradcam-eval')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command(short_help="Explain one image: write its heatmaps as a PNG.")

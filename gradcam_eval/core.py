@@ -61,6 +61,14 @@ class Curve:
     fraction: NDArray[np.float64]
     score: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        """Refuse what has no area."""
+        if self.fraction.shape != self.score.shape or self.fraction.size < 2:
+            raise InputError(
+                f"a curve has fractions of shape {self.fraction.shape} and scores of shape "
+                f"{self.score.shape}: wanted the same number of each, two or more"
+            )
+
     @property
     def area(self) -> float:
         """Area under the curve by the trapezoid over the true fractions, divided by their range."""

@@ -171,3 +171,9 @@ def test_blur_is_a_gaussian_of_each_channel_with_repeated_edges(rng, sigma):
 def test_blur_keeps_a_plain_image():
     plain = np.full((6, 7, 3), 93.0, np.float32)
     np.testing.assert_allclose(blur(plain, 3.0), plain, rtol=1e-6)
+
+
+def test_unsigned_maps_rank_as_their_floats():
+    maps = np.array([[0, 3], [255, 1]], np.uint8)
+    np.testing.assert_array_equal(rank_pixels(maps), [[3, 1], [0, 2]])
+    np.testing.assert_array_equal(rank_pixels(maps), rank_pixels(maps.astype(np.float32)))

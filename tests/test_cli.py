@@ -1,3 +1,4 @@
+import importlib.metadata
 import io
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import skimage.data
 from PIL import Image
+from typer.testing import CliRunner
 
 from gradcam_eval import cli
 from gradcam_eval.models.weights import LITE0, is_installed
@@ -317,3 +319,9 @@ def test_a_study_that_is_stopped_says_how_to_go_on(call, monkeypatch, options):
     assert asked["name"] == "toy"
     assert asked["fresh"] == ("--fresh" in options)
     assert asked["results"] == Path("elsewhere" if options[1:] else "results")
+
+
+def test_version():
+    found = CliRunner().invoke(cli.app, ["--version"])
+    assert found.exit_code == 0
+    assert found.output == f"gradcam-eval {importlib.metadata.version('gradcam-eval')}\n"

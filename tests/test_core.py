@@ -74,3 +74,9 @@ def test_a_long_list_is_cut_and_counted():
     assert text.endswith("layer_39, … (41 in all).")
     assert "layer_40" not in text
     assert str(unknown_name("layer", 7, names[:40])).endswith("layer_38, layer_39.")
+
+
+@pytest.mark.parametrize(("fraction", "score"), [([0.0], [1.0]), ([0.0, 1.0], [1.0])])
+def test_a_curve_without_an_area_is_refused(fraction, score):
+    with pytest.raises(InputError, match="two or more"):
+        Curve(np.array(fraction), np.array(score))

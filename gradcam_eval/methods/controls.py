@@ -16,7 +16,8 @@ from skimage.filters import sobel
 from gradcam_eval.arrays import resize
 from gradcam_eval.core import Heatmap, Image, Truth, Undefined
 
-_RANDOM_CELL = 32  # pixels: the stride of a usual last layer
+_LARGEST_CELL = 32  # pixels: the stride of a usual last layer
+_FEWEST_CELLS = 7  # along the shorter side: that layer's map of a 224-pixel image
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +30,16 @@ class ControlInput:
 
 
 def random(given: ControlInput) -> Heatmap:
-    """Uniform noise on a grid of 32-pixel cells, bilinearly enlarged to (H, W). Range [0, 1].
+    """Uniform noise on a coarse grid, bilinearly enlarged to (H, W). Range [0, 1].
 
-    As coarse as the heatmap of a usual last layer, so that it differs from one in where it points
-    and not in how it tears the picture: pixel-wise noise removes all detail at once, which by
-    itself drops a model's score fast.
+    The cells are squares of 32 pixels, or smaller where the shorter side would have fewer than
+    seven of them: as coarse as the heatmap of a usual last layer, so that it differs from one in
+    where it points and not in how it tears the picture. Pixel-wise noise removes all detail at
+    once, which by itself drops a model's score fast.
     """
     height, width = given.image.shape[:2]
-    grid = (-(-height // _RANDOM_CELL), -(-width // _RANDOM_CELL))
+    cell = min(_LARGEST_CELL, max(1, min(height, width) // _FEWEST_CELLS))
+    grid = (-(-height // cell), -(-width // cell))
     return resize(given.generator.random(grid, np.float32), (height, width))
 
 

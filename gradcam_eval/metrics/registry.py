@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from gradcam_eval.core import Case, Curve, InputError, Predict, Undefined, unknown_name
+from gradcam_eval.protocols import describe
 
 Result: TypeAlias = Curve | float | bool | Undefined
 MetricFunction: TypeAlias = Callable[[Sequence[Case], Predict | None, str], Sequence[Result]]
@@ -62,8 +63,8 @@ def register_metric(
     Raises
     ------
     InputError
-        The name is taken by another function. The same function may be registered again, as
-        happens when a notebook cell is run twice.
+        A protocol is not in `PROTOCOLS`, or the name is taken by another function. The same
+        function may be registered again, as happens when a notebook cell is run twice.
 
     Examples
     --------
@@ -73,6 +74,8 @@ def register_metric(
     >>> METRICS.pop("peak").default_protocol
     'own'
     """
+    for protocol in protocols:
+        describe(protocol)
 
     def register(function: MetricFunction) -> MetricFunction:
         known = METRICS.get(name)

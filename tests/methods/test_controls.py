@@ -37,9 +37,9 @@ def test_random_depends_on_its_generator_alone():
 
 
 def test_random_is_as_coarse_as_a_last_layer():
-    # 64×96 pixels are 2×3 cells: between two cell centres the map is linear, so its second
+    # 224×256 pixels are 7×8 cells: between two cell centres the map is linear, so its second
     # difference is 0 nearly everywhere; pixel-wise noise has none such.
-    heatmap = random(given())
+    heatmap = random(given(size=(224, 256)))
     assert (np.abs(np.diff(heatmap, 2, axis=1)) < 1e-5).mean() > 0.9
 
 
@@ -80,3 +80,10 @@ def test_oracle_of_boxes_fills_all_of_them_and_stays_inside():
 )
 def test_oracle_without_truth_is_undefined(truth):
     assert isinstance(oracle(given(size=(8, 8), truth=truth)), Undefined)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (28, 28), (8, 40), (3, 3)])
+def test_random_still_ranks_the_pixels_of_a_small_image(size):
+    heatmap = random(given(size=size))
+    assert degenerate_reason(heatmap) is None
+    assert len(np.unique(heatmap)) >= min(size) ** 2 / 4

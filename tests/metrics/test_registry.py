@@ -216,3 +216,11 @@ def test_each_kind_of_result_is_one_number():
     assert result_value(Curve(np.array([0.0, 1.0]), np.array([1.0, 0.5]))) == 0.75
     assert (result_value(True), result_value(np.bool_(False)), result_value(2)) == (1.0, 0.0, 2.0)
     assert result_value(Undefined("why")) is None
+
+
+def test_a_protocol_that_nobody_wrote_down_is_refused_at_once():
+    with pytest.raises(InputError, match="unknown protocol 'rise2019'"):
+        register_metric(
+            "mine", needs="predict", unit="1", higher_is_better=True, protocols=("rise2019",)
+        )
+    assert "mine" not in METRICS
