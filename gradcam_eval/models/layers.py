@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,15 @@ _NOT_CANDIDATES = (
     "AveragePooling2D",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
+    # operations between layers
+    "AveragePool",
+    "Cast",
+    "Flip",
+    "GetItem",
+    "MaxPool",
+    "Moveaxis",
+    "Pad",
+    "Transpose",
 )
 
 
@@ -47,7 +58,8 @@ class ModelLayers:
     ----------
     calls : all calls that return one tensor
     candidates : those that can carry a heatmap: a map (h, w, C) larger than 1×1 on the way to the
-        output, made by a layer that does more than move or rescale values
+        output, made by a layer that does more than move or rescale values, and behind the first
+        layer that learned something: preprocessing is not evidence
     input_size : (H, W) for which the shapes hold
     """
 
@@ -85,7 +97,7 @@ def find_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -
     if not model.built:  # else the build's own calls would be listed as well
         model(tf.zeros((1, *shape)), training=False)
     paths = dict(_paths(model))
-    finished: list[tuple[keras.layers.Layer, Any]] = []
+    finished: list[tuple[keras.Operation, Any]] = []
 
     def run(images: Any) -> Any:
         with tapped(
@@ -99,7 +111,7 @@ def find_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -
     useful = _ancestors(traced.graph.outputs)
     candidates = tuple(
         call
-        for call, output in zip(calls, outputs, strict=True)
+        for call, output in _after_first_weights(zip(calls, outputs, strict=True))
         if _is_map(call) and getattr(output, "op", None) in useful
     )
     return ModelLayers(calls, candidates, shape[:2])
@@ -164,24 +176,46 @@ def _row(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
         "type": type(call.layer).__name__,
         "shape": call.shape,
         "stride": found.input_size[0] / (call.shape[0] or 1) if is_map else None,
-        "params": call.layer.count_params() if call.layer.built else 0,
+        "params": sum(math.prod(weight.shape) for weight in _weights(call.layer)),
         "is_candidate": call in found.candidates,
         "roles": ",".join(found.roles_of(call)),
     }
 
 
 def _paths(
-    layer: keras.layers.Layer, prefix: str = ""
-) -> Iterator[tuple[int, tuple[keras.layers.Layer, str]]]:
-    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
+    layer: keras.Operation, prefix: str = ""
+) -> Iterator[tuple[int, tuple[keras.Operation, str]]]:
+    for inner in _inside(layer):
         path = f"{prefix}{inner.name}"
         yield from _paths(inner, f"{path}/")
         yield id(inner), (inner, path)
 
 
+def _inside(layer: keras.Operation) -> list[keras.Operation]:
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
+        return list(layer.operations)
+    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def _weights(layer: keras.Operation) -> list[Any]:
+    return list(getattr(layer, "weights", []))  # an operation has none
+
+
+def _after_first_weights(
+    calls: Iterable[tuple[LayerCall, Any]],
+) -> Iterator[tuple[LayerCall, Any]]:
+    def is_before(pair: tuple[LayerCall, Any]) -> bool:
+        layer = pair[0].layer
+        return not _weights(layer) or type(layer).__name__ in _NOT_CANDIDATES
+
+    return itertools.dropwhile(is_before, calls)
+
+
 def _name_calls(
-    paths: dict[int, str], finished: list[tuple[keras.layers.Layer, Any]]
+    paths: dict[int, str], finished: list[tuple[keras.Operation, Any]]
 ) -> tuple[tuple[LayerCall, ...], list[Any]]:
     times = Counter(id(layer) for layer, _ in finished)
     seen: Counter[int] = Counter()

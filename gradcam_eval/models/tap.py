@@ -2,7 +2,9 @@
 
 While a function is traced, each wanted layer's `call` is replaced on the instance by one that
 hands its output on; afterwards the instance is as it was. This works alike for functional, nested,
-Sequential, subclassed, shared and frozen models, since it needs no second model to be built.
+Sequential, subclassed, shared and frozen models, since it needs no second model to be built. The
+operations that Keras records between layers (`x + shortcut` in a functional model) are called in
+the same way, and count as layers here.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class LayerCall:
     """
 
     path: str
-    layer: keras.layers.Layer
+    layer: keras.Operation
     index: int
     shape: tuple[int | None, ...]
 
@@ -55,14 +57,14 @@ class Recording:
 
 @contextmanager
 def tapped(
-    layers: Iterable[keras.layers.Layer], on_output: Callable[[keras.layers.Layer, Any], None]
+    layers: Iterable[keras.Operation], on_output: Callable[[keras.Operation, Any], None]
 ) -> Iterator[None]:
     """Call `on_output(layer, output)` after each call of each layer, while the block runs.
 
     The layers' own `call` is restored when the block ends, also after an exception.
     """
     with _TRACING:
-        saved: list[tuple[keras.layers.Layer, Any]] = []
+        saved: list[tuple[keras.Operation, Any]] = []
         try:
             for layer in {id(layer): layer for layer in layers}.values():
                 saved.append((layer, vars(layer).get("call", _ABSENT)))
@@ -78,9 +80,9 @@ def tapped(
 
 
 def _reporting(
-    layer: keras.layers.Layer,
+    layer: keras.Operation,
     call: Callable[..., Any],
-    on_output: Callable[[keras.layers.Layer, Any], None],
+    on_output: Callable[[keras.Operation, Any], None],
 ) -> Callable[..., Any]:
     @functools.wraps(call)
     def reporting(*args: Any, **kwargs: Any) -> Any:
@@ -117,7 +119,7 @@ def record(
     outputs: dict[int, list[Any]] = {}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
 
-        def keep(layer: keras.layers.Layer, output: Any) -> None:
+        def keep(layer: keras.Operation, output: Any) -> None:
             if isinstance(output, tf.Tensor):
                 tape.watch(output)
             outputs.setdefault(id(layer), []).append(output)

@@ -285,3 +285,21 @@ def test_mixed_precision_gives_finite_float32_maps(rng):
     for heatmap in heatmaps.values():
         assert heatmap.dtype == np.float32
         assert np.isfinite(heatmap).all()
+
+
+def test_the_output_of_an_operation_between_layers_is_explained(rng):
+    """x + y feeds a global average and a dense layer, so its map is CAM's of the sum."""
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="one")(inputs)
+    y = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="two")(x)
+    pooled = keras.layers.GlobalAveragePooling2D()(x + y)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(pooled))
+    model.set_weights([np.abs(rng.normal(size=w.shape)) for w in model.get_weights()])
+    image = rng.uniform(0, 1, (1, 12, 12, 3)).astype(np.float32)
+    ((layer, _), heatmap), *_ = explain(model, image, targets=1).items()
+    assert layer.startswith("add")
+    one = model.get_layer("one")(image).numpy()
+    total = one + model.get_layer("two")(one).numpy()
+    cam = total[0] @ model.get_layer("head").kernel.numpy()[:, 1] / 144
+    np.testing.assert_allclose(heatmap[0], cam, rtol=1e-5)
+    assert all("call" not in vars(operation) for operation in model.operations)

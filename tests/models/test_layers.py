@@ -19,6 +19,7 @@ LAST = {
     "efficientnet_b0": ("top_activation", (7, 7, 1280)),
     "xception": ("block14_sepconv2_act", (10, 10, 2048)),  # not a shortcut's convolution
     "efficientnet_lite0": ("top_activation", (7, 7, 1280)),
+    "convnext_tiny": ("add_17", (7, 7, 768)),  # the block's output, not its residual branch
 }
 
 
@@ -169,3 +170,38 @@ def test_an_input_that_is_not_one_image_is_refused(inputs):
     x = keras.layers.Add()(inputs) if len(inputs) > 1 else inputs[0]
     with pytest.raises(InputError, match="input"):
         find_layers(keras.Model(inputs, keras.layers.Dense(2)(x)))
+
+
+def residual(before=None):
+    """A functional model whose last map is made by `+` and not by a layer."""
+    inputs = keras.Input((12, 12, 3))
+    scaled = before(inputs) if before else inputs
+    x = keras.layers.Conv2D(4, 3, padding="same", name="one")(scaled)
+    y = keras.layers.Conv2D(4, 3, padding="same", name="two")(x)
+    pooled = keras.layers.GlobalAveragePooling2D()(x + y)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(pooled))
+
+
+def test_an_operation_between_layers_is_a_layer_too():
+    model = residual()
+    (last,) = find_layers(model).role("last")
+    assert type(last.layer).__name__ == "Add"
+    assert last.shape == (12, 12, 4)
+    row = list_layers(model).set_index("path").loc[last.path]
+    assert (row["type"], row["params"], row["roles"]) == ("Add", 0, "last,stages,all")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        lambda x: x / 255.0 - 0.5,
+        lambda x: keras.ops.flip(x, axis=-1) * 2.0,
+        keras.layers.Rescaling(2.0),
+        keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 1.0, 1.0]),
+    ],
+    ids=["arithmetic", "flip", "rescaling", "normalization"],
+)
+def test_preprocessing_is_no_evidence(before):
+    found = find_layers(residual(before))
+    assert [call.path for call in found.candidates][:2] == ["one", "two"]
+    assert len(found.candidates) == 3
