@@ -40,10 +40,22 @@ class Timing:
         """Return the q-quantile (0..1) of the timed calls, in ms; 0.5 is the median."""
         return float(np.quantile(self.values_ms, q))
 
+    def ratio_to(self, floor: Timing) -> float:
+        """Return the median of each round's ratio to the floor's call of the same round.
+
+        A machine whose speed drifts slows both calls of a round, so this is steadier than the ratio
+        of the medians.
+        """
+        return float(np.median(np.divide(self.values_ms, floor.values_ms)))
+
 
 @dataclass(frozen=True)
 class CostRow:
-    """The cost of one layer × method at one batch size; times are wall-clock milliseconds."""
+    """The cost of one layer × method at one batch size; times are wall-clock milliseconds.
+
+    `median_`, `low_` and `high_ms_per_image` are quartiles over the rounds, `ratio_to_forward` is
+    `Timing.ratio_to` the compiled forward pass.
+    """
 
     layer: str
     method: str
@@ -164,7 +176,7 @@ def cost_rows(
         timings = measure(functions, rounds=plan.rounds, on_call=on_call)
         for cell, timing in timings.items():
             first_ms.setdefault(cell, timing.first_ms)
-        floor = timings["", FORWARD].quantile(0.5)
+        floor = timings["", FORWARD]
         rows += [
             _cost_row(cell, timing, batch_size, floor, (first_ms[cell], backwards.get(cell[1], 0)))
             for cell, timing in timings.items()
@@ -173,7 +185,7 @@ def cost_rows(
 
 
 def _cost_row(
-    cell: Cell, timing: Timing, batch_size: int, floor_ms: float, extra: tuple[float, int]
+    cell: Cell, timing: Timing, batch_size: int, floor: Timing, extra: tuple[float, int]
 ) -> CostRow:
     low, median, high = (timing.quantile(q) / batch_size for q in (0.25, 0.5, 0.75))
     first_call_ms, backwards = extra
@@ -188,7 +200,7 @@ def _cost_row(
         low_ms_per_image=low,
         high_ms_per_image=high,
         rounds=len(timing.values_ms),
-        ratio_to_forward=median * batch_size / floor_ms,
+        ratio_to_forward=timing.ratio_to(floor),
     )
 
 
