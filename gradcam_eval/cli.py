@@ -122,7 +122,6 @@ def explain(
     pixels = picture.readable_image(image, allow_url=allow_url)
     with _silent_stderr():  # looking a method up imports TensorFlow
         picture.check_question(asked, question)
-    _import_tensorflow()
     for line in picture.explain_to_file(pixels, asked, question, out=out):
         typer.echo(line)
 
@@ -172,7 +171,6 @@ def study(
 
     with _silent_stderr():  # looking a method up imports TensorFlow
         loaded = load_study(file)
-    _import_tensorflow()
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study

@@ -13,7 +13,7 @@ from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Image, InputError
 from gradcam_eval.data.decode import load_image
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
-from gradcam_eval.models.classes import resolve_class
+from gradcam_eval.models.classes import class_name, resolve_class
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import check_model_name, load_model
 from gradcam_eval.report.grid import Maps, overlay_grid
@@ -127,11 +127,11 @@ def _describe(heatmaps: Heatmaps, spec: ModelSpec) -> list[str]:
     target = int(heatmaps.targets[0])
     probabilities = heatmaps.probabilities[0]
     lines = [
-        f"explained class: {_class(spec, target)} (index {target}), "
+        f"explained class: {class_name(spec.class_names, target)} (index {target}), "
         f"probability {probabilities[target]:.3f}, explained score {heatmaps.scores[0]:.4g}",
         "the model's first five: "
         + ", ".join(
-            f"{_class(spec, int(k))} {probabilities[k]:.3f}"
+            f"{class_name(spec.class_names, int(k))} {probabilities[k]:.3f}"
             for k in np.argsort(-probabilities, kind="stable")[:5]
         ),
     ]
@@ -141,7 +141,3 @@ def _describe(heatmaps: Heatmaps, spec: ModelSpec) -> list[str]:
         shown = f", but {reason}: the picture shows no heatmap" if reason else ""
         lines.append(f"layer {layer}, method {method}: {height}×{width} map{shown}")
     return lines
-
-
-def _class(spec: ModelSpec, index: int) -> str:
-    return spec.class_names[index] if index < len(spec.class_names) else f"class {index}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
 from gradcam_eval.core import InputError
-from gradcam_eval.report.folder import Folder, read_folder
+from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Results:
     def summary(self) -> pd.DataFrame:
         """Return mean, 95 % interval and difference to the random control of each cell."""
         found = read_folder(self.folder)
-        return stats.summarise(found.records, seed=_seed(found))
+        return stats.summarise(found.records, seed=found.seed)
 
     def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
         found = read_folder(self.folder)
-        return comparison.compare(found.records, a, b, metric, seed=_seed(found))
+        return comparison.compare(found.records, a, b, metric, seed=found.seed)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write summary.csv, the pictures and report.html anew; return the page's path.
@@ -62,10 +62,6 @@ class Results:
             return Path(shutil.copyfile(page, path))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _seed(found: Folder) -> int:
-    return int(found.study.get("seed", 0))
 
 
 def run_study(

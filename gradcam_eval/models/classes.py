@@ -79,6 +79,11 @@ def resolve_class(
     return index
 
 
+def class_name(names: Sequence[str], index: int) -> str:
+    """Return a class's name, or "class 7" where nobody gave the names."""
+    return names[index] if index < len(names) else f"class {index}"
+
+
 def _matches(wanted: int | str, class_names: Sequence[str], synsets: Sequence[str]) -> list[int]:
     """Return every index that `wanted` may mean, in ascending order."""
     if not isinstance(wanted, str):

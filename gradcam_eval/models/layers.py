@@ -166,10 +166,11 @@ def list_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -
     import pandas as pd
 
     found = find_layers(model, input_size)
-    return pd.DataFrame([_row(found, call) for call in found.calls])
+    return pd.DataFrame([describe_call(found, call) for call in found.calls])
 
 
-def _row(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
+def describe_call(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
+    """Return a call's row of `list_layers`."""
     is_map = len(call.shape) == 3 and bool(call.shape[0])
     return {
         "path": call.path,

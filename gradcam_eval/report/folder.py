@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from gradcam_eval.core import InputError
-from gradcam_eval.store import map_path
+from gradcam_eval.store import FORMAT, map_path
 
-FORMAT = 1
 _COLUMNS: dict[str, str] = {
     "images": "model sample id title labels target target_name probability top5 hit_top1 hit_top5 "
     "credit licence width height status reason",
@@ -44,6 +43,12 @@ class Folder:
         seen = [*self.study["models"], *self.images["model"], *self.records["model"]]
         known = {*self.images["model"], *self.records["model"]}
         return [name for name in dict.fromkeys(seen) if name in known]
+
+    @property
+    def seed(self) -> int:
+        """The study's seed, so that intervals made from the folder are always the same."""
+        seed = self.study.get("seed", 0)
+        return seed if isinstance(seed, int) and seed >= 0 else 0
 
     def last_layer(self, model: str) -> str | None:
         """Return the path of the model's last layer: by its role, else the one listed last."""

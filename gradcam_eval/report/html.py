@@ -45,7 +45,7 @@ def write_report(folder: str | Path) -> Path:
     content security policy lets the page run its own script and nothing else.
     """
     results = read_folder(folder)
-    summary = summarise(results.records, seed=_seed(results))
+    summary = summarise(results.records, seed=results.seed)
     album = Album(results.path)
     models = [_model(album, results, summary, name) for name in results.models]
     page = _render(
@@ -89,12 +89,6 @@ def _breakable(name: str) -> Markup:
 def _digest(source: str) -> str:
     """Return the hash by which a content security policy names an inline element."""
     return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-
-
-def _seed(folder: Folder) -> int:
-    """Return the study's seed, so that the report's intervals are the study's."""
-    seed = folder.study.get("seed", 0)
-    return seed if isinstance(seed, int) and seed >= 0 else 0
 
 
 def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> dict[str, Any]:

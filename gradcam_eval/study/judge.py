@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Undefined
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
+from gradcam_eval.models.classes import class_name
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import Subject
 
@@ -207,8 +208,3 @@ def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
         "status": "failed",
         "reason": reason,
     }
-
-
-def class_name(names: Sequence[str], index: int) -> str:
-    """Return a class's name, or "class 7" where nobody gave the names."""
-    return names[index] if index < len(names) else f"class {index}"

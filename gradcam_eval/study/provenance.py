@@ -50,25 +50,17 @@ def write_provenance(
     _write_json(folder / "environment.json", facts)
 
 
-def write_layers(folder: Path, pairs: Sequence[tuple[LoadedModel, Subject]]) -> None:
+def write_layers(folder: Path, subjects: Sequence[Subject]) -> None:
     """Write layers.csv: a row for each model × layer that the study explains."""
     import pandas as pd
 
-    rows = [row for loaded, subject in pairs for row in _layer_rows(loaded, subject)]
+    rows = [_layer_row(subject.label, layer) for subject in subjects for layer in subject.layers]
     pd.DataFrame(rows).to_csv(folder / "layers.csv", index=False)
 
 
-def _layer_rows(loaded: LoadedModel, subject: Subject) -> list[dict[str, Any]]:
-    from gradcam_eval.models.layers import list_layers
-
-    chosen = {call.path for call in subject.explainer.calls()}
-    table = list_layers(loaded.model, loaded.size)
-    table["shape"] = ["×".join(str(side or "any") for side in shape) for shape in table["shape"]]
-    rows = table[table["path"].isin(chosen)].to_dict("records")
-    return [
-        {"model": loaded.label} | {str(column): value for column, value in row.items()}
-        for row in rows
-    ]
+def _layer_row(label: str, layer: dict[str, Any]) -> dict[str, Any]:
+    shape = "×".join(str(side or "any") for side in layer["shape"])
+    return {"model": label, **layer, "shape": shape}
 
 
 def _first_created(path: Path, fingerprint: str) -> str:

@@ -71,7 +71,7 @@ def run(
     fingerprint = fingerprint_of(study, loaded)
     with Ledger(folder / _LEDGER, fingerprint) as ledger:
         write_provenance(folder, study, loaded, fingerprint)
-        write_layers(folder, pairs)
+        write_layers(folder, [subject for _, subject in pairs])
         for each, subject in pairs:
             _run_model(ledger, folder, subject, each, progress)
         names = sample_names(study.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.study.config import ModelEntry, Study
@@ -35,11 +35,15 @@ class LoadedModel:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One model of a study, compiled, with what all its images share."""
+    """One model of a study, compiled, with what all its images share.
+
+    `layers` are the explained layers' rows of `list_layers`, in the network's order.
+    """
 
     label: str
     study: Study
     explainer: Explainer
+    layers: tuple[dict[str, Any], ...]
     predictor: Predictor
     class_names: tuple[str, ...]
     target: int | None  # None: each image's predicted class, or its label
@@ -59,13 +63,16 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
     """Find the study's layers and target in a model; raises InputError where it has them not."""
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
+    from gradcam_eval.models.layers import describe_call, find_layers
+    from gradcam_eval.models.selection import resolve_layers
 
-    explainer = Explainer(loaded.model, study.layers, study.methods, score=study.score)
-    explainer.calls(loaded.size)
+    found = find_layers(loaded.model, loaded.size)
+    calls = resolve_layers(found, study.layers)
     return Subject(
         label=loaded.label,
         study=study,
-        explainer=explainer,
+        explainer=Explainer(loaded.model, calls, study.methods, score=study.score),
+        layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
         predictor=Predictor(loaded.model),
         class_names=loaded.spec.class_names,
         target=_fixed_target(study, loaded),
