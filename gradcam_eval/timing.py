@@ -158,7 +158,7 @@ def cost_rows(
     from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
-    from gradcam_eval.models.layers import input_shape
+    from gradcam_eval.models.inputs import input_shape
 
     chosen = Explainer(model, layers, methods).calls(plan.image_size)
     backwards = {method.name: int(method.needs_gradient) for method in find_methods(methods)}

@@ -3,52 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import cam
 from gradcam_eval.methods.controls import CONTROLS
+from gradcam_eval.methods.registry import (
+    KINDS,
+    Kind,
+    Method,
+    Options,
+    Passes,
+    Sizes,
+    parse_method,
+    with_options,
+)
 
-Formula = Callable[[Any, Any], Any]
+Formula = Callable[..., Any]
 
-
-@dataclass(frozen=True)
-class Method:
-    """A heatmap method on one layer.
-
-    Attributes
-    ----------
-    formula : (A, G) → heatmaps: float32 tensors (N, h, w, K), (N, h, w, K) → (N, h, w)
-    needs_gradient : False where the formula ignores G, so that no backward pass is run for it
-    """
-
-    name: str
-    formula: Formula
-    needs_gradient: bool = True
-
-    @property
-    def summary(self) -> str:
-        """The first line of the formula's docstring."""
-        return (self.formula.__doc__ or "").strip().split("\n")[0]
-
-
-METHODS: dict[str, Method] = {
-    "grad_cam": Method("grad_cam", cam.grad_cam),
-    "grad_cam_pp": Method("grad_cam_pp", cam.grad_cam_pp),
-    "hires_cam": Method("hires_cam", cam.hires_cam),
-    "layer_cam": Method("layer_cam", cam.layer_cam),
-    "xgrad_cam": Method("xgrad_cam", cam.xgrad_cam),
-    "eigen_cam": Method("eigen_cam", cam.eigen_cam, needs_gradient=False),
-}
+_ALL = (
+    Method("grad_cam", cam.grad_cam),
+    Method("grad_cam_pp", cam.grad_cam_pp),
+    Method("hires_cam", cam.hires_cam),
+    Method("layer_cam", cam.layer_cam),
+    Method("xgrad_cam", cam.xgrad_cam),
+    Method("eigen_cam", cam.eigen_cam, needs_gradient=False),
+)
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
 
-def register_method(formula: Formula) -> Formula:
+@overload
+def register_method(formula: Formula) -> Formula: ...
+@overload
+def register_method(
+    *, kind: Kind = "cam", passes: Callable[[Sizes, Options], Passes] | None = None
+) -> Callable[[Formula], Formula]: ...
+def register_method(
+    formula: Formula | None = None,
+    *,
+    kind: Kind = "cam",
+    passes: Callable[[Sizes, Options], Passes] | None = None,
+) -> Any:
     """Add a method under its function's name: one function of (A, G) is all that it needs.
+
+    Parameters
+    ----------
+    formula : the function, where this is used as a bare decorator
+    kind : what the function is given, see `Method`
+    passes : how often a function of kind "layer" or "input" calls the model, for the cost
 
     Raises
     ------
-    InputError : the name is taken, or is that of a control
+    InputError : the name is taken, or is that of a control; no such kind
 
     Examples
     --------
@@ -59,23 +65,37 @@ def register_method(formula: Formula) -> Formula:
     >>> METHODS.pop("mean_activation").name
     'mean_activation'
     """
-    name = formula.__name__
-    if name in METHODS or name in CONTROLS:
-        raise InputError(f"the method name {name!r} is taken: give the function another name")
-    METHODS[name] = Method(name, formula)
-    return formula
+    if kind not in KINDS:
+        raise unknown_name("kind of method", kind, KINDS)
+
+    def register(function: Formula) -> Formula:
+        name = function.__name__
+        if name in METHODS or name in CONTROLS:
+            raise InputError(f"the method name {name!r} is taken: give the function another name")
+        METHODS[name] = Method(name, function, kind, passes=passes)
+        return function
+
+    return register if formula is None else register(formula)
 
 
 def find_methods(names: str | Sequence[str]) -> list[Method]:
-    """Return the methods of these names, in order, once each; an unknown name is an InputError."""
+    """Return the methods of these names, in order, once each; an unknown name is an InputError.
+
+    A name may carry options, as in "rise(masks=500)".
+    """
     wanted = [names] if isinstance(names, str) else list(names)
     if not wanted:
         raise InputError(f"no method was named. Valid: {', '.join(METHODS)}.")
-    for name in wanted:
-        if name in CONTROLS:
-            raise InputError(
-                f"{name!r} is a control, which looks at no layer: name it under a study's controls"
-            )
-        if name not in METHODS:
-            raise unknown_name("method", name, METHODS)
-    return [METHODS[name] for name in dict.fromkeys(wanted)]
+    found = [_find_method(name) for name in wanted]
+    return list({method.label: method for method in found}.values())
+
+
+def _find_method(text: str) -> Method:
+    name, options = parse_method(text)
+    if name in CONTROLS:
+        raise InputError(
+            f"{name!r} is a control, which looks at no layer: name it under a study's controls"
+        )
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return with_options(METHODS[name], options)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
 from gradcam_eval.models.frozen import FrozenFunction
-from gradcam_eval.models.layers import check_image_shape
+from gradcam_eval.models.inputs import check_image_shape
 from gradcam_eval.models.target import class_scores
 
 

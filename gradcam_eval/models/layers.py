@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.models.inputs import ModelInputs, model_inputs
+from gradcam_eval.models.layout import Layout, TokenGrid
 from gradcam_eval.models.tap import LayerCall, tapped
-from gradcam_eval.models.target import class_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,82 +76,55 @@ class ModelLayers:
         if role == "all":
             return list(self.candidates)
         if role == "stages":
-            last_of = {call.shape[:2]: call for call in self.candidates}
+            last_of = {call.map_shape[:2]: call for call in self.candidates}
             return sorted(last_of.values(), key=self.candidates.index)
         return list(self.candidates[-1:])
 
 
-def find_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -> ModelLayers:
+def find_layers(
+    model: keras.Model,
+    input_size: tuple[int, int] | None = None,
+    *,
+    inputs: ModelInputs | None = None,
+    tokens: TokenGrid | None = None,
+) -> ModelLayers:
     """Trace the model once and list the calls of its layers.
 
     Parameters
     ----------
     model : keras.Model
     input_size : (H, W), needed where the model does not fix it
+    inputs : how the model takes its images, where that is known already
+    tokens : how the tokens of a transformer lie on the image: layers that return so many of them
+        can then carry a heatmap
 
     Raises
     ------
-    InputError : the model's input is not one image, or its size is neither fixed nor given
+    InputError : no input is an image, or its size is neither fixed nor given
     """
-    shape = input_shape(model, input_size)
+    inputs = inputs or model_inputs(model, input_size)
     if not model.built:  # else the build's own calls would be listed as well
-        model(tf.zeros((1, *shape)), training=False)
+        model(inputs.zeros(), training=False)
     paths = dict(_paths(model))
     finished: list[tuple[keras.Operation, Any]] = []
 
-    def run(images: Any) -> Any:
+    def run(images: Any, *extras: Any) -> Any:
         with tapped(
             (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
         ):
-            return class_scores(model(images, training=False)).logits
+            return tf.nest.flatten(model(inputs.join(images, extras), training=False))
 
-    spec = tf.TensorSpec((None, *shape), tf.float32)
-    traced = tf.function(run, autograph=False).get_concrete_function(spec)
-    calls, outputs = _name_calls({key: path for key, (_, path) in paths.items()}, finished)
+    specs = [tf.TensorSpec((None, *inputs.shape), tf.float32), *inputs.extra_specs]
+    traced = tf.function(run, autograph=False).get_concrete_function(*specs)
+    names = {key: path for key, (_, path) in paths.items()}
+    calls, outputs = _name_calls(names, finished, tokens or inputs.layout)
     useful = _ancestors(traced.graph.outputs)
     candidates = tuple(
         call
         for call, output in _after_first_weights(zip(calls, outputs, strict=True))
         if _is_map(call) and getattr(output, "op", None) in useful
     )
-    return ModelLayers(calls, candidates, shape[:2])
-
-
-def input_shape(
-    model: keras.Model, input_size: tuple[int, int] | None = None
-) -> tuple[int, int, int]:
-    """Return (H, W, C) of the model's one image input, its open axes filled from `input_size`."""
-    try:
-        shape = model.input_shape
-    except (AttributeError, ValueError):  # subclassed, or a Sequential that was never built
-        shape = None
-    if isinstance(shape, list | dict) and len(shape) != 1:
-        raise InputError(f"this model has {len(shape)} inputs: give a model with one image input")
-    if isinstance(shape, list):
-        shape = shape[0]
-    if shape is None:
-        shape = (None, None, None, 3)
-    if len(shape) != 4:
-        raise InputError(f"this model's input has shape {shape}: wanted images (N, H, W, C)")
-    height, width = (
-        fixed or wanted for fixed, wanted in zip(shape[1:3], input_size or (0, 0), strict=True)
-    )
-    if not height or not width:
-        raise InputError(
-            "this model does not fix its image size: give input_size=(height, width) in pixels"
-        )
-    return int(height), int(width), int(shape[3] or 3)
-
-
-def check_image_shape(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Raise InputError unless the model takes images of this shape (H, W, C)."""
-    wanted = input_shape(model, (shape[0], shape[1]))
-    if tuple(shape) != wanted:
-        given, takes = ("×".join(map(str, sides)) for sides in (shape, wanted))
-        raise InputError(
-            f"images are {given} (height × width × channels), and this model takes {takes}: "
-            "load them with load_image(path, size=(height, width))"
-        )
+    return ModelLayers(calls, candidates, inputs.shape[:2])
 
 
 def list_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -> pd.DataFrame:
@@ -171,12 +144,12 @@ def list_layers(model: keras.Model, input_size: tuple[int, int] | None = None) -
 
 def describe_call(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
     """Return a call's row of `list_layers`."""
-    is_map = len(call.shape) == 3 and bool(call.shape[0])
+    is_map = len(call.map_shape) == 3 and bool(call.map_shape[0])
     return {
         "path": call.path,
         "type": type(call.layer).__name__,
         "shape": call.shape,
-        "stride": found.input_size[0] / (call.shape[0] or 1) if is_map else None,
+        "stride": found.input_size[0] / (call.map_shape[0] or 1) if is_map else None,
         "params": sum(math.prod(weight.shape) for weight in _weights(call.layer)),
         "is_candidate": call in found.candidates,
         "roles": ",".join(found.roles_of(call)),
@@ -216,7 +189,7 @@ def _after_first_weights(
 
 
 def _name_calls(
-    paths: dict[int, str], finished: list[tuple[keras.Operation, Any]]
+    paths: dict[int, str], finished: list[tuple[keras.Operation, Any]], layout: Layout
 ) -> tuple[tuple[LayerCall, ...], list[Any]]:
     times = Counter(id(layer) for layer, _ in finished)
     seen: Counter[int] = Counter()
@@ -227,16 +200,22 @@ def _name_calls(
         if not isinstance(output, tf.Tensor):
             continue
         path = paths[id(layer)] + (f"#{index}" if times[id(layer)] > 1 else "")
-        calls.append(LayerCall(path, layer, index, tuple(output.shape[1:])))
+        shape = tuple(output.shape[1:])
+        is_read_so = len(shape) == 3 if isinstance(layout, str) else _has_tokens(shape, layout)
+        calls.append(LayerCall(path, layer, index, shape, layout if is_read_so else "channels_last"))
         outputs.append(output)
     return tuple(calls), outputs
+
+
+def _has_tokens(shape: tuple[int | None, ...], grid: TokenGrid) -> bool:
+    return len(shape) == 2 and shape[0] == grid.tokens
 
 
 def _is_map(call: LayerCall) -> bool:
     is_container = isinstance(call.layer, keras.Sequential | keras.Model)
     return (
-        len(call.shape) == 3
-        and all(side is None or side > 1 for side in call.shape[:2])
+        len(call.map_shape) == 3
+        and all(side is None or side > 1 for side in call.map_shape[:2])
         and type(call.layer).__name__ not in _NOT_CANDIDATES
         and not (is_container and hasattr(call.layer, "outputs"))  # its last layer stands for it
     )

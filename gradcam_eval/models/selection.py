@@ -59,7 +59,7 @@ def _named(found: ModelLayers, name: str) -> LayerCall:
     if not matches:
         valid = [*ROLES, *(call.path for call in reversed(found.candidates))]
         raise unknown_name("layer", name, valid)
-    if len(matches[0].shape) != 3:
+    if len(matches[0].map_shape) != 3:
         raise InputError(
             f"layer {name!r} gives shape {matches[0].shape} for an image: "
             "a heatmap needs a map (h, w, channels)"

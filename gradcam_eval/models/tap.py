@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.target import ClassScores, class_scores
+from gradcam_eval.models.layout import Layout, map_shape, to_map
 
 _TRACING = threading.RLock()  # two threads that tap one model would restore each other's calls
 _ABSENT = object()
@@ -35,22 +35,30 @@ class LayerCall:
     path : "block/conv", or "block/conv#1" for the second call of a layer that is called twice
     index : which call of the layer this is, counted from 0 in the order of execution
     shape : the output's shape without the batch axis; None for an axis of unknown size
+    layout : how the output becomes a map (h, w, channels)
     """
 
     path: str
     layer: keras.Operation
     index: int
     shape: tuple[int | None, ...]
+    layout: Layout = "channels_last"
+
+    @property
+    def map_shape(self) -> tuple[int | None, ...]:
+        """The shape (h, w, channels) of the map that the output is read as."""
+        return map_shape(self.shape, self.layout)
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What one traced pass saw: class scores, and per tapped call A and G (symbolic tensors).
+    """What one traced pass saw: the model's outputs, and per tapped call A and G as maps.
 
-    `gradients` holds None for a call that the score does not depend on, or where none was asked.
+    All are symbolic tensors. `gradients` holds None for a call that the score does not depend on,
+    or where none was asked.
     """
 
-    scores: ClassScores
+    outputs: Any
     activations: list[Any]
     gradients: list[Any]
 
@@ -94,44 +102,49 @@ def _reporting(
 
 
 def record(
-    model: keras.Model,
-    images: Any,
-    calls: list[LayerCall],
-    score: Callable[[ClassScores], Any],
+    forward: Callable[[], Any],
+    calls: Sequence[LayerCall],
+    score: Callable[[Any], Any],
     *,
     needs_gradient: bool = True,
 ) -> Recording:
-    """Run the model once while tracing; return A at each call and G = ∂ Σ score / ∂A.
+    """Run a model once while tracing; return A at each call and G = ∂ Σ score / ∂A.
 
     Parameters
     ----------
-    model : keras.Model
-    images : symbolic float32 tensor (N, H, W, C)
+    forward : calls the model on symbolic tensors and returns its outputs
     calls : where to read; one backward pass serves them all
-    score : class scores → (N,), the explained scalar of each image; each depends on its own
-        image alone, so the gradient of the sum is each image's gradient
+    score : outputs → (N,), the explained scalar of each image; each depends on its own image
+        alone, so the gradient of the sum is each image's gradient
     needs_gradient : False to skip the backward pass
 
     Raises
     ------
     InputError : a layer was not called, or runs inside a compiled function of its own
     """
-    outputs: dict[int, list[Any]] = {}
+    seen: dict[int, list[Any]] = {}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
 
         def keep(layer: keras.Operation, output: Any) -> None:
             if isinstance(output, tf.Tensor):
                 tape.watch(output)
-            outputs.setdefault(id(layer), []).append(output)
+            seen.setdefault(id(layer), []).append(output)
 
         with tapped([call.layer for call in calls], keep):
-            scores = class_scores(model(images, training=False))
-        explained = score(scores)
-    activations = [_output_of(call, outputs, explained.graph) for call in calls]
+            outputs = forward()
+        explained = score(outputs)
+    activations = [_output_of(call, seen, explained.graph) for call in calls]
     gradients = (
         tape.gradient(explained, activations) if needs_gradient else [None] * len(activations)
     )
-    return Recording(scores, activations, gradients)
+    return Recording(
+        outputs,
+        [to_map(each, call.layout) for call, each in zip(calls, activations, strict=True)],
+        [
+            None if each is None else to_map(each, call.layout)
+            for call, each in zip(calls, gradients, strict=True)
+        ],
+    )
 
 
 def _output_of(call: LayerCall, outputs: dict[int, list[Any]], graph: Any) -> Any:

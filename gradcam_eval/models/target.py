@@ -1,4 +1,4 @@
-"""Which scalar is explained: a class's logit or probability, found without touching the model.
+"""Which scalar is explained: found from a model's outputs without touching the model.
 
 Keras models usually end in a softmax inside their last layer, so the logit is not among their
 outputs. While a function is traced, the tensors know the operations that made them: the logit is
@@ -8,6 +8,7 @@ custom class or plain TensorFlow call made that operation.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,8 +16,9 @@ import tensorflow as tf
 
 from gradcam_eval.core import InputError, unknown_name
 
-Score: TypeAlias = Literal["logit", "probability"]
+Score: TypeAlias = Literal["logit", "probability", "log_odds"]
 SCORES: tuple[str, ...] = get_args(Score)
+OutputFunction: TypeAlias = Callable[[Any], Any]  # a model's outputs → (N,)
 
 _PASSES_THROUGH = ("Identity", "IdentityN", "Cast", "StopGradient", "Reshape", "Squeeze")
 _HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall", "XlaLaunch")
@@ -24,24 +26,37 @@ _HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall", "XlaLaunch")
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
-    """Logits and probabilities of one traced call, (N, K) each, float32 or the model's float64."""
+    """Class scores of one traced call: (N, K), or (N, h, w, K) for a segmentation.
+
+    Attributes
+    ----------
+    logits : what the final softmax or sigmoid was given; None where a compiled function hides it
+    probabilities : float32, or the model's float64
+    is_softmax : whether classes exclude each other; a sigmoid's do not
+    """
 
     logits: Any
     probabilities: Any
+    is_softmax: bool
 
 
-def check_score(score: str) -> None:
-    """Raise InputError unless `score` is one of SCORES."""
-    if score not in SCORES:
+def check_score(score: str | OutputFunction) -> None:
+    """Raise InputError unless `score` is one of SCORES or a function."""
+    if not callable(score) and score not in SCORES:
         raise unknown_name("score", score, SCORES)
 
 
-def class_scores(outputs: Any) -> ClassScores:
-    """Find the logits and probabilities behind a classifier's output while it is traced.
+def class_scores(
+    outputs: Any, head: str | int | None = None, *, names: Sequence[str] = ()
+) -> ClassScores:
+    """Find the logits and probabilities behind a model's output while it is traced.
 
     Parameters
     ----------
-    outputs : symbolic tensor (N, K), what the model returned inside a `tf.function`
+    outputs : what the model returned inside a `tf.function`: a symbolic tensor (N, K) or
+        (N, h, w, K), or a dict or list of them
+    head : which of several outputs, by name or index
+    names : of the outputs, where they are a list
 
     Returns
     -------
@@ -50,43 +65,112 @@ def class_scores(outputs: Any) -> ClassScores:
 
     Raises
     ------
-    InputError : the output is not one (N, K) tensor, or a compiled function hides how it was made
+    InputError : several outputs and no head, no such head, or one that holds no classes
     """
-    tensor = _single_output(outputs)
+    tensor = pick_head(outputs, head, names)
+    if tensor.shape.rank not in (2, 4):
+        raise InputError(
+            f"this model's output has shape {tuple(tensor.shape)}: a classifier's has two axes, "
+            "(images, classes), and a segmentation's four, (images, height, width, classes)"
+        )
     ending = _last_operation(tensor)
     if ending.type in _HIDES_ITS_INSIDE:
-        raise InputError(
-            "this model computes its output inside a compiled function of its own "
-            f"({ending.type}), so its logit cannot be found: give a model whose layers Keras sees"
-        )
+        return ClassScores(None, _at_least_float32(tensor), is_softmax=tensor.shape[-1] != 1)
     if ending.type in ("Softmax", "Sigmoid"):
         logits = tf.reshape(ending.inputs[0], tf.shape(tensor))
         logits.set_shape(tensor.shape)
-        return ClassScores(_at_least_float32(logits), _at_least_float32(tensor))
+        is_softmax = ending.type == "Softmax"
+        return ClassScores(_at_least_float32(logits), _at_least_float32(tensor), is_softmax)
     logits = _at_least_float32(tensor)
-    activation = tf.nn.sigmoid if tensor.shape[-1] == 1 else tf.nn.softmax
-    return ClassScores(logits, activation(logits))
+    is_softmax = tensor.shape[-1] != 1
+    activation = tf.nn.softmax if is_softmax else tf.nn.sigmoid
+    return ClassScores(logits, activation(logits), is_softmax)
 
 
-def _single_output(outputs: Any) -> Any:
-    if isinstance(outputs, dict):
+def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] = ()) -> Any:
+    """Return the output called `head`, or the only one."""
+    if isinstance(outputs, Mapping):
+        heads: dict[Any, Any] = dict(outputs)
+    elif isinstance(outputs, list | tuple):
+        indices = dict(enumerate(outputs))
+        named = dict(zip(names, outputs, strict=False)) if len(names) == len(outputs) else {}
+        heads = named if head in named else indices
+    else:
+        heads = {0: outputs}
+    if head is None and len(heads) == 1:
+        return next(iter(heads.values()))
+    known = [*map(str, heads if isinstance(outputs, Mapping) else names or heads)]
+    if head is None:
         raise InputError(
-            f"this model returns {len(outputs)} outputs ({', '.join(map(str, outputs))}): "
-            "give a model with the one output that is to be explained"
+            f"this model returns {len(heads)} outputs ({', '.join(known)}): "
+            "say with head=… which one is to be explained"
         )
-    if isinstance(outputs, list | tuple):
-        if len(outputs) == 1:
-            return outputs[0]
+    if head not in heads:
+        raise unknown_name("head", head, known)
+    return heads[head]
+
+
+def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
+    """Return the score of each image's target class.
+
+    logit z_c; probability p_c; log-odds ln(p_c / (1 − p_c)), which is z_c − ln Σ_{k≠c} exp z_k
+    behind a softmax and z_c behind a sigmoid: computed from the logits, so that it never saturates.
+
+    Parameters
+    ----------
+    scores : of N images
+    targets : integer (N,), class indices
+
+    Returns
+    -------
+    (N,), or (N, h, w) for a segmentation
+    """
+    if score == "probability":
+        return _of_class(scores.probabilities, targets)
+    if scores.logits is None:
         raise InputError(
-            f"this model returns {len(outputs)} outputs: "
-            "give a model with the one output that is to be explained"
+            "this model computes its output inside a compiled function of its own, so its logit "
+            "cannot be found: explain its probability (score='probability'), or give a model whose "
+            "layers Keras sees"
         )
-    if outputs.shape.rank != 2:
-        raise InputError(
-            f"this model's output has shape {tuple(outputs.shape)}: "
-            "a classifier's has two axes, (images, classes)"
-        )
-    return outputs
+    logit = _of_class(scores.logits, targets)
+    if score == "logit" or not scores.is_softmax:
+        return logit
+    classes = tf.range(tf.shape(scores.logits)[-1], dtype=targets.dtype)
+    is_target = classes == _beside(targets, scores.logits)[..., None]
+    lowest = tf.constant(scores.logits.dtype.min, scores.logits.dtype)
+    return logit - tf.reduce_logsumexp(tf.where(is_target, lowest, scores.logits), axis=-1)
+
+
+def over_region(values: Any, region: Any) -> Any:
+    """Sum pixel scores (N, h, w, …) over each image's region (N, h, w), 1 inside and 0 outside.
+
+    Notes
+    -----
+    The score of Seg-Grad-CAM (Vinogradova, Dibrov & Myers, AAAI 2020, equation 3).
+    """
+    weights = tf.cast(region, values.dtype)
+    return tf.einsum("nhw,nhw...->n...", weights, values)
+
+
+def ranked_class(table: Any, rank: Any) -> Any:
+    """Return each image's class of this rank (1 = the highest score): (N, K), (N,) → int64 (N,).
+
+    Equal scores are ranked by index, the lower first.
+    """
+    order = tf.argsort(table, axis=-1, direction="DESCENDING", stable=True)
+    return tf.cast(tf.gather(order, rank - 1, axis=1, batch_dims=1), tf.int64)
+
+
+def _of_class(table: Any, targets: Any) -> Any:
+    return tf.gather(table, _beside(targets, table), axis=-1, batch_dims=table.shape.rank - 1)
+
+
+def _beside(targets: Any, table: Any) -> Any:
+    """Repeat (N,) over the pixels of a table (N, h, w, K)."""
+    if table.shape.rank == 2:
+        return targets
+    return tf.broadcast_to(targets[:, None, None], tf.shape(table)[:3])
 
 
 def _at_least_float32(tensor: Any) -> Any:

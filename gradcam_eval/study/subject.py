@@ -52,7 +52,7 @@ class Subject:
 def load(entry: ModelEntry) -> LoadedModel:
     """Load a model of the study."""
     from gradcam_eval.models.identity import load_with_spec, model_digest
-    from gradcam_eval.models.layers import input_shape
+    from gradcam_eval.models.inputs import input_shape
 
     model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
     height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)

@@ -1,0 +1,151 @@
+"""What a heatmap method is to the toolkit: a function, what it is given, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from gradcam_eval.core import InputError, unknown_name
+
+Kind: TypeAlias = Literal["cam", "layer", "input", "fusion"]
+KINDS: tuple[str, ...] = get_args(Kind)
+Options: TypeAlias = Mapping[str, Any]
+INPUT = "input"  # stands for the layer of methods that look at none
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the number of a method's model calls may depend on."""
+
+    image: tuple[int, int]  # (H, W)
+    channels: int  # of the layer; 0 for a method of kind "input"
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Forward and backward passes of one image, beyond the forward pass that all methods share."""
+
+    forwards: int = 0
+    backwards: int = 0
+
+
+@dataclass(frozen=True)
+class Method:
+    """A heatmap method.
+
+    Attributes
+    ----------
+    formula : by kind
+        "cam": (A, G) → heatmaps, float32 tensors (N, h, w, K), (N, h, w, K) → (N, h, w);
+        "layer": Probe → heatmaps, at a layer, for methods that call the model again;
+        "input": Probe → heatmaps (N, H, W), for methods that look at no layer;
+        "fusion": heatmaps of several layers, float32 arrays (N, hₗ, wₗ) → (N, h, w).
+        Its keyword-only arguments with their defaults are the method's options.
+    needs_gradient : False where G is not used, so that no backward pass is run for it
+    passes : (Sizes, options) → the passes of one image; None where the shared ones are all
+    options : those chosen that are not the defaults
+    """
+
+    name: str
+    formula: Callable[..., Any]
+    kind: Kind = "cam"
+    needs_gradient: bool = True
+    passes: Callable[[Sizes, Options], Passes] | None = None
+    options: Options = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name with the chosen options, as in "rise(masks=500)": what results are kept by."""
+        chosen = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({chosen})" if chosen else self.name
+
+    @property
+    def summary(self) -> str:
+        """The first line of the formula's docstring."""
+        return (self.formula.__doc__ or "").strip().split("\n")[0]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options with their defaults."""
+        return {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.formula).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every option with the value that holds."""
+        return {**self.defaults, **self.options}
+
+    def count(self, sizes: Sizes) -> Passes:
+        """Return the passes of one image, beyond the forward pass that all methods share."""
+        shared = Passes(0, int(self.kind in ("cam", "layer", "fusion") and self.needs_gradient))
+        if self.passes is None:
+            return shared
+        own = self.passes(sizes, self.settings)
+        return Passes(own.forwards, own.backwards + shared.backwards)
+
+
+def with_options(method: Method, options: Options) -> Method:
+    """Return the method with these options, each of which it must have, and of the right type.
+
+    Raises
+    ------
+    InputError : an option that the method does not have, or a value of another type than its default
+    """
+    defaults = method.defaults
+    for name, value in options.items():
+        if name not in defaults:
+            if not defaults:
+                raise InputError(f"the method {method.name!r} has no options: {name} was given")
+            raise unknown_name(f"option of the method {method.name!r}", name, defaults)
+        if not _is_like(value, defaults[name]):
+            raise InputError(
+                f"the option {name} of the method {method.name!r} is {value!r}: "
+                f"wanted a value like its default, {defaults[name]!r}"
+            )
+    order = [name for name in defaults if name in options and options[name] != defaults[name]]
+    return replace(method, options={name: options[name] for name in order})
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if default is None or isinstance(default, int) and not isinstance(default, bool):
+        return isinstance(value, int) and not isinstance(value, bool) or value is default
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, type(default))
+
+
+def parse_method(text: str) -> tuple[str, dict[str, Any]]:
+    """Read "name" or "name(option=value, …)" with plain numbers, texts, True, False and None.
+
+    A text needs no quotes where it is a name, as in "fusion_max(of=layer_cam)".
+
+    Examples
+    --------
+    >>> parse_method("rise(masks=500, p=0.5)")
+    ('rise', {'masks': 500, 'p': 0.5})
+    """
+    if "(" not in text:
+        return text, {}
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError
+        options = {str(word.arg): _plain(word.value) for word in call.keywords if word.arg}
+        if len(options) != len(call.keywords):
+            raise ValueError
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise InputError(
+            f"the method {text!r} cannot be read: wanted a name, or a name with options as in "
+            "'rise(masks=500)'"
+        ) from None
+    return call.func.id, options
+
+
+def _plain(node: ast.expr) -> Any:
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)

@@ -1,0 +1,227 @@
+"""How a model takes its images: alone or among other inputs, channels last or first, of what size.
+
+Images are (N, H, W, C) everywhere in the toolkit; what the model wants is made inside the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+
+Key: TypeAlias = str | int
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInputs:
+    """What a model takes.
+
+    Attributes
+    ----------
+    shape : (H, W, C) of one image
+    layout : which axis of the model's image input holds the channels
+    kind : how the inputs are handed over: the images alone, a dict or a list
+    image : key of the images in that dict or list
+    extras : the other inputs, by key, as tensors (N, …)
+    """
+
+    shape: tuple[int, int, int]
+    layout: Literal["channels_last", "channels_first"] = "channels_last"
+    kind: Literal["alone", "dict", "list"] = "alone"
+    image: Key = 0
+    extras: Mapping[Key, tf.TensorSpec] = ()  # type: ignore[assignment]  # an empty mapping
+
+    def join(self, images: Any, extras: tuple[Any, ...] = ()) -> Any:
+        """Return what the model is called with, from (N, H, W, C) and the extras in their order."""
+        if self.layout == "channels_first":
+            images = tf.transpose(images, (0, 3, 1, 2))
+        values = {self.image: images, **dict(zip(self.extras, extras, strict=True))}
+        if self.kind == "alone":
+            return images
+        return values if self.kind == "dict" else [values[key] for key in sorted(values)]  # type: ignore[type-var]
+
+    def zeros(self) -> Any:
+        """Return one image and its extras, all zero: what builds a model that was never called."""
+        extras = tuple(tf.zeros((1, *spec.shape[1:]), spec.dtype) for spec in self.extra_specs)
+        return self.join(tf.zeros((1, *self.shape)), extras)
+
+    @property
+    def extra_specs(self) -> tuple[tf.TensorSpec, ...]:
+        """The extras' specifications, in the order in which `join` takes them."""
+        return tuple(self.extras.values()) if self.extras else ()
+
+
+def model_inputs(
+    model: keras.Model,
+    size: tuple[int, int] | None = None,
+    *,
+    given: Any = None,
+    image_input: Key | None = None,
+) -> ModelInputs:
+    """Find out how a model takes its images.
+
+    Parameters
+    ----------
+    model : keras.Model
+    size : (H, W), needed where neither the model nor `given` fixes it
+    given : images, or the dict or list that the model is to be called with; it says what the
+        inputs of a subclassed model are
+    image_input : which input holds the images, where several could
+
+    Raises
+    ------
+    InputError : no input or several could be the images, or their size is not known
+    """
+    declared = _declared(model)
+    if is_structure(given) or isinstance(declared, dict | list):
+        return _one_of_many(model, declared, given, image_input, size)
+    layout = _layout(model)
+    if declared is not None:
+        shape = tuple(declared.shape)
+    else:  # a subclassed model takes what it is given; three channels where nothing is
+        channels = np.shape(given)[-1] if np.ndim(given) > 2 else 3
+        shape = (None, channels, None, None) if layout == "channels_first" else (None, None, None, channels)
+    return ModelInputs(_image_shape(shape, layout, size or _size_of(given)), layout)
+
+
+def is_structure(given: Any) -> bool:
+    """Whether several inputs are given: a dict, or a list of arrays that differ in rank."""
+    if isinstance(given, Mapping):
+        return True
+    return isinstance(given, list | tuple) and len({np.ndim(each) for each in given}) > 1
+
+
+def split(inputs: ModelInputs, given: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the images and the extras, in their order, of what a user gave.
+
+    Raises
+    ------
+    InputError : an input is missing, or one that the model does not have
+    """
+    if inputs.kind == "alone":
+        if isinstance(given, Mapping):
+            raise InputError(
+                f"this model has one input, and {len(given)} were given "
+                f"({', '.join(map(str, given))}): give the images alone"
+            )
+        return given, ()
+    keys = (inputs.image, *inputs.extras)
+    if inputs.kind == "list" and not isinstance(given, Mapping):
+        given = dict(enumerate(given)) if isinstance(given, list | tuple) else given
+    if not isinstance(given, Mapping) or set(given) != set(keys):
+        received = list(given) if isinstance(given, Mapping) else type(given).__name__
+        raise InputError(f"this model's inputs are {sorted(map(str, keys))}: {received} was given")
+    return given[inputs.image], tuple(given[key] for key in inputs.extras)
+
+
+def input_shape(
+    model: keras.Model, input_size: tuple[int, int] | None = None
+) -> tuple[int, int, int]:
+    """Return (H, W, C) of the model's images, its open axes filled from `input_size`."""
+    return model_inputs(model, input_size).shape
+
+
+def check_image_shape(model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless the model takes images of this shape (H, W, C)."""
+    check_shape(model_inputs(model, (shape[0], shape[1])), shape)
+
+
+def check_shape(inputs: ModelInputs, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless images of this shape (H, W, C) are what a model takes."""
+    if tuple(shape) != inputs.shape:
+        given, takes = ("×".join(map(str, sides)) for sides in (shape, inputs.shape))
+        first = " The model's channels-first layout is made inside." * (
+            inputs.layout == "channels_first"
+        )
+        raise InputError(
+            f"images are {given} (height × width × channels), and this model takes {takes}: "
+            f"load them with load_image(path, size=(height, width)).{first}"
+        )
+
+
+def _declared(model: keras.Model) -> Any:
+    """Return the model's symbolic inputs as it was built with them, or None."""
+    try:
+        return model.input if model.built else None
+    except (AttributeError, ValueError):  # subclassed, or a Sequential that was never built
+        return None
+
+
+def _one_of_many(
+    model: keras.Model, declared: Any, given: Any, image_input: Key | None, size: Any
+) -> ModelInputs:
+    struct = declared if isinstance(declared, dict | list) else given
+    kind: Literal["dict", "list"] = "dict" if isinstance(struct, Mapping) else "list"
+    members = dict(struct) if isinstance(struct, Mapping) else dict(enumerate(struct))
+    layout = _layout(model)
+    key = _image_key(members, image_input)
+    shape = tuple(members[key].shape)
+    if is_structure(given):
+        values = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+        size = _size_of(values.get(key)) or size
+    return ModelInputs(
+        _image_shape(shape, layout, size),
+        layout,
+        kind,
+        key,
+        {name: _spec(member) for name, member in members.items() if name != key},
+    )
+
+
+def _image_key(members: dict[Key, Any], image_input: Key | None) -> Key:
+    ranked = [key for key, member in members.items() if len(member.shape) == 4]
+    if image_input is not None:
+        if image_input not in ranked:
+            raise InputError(
+                f"image_input is {image_input!r}: this model's image inputs are "
+                f"{', '.join(map(repr, ranked)) or 'none'}"
+            )
+        return image_input
+    if len(ranked) != 1:
+        raise InputError(
+            f"this model has {len(members)} inputs, {len(ranked)} of which could be images "
+            f"({', '.join(map(repr, ranked)) or 'wanted (N, H, W, C)'}): name one with image_input"
+        )
+    return ranked[0]
+
+
+def _spec(member: Any) -> tf.TensorSpec:
+    dtype = keras.backend.standardize_dtype(member.dtype)
+    return tf.TensorSpec((None, *member.shape[1:]), dtype)
+
+
+def _size_of(given: Any) -> tuple[int, int] | None:
+    shape = np.shape(given) if given is not None else ()
+    return (int(shape[-3]), int(shape[-2])) if len(shape) in (3, 4) else None
+
+
+def _layout(model: keras.Model) -> Literal["channels_last", "channels_first"]:
+    """Return the layout of the first layer that has one; Keras offers no other way to ask."""
+    for layer in model._flatten_layers(include_self=False):
+        data_format = getattr(layer, "data_format", None)
+        if data_format in ("channels_last", "channels_first"):
+            return data_format  # type: ignore[return-value]
+    return "channels_last"
+
+
+def _image_shape(
+    shape: tuple[int | None, ...], layout: str, size: tuple[int, int] | None
+) -> tuple[int, int, int]:
+    if len(shape) != 4:
+        raise InputError(f"this model's input has shape {shape}: wanted images (N, H, W, C)")
+    if layout == "channels_first":
+        shape = (shape[0], shape[2], shape[3], shape[1])
+    height, width = (
+        fixed or wanted for fixed, wanted in zip(shape[1:3], size or (0, 0), strict=True)
+    )
+    if not height or not width:
+        raise InputError(
+            "this model does not fix its image size: give input_size=(height, width) in pixels"
+        )
+    return int(height), int(width), int(shape[3] or 3)
