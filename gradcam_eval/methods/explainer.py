@@ -3,224 +3,252 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
-from gradcam_eval.methods import Method, find_methods
-from gradcam_eval.methods.heatmaps import Heatmaps
-from gradcam_eval.models.classes import resolve_class
-from gradcam_eval.models.layers import check_image_shape, find_layers
+from gradcam_eval.methods import find_methods, member_of
+from gradcam_eval.methods.batch import Batch, as_batch, as_regions
+from gradcam_eval.methods.compiled import CompiledPass, group_by_memory
+from gradcam_eval.methods.heatmaps import Heatmaps, Key
+from gradcam_eval.methods.registry import INPUT, Method
+from gradcam_eval.methods.targets import Targets, target_indices
+from gradcam_eval.methods.traced import Plan, map_key
+from gradcam_eval.models.inputs import ModelInputs, model_inputs
+from gradcam_eval.models.layers import find_layers
+from gradcam_eval.models.layout import TokenGrid, parse_token_grid
+from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.selection import resolve_layers
-from gradcam_eval.models.tap import LayerCall, record
-from gradcam_eval.models.target import ClassScores, Score, check_score
-from gradcam_eval.models.zoo import loaded_spec
+from gradcam_eval.models.tap import LayerCall
+from gradcam_eval.models.target import OutputFunction, Score, check_score
 
-_PREDICTED = -1  # inside the compiled pass only: the class is chosen there
+Layers: TypeAlias = str | int | Sequence[str | int | LayerCall]
 
-Layers = str | Sequence[str | LayerCall]
-Targets = int | str | Sequence[int | str] | NDArray[np.integer[Any]] | None
+_SATURATED = 1e-6  # a softmax's gradient is about p (1 − p): below this, float32 has no digits left
 
 
 class Explainer:
     """Heatmaps of a model at some layers by some methods, compiled once and called often.
 
-    One forward and one backward pass serve all layers and methods; the formulas run inside the
-    same compiled function, so only the small maps leave it. The model is not changed, and its
-    weights are read at each call.
+    One forward and one backward pass serve all layers and all methods of kind "cam"; the formulas
+    run inside the same compiled function, so only the small maps leave it. The model is not
+    changed, and its weights are read at each call.
 
     Parameters
     ----------
-    model : keras.Model with one image input and one output (N, K)
-    layers : role ("last", "stages", "all"), path, unique end of a path, glob, or several of them;
-        or calls that `resolve_layers` gave, which saves listing the model's layers again
-    methods : a name from METHODS, or several
-    score : "logit" or "probability" of the target class: what is differentiated
+    model : keras.Model
+    layers : role ("last", "stages", "all"), path, unique end of a path, glob, index from the end,
+        or several of them; or calls that `resolve_layers` gave
+    methods : a name from METHODS, or several; a name may carry options: "rise(masks=500)"
+    score : what is differentiated: "logit", "probability" or "log_odds" of the target class, or a
+        function of the model's outputs → (N,)
+    head : which output of a model with several, by name or index
+    image_input : which input holds the images, where several could
+    tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
     batch_size : most images in one compiled call; more are taken in turn
+    memory : bytes that the activations and gradients of one call may take; layers beyond them are
+        explained by another pass
+    seed : of whatever is random in a method
 
     Raises
     ------
     InputError : unknown layer, method or score, or a model that these cannot be made from
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is explained, said once
         self,
         model: keras.Model,
         layers: Layers = "last",
         methods: str | Sequence[str] = "grad_cam",
         *,
-        score: Score = "logit",
+        score: Score | OutputFunction = "logit",
+        head: str | int | None = None,
+        image_input: str | int | None = None,
+        tokens: TokenGrid | str | None = None,
         batch_size: int = 16,
+        memory: int = 2 * 2**30,
+        seed: int = 0,
     ) -> None:
         check_score(score)
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: wanted 1 or more")
         self.model = model
         self.methods = find_methods(methods)
-        self.score = score
+        self.objective = Objective(score, head, tuple(getattr(model, "output_names", None) or ()))
         self.batch_size = batch_size
-        self._wanted = [layers] if isinstance(layers, str) else list(layers)
+        self.memory = memory
+        self.seed = seed
+        self._image_input = image_input
+        self._tokens = parse_token_grid(tokens) if isinstance(tokens, str) else tokens
+        self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
         self._calls: list[LayerCall] | None = None
-        self._compiled: dict[tuple[int, ...], Any] = {}
-        self._lock = threading.Lock()
+        self._compiled: dict[Any, list[CompiledPass]] = {}
+        self._lock = threading.RLock()
 
-    def calls(self, image_size: tuple[int, int] | None = None) -> list[LayerCall]:
-        """Return the layer calls that the wanted layers stand for (one trace, the first time)."""
-        if self._calls is None:
-            given = [call for call in self._wanted if isinstance(call, LayerCall)]
-            names = [name for name in self._wanted if isinstance(name, str)]
-            named = resolve_layers(find_layers(self.model, image_size), names) if names else []
-            self._calls = [*given, *named]
-        return self._calls
+    def calls(
+        self, image_size: tuple[int, int] | None = None, *, inputs: ModelInputs | None = None
+    ) -> list[LayerCall]:
+        """Return the layer calls that the wanted layers stand for (one trace, the first time).
 
-    def __call__(self, images: Any, targets: Targets = None) -> Heatmaps:
+        Empty where every method looks at the input alone.
+        """
+        with self._lock:
+            if self._calls is None:
+                self._calls = self._find_calls(image_size, inputs)
+            return self._calls
+
+    def passes(self, image_size: tuple[int, int] | None = None) -> int:
+        """Return how many passes the layers need, as `memory` holds them."""
+        return len(self._groups(self.calls(image_size)))
+
+    def __call__(
+        self, images: Any, targets: Targets = None, *, against: Targets = None, regions: Any = None
+    ) -> Heatmaps:
         """Explain images.
 
         Parameters
         ----------
-        images : float32 (N, H, W, C) or (H, W, C), 0..255
-        targets : class for all, one for each image, or None for each image's predicted class;
-            a class is an index or, for a model that `load_model` built by name, a class name
+        images : float32 (N, H, W, C) or (H, W, C), 0..255; for a model with several inputs a dict
+            or list of them
+        targets : for all or one for each image: a class index; a class name, for a model that
+            `load_model` built by name; "predicted" (None), or "predicted:2" for the class with the
+            second highest score
+        against : classes whose score is subtracted: why this class rather than that one
+        regions : for a segmentation: (N, h, w) or (h, w), non-zero on the pixels whose score is
+            explained; None for all
 
         Returns
         -------
-        Heatmaps, keyed by (layer path, method name)
+        Heatmaps, keyed by (layer path, method name); methods that look at no layer have "input"
+        for one, fusions all layers joined by "+"
 
         Raises
         ------
         InputError : images of another shape or not finite, targets out of range or miscounted
+
+        Warns
+        -----
+        UserWarning : the probability that is explained is saturated, so its gradient is rounding
         """
-        batch = _as_batch(images)
-        compiled = self._compile(batch.shape[1:])
-        classes = compiled.structured_outputs["probabilities"].shape[-1]
-        wanted = _as_targets(_named(self.model, targets, classes), len(batch), classes)
-        parts = [
-            compiled(
-                tf.convert_to_tensor(batch[i : i + self.batch_size]),
-                tf.convert_to_tensor(wanted[i : i + self.batch_size]),
-            )
-            for i in range(0, len(batch), self.batch_size)
+        batch = as_batch(self.model, images, self._image_input)
+        compiled = self._compile(batch.inputs, against is not None, regions is not None)
+        count = len(batch.images)
+        arrays: list[NDArray[Any]] = [
+            batch.images,
+            self._indices(targets, compiled[0].classes, count),
+            *([] if against is None else [self._indices(against, compiled[0].classes, count)]),
+            *([] if regions is None else [as_regions(regions, count)]),
+            *batch.extras,
         ]
-        joined = {
-            name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]
-        }
-        keys = [(call.path, method.name) for call in self.calls() for method in self.methods]
-        return Heatmaps(
-            maps={key: joined[f"map_{i}"] for i, key in enumerate(keys)},
-            targets=joined["targets"],
-            scores=joined["scores"],
-            probabilities=joined["probabilities"],
-            image_size=(batch.shape[1], batch.shape[2]),
-        )
+        found: dict[str, NDArray[Any]] = {}
+        for each in compiled:
+            found |= each(arrays, batch_size=self.batch_size)
+        self._warn_of_saturation(found)
+        return self._heatmaps(found, batch)
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
+    def _find_calls(
+        self, image_size: tuple[int, int] | None, inputs: ModelInputs | None
+    ) -> list[LayerCall]:
+        if all(method.kind == "input" for method in self.methods):
+            return []
+        given = [call for call in self._wanted if isinstance(call, LayerCall)]
+        names = [name for name in self._wanted if not isinstance(name, LayerCall)]
+        if not names:
+            return given
+        inputs = inputs or model_inputs(self.model, image_size, image_input=self._image_input)
+        found = find_layers(self.model, inputs=inputs, tokens=self._tokens)
+        return [*given, *resolve_layers(found, names)]
+
+    def _groups(self, calls: list[LayerCall]) -> list[list[LayerCall]]:
+        return group_by_memory(calls, batch_size=self.batch_size, memory=self.memory)
+
+    def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:
+        if classes is not None:
+            return target_indices(self.model, targets, count=count, classes=classes)
+        if targets is not None:
+            raise InputError("targets were given, and the score function knows no classes")
+        return np.zeros(count, np.int64)  # not looked at
+
+    def _compile(
+        self, inputs: ModelInputs, has_against: bool, has_regions: bool
+    ) -> list[CompiledPass]:
+        trace = (inputs.shape, has_against, has_regions)
         with self._lock:
-            if shape not in self._compiled:
-                check_image_shape(self.model, shape)
-                calls = self.calls((shape[0], shape[1]))
-                specs = [
-                    tf.TensorSpec((None, *shape), tf.float32),
-                    tf.TensorSpec((None,), tf.int64),
+            if trace not in self._compiled:
+                groups = self._groups(self.calls(inputs=inputs))
+                self._compiled[trace] = [
+                    CompiledPass(
+                        Plan(
+                            self.model,
+                            inputs,
+                            self.objective,
+                            group,
+                            self._traced_methods(with_input=group is groups[0]),
+                            has_against,
+                            has_regions,
+                            seed=self.seed,
+                        )
+                    )
+                    for group in groups
                 ]
-                traced = tf.function(self._traced(calls), input_signature=specs, autograph=False)
-                self._compiled[shape] = traced.get_concrete_function()
-            return self._compiled[shape]
+            return self._compiled[trace]
 
-    def _traced(self, calls: list[LayerCall]) -> Any:
-        def explain(images: Any, targets: Any) -> dict[str, Any]:
-            chosen: dict[str, Any] = {}
+    def _traced_methods(self, *, with_input: bool) -> list[Method]:
+        """Return the methods of a pass; a fusion's own formula runs on what the pass returns."""
+        fused = [member_of(m) for m in self.methods if m.kind == "fusion"]
+        at_layers = [m for m in self.methods if m.kind in ("cam", "layer")]
+        at_input = [m for m in self.methods if m.kind == "input" and with_input]
+        return list({m.label: m for m in (*at_layers, *fused, *at_input)}.values())
 
-            def target_score(scores: ClassScores) -> Any:
-                predicted = tf.argmax(scores.logits, axis=-1)
-                chosen["targets"] = tf.where(targets == _PREDICTED, predicted, targets)
-                of_class = scores.logits if self.score == "logit" else scores.probabilities
-                chosen["scores"] = tf.gather(of_class, chosen["targets"], batch_dims=1)
-                return chosen["scores"]
-
-            needs_gradient = any(method.needs_gradient for method in self.methods)
-            seen = record(self.model, images, calls, target_score, needs_gradient=needs_gradient)
-            maps = [
-                _heatmap(method, call, activation, gradient)
-                for call, activation, gradient in zip(
-                    calls, seen.activations, seen.gradients, strict=True
-                )
-                for method in self.methods
-            ]
-            named = {f"map_{i}": heatmap for i, heatmap in enumerate(maps)}
-            return {**named, **chosen, "probabilities": seen.scores.probabilities}
-
-        return explain
-
-
-def _heatmap(method: Method, call: LayerCall, activation: Any, gradient: Any) -> Any:
-    if gradient is None and method.needs_gradient:
-        raise InputError(
-            f"layer {call.path!r} does not influence the model's output: choose another layer"
+    def _heatmaps(self, found: dict[str, NDArray[Any]], batch: Batch) -> Heatmaps:
+        maps = {key: each for name, each in found.items() if (key := map_key(name))}
+        paths = [call.path for call in self.calls()]
+        wanted: dict[Key, NDArray[np.float32]] = {
+            (path, method.label): maps[path, method.label]
+            for path in paths
+            for method in self.methods
+            if method.kind in ("cam", "layer")
+        }
+        for method in self.methods:
+            if method.kind == "fusion":
+                members = [maps[path, member_of(method).label] for path in paths]
+                wanted["+".join(paths), method.label] = method.formula(members, **method.options)
+            elif method.kind == "input":
+                wanted[INPUT, method.label] = maps[INPUT, method.label]
+        return Heatmaps(
+            maps=wanted,
+            targets=found.get("targets"),
+            scores=found["scores"],
+            probabilities=found.get("probabilities"),
+            image_size=(batch.images.shape[1], batch.images.shape[2]),
         )
-    # Half precision would lose the small gradients in the sums; double is kept.
-    precision = tf.float64 if activation.dtype == tf.float64 else tf.float32
-    activation = tf.cast(activation, precision)
-    gradient = tf.zeros_like(activation) if gradient is None else tf.cast(gradient, precision)
-    return tf.cast(method.formula(activation, gradient), tf.float32)
 
-
-def _as_batch(images: Any) -> NDArray[np.float32]:
-    batch = np.asarray(images, np.float32)
-    if batch.ndim == 3:
-        batch = batch[None]
-    if batch.ndim != 4 or not batch.size:
-        raise InputError(
-            f"images have shape {np.shape(images)}: wanted (N, H, W, C) or (H, W, C), not empty"
-        )
-    if not np.isfinite(batch).all():
-        raise InputError("images have values that are not finite: wanted 0..255")
-    return batch
-
-
-def _named(model: keras.Model, targets: Targets, classes: int) -> Any:
-    """Replace class names among the targets by indices."""
-    if isinstance(targets, str):
-        spec = loaded_spec(model)
-        names, synsets = (spec.class_names, spec.synsets) if spec else ((), ())
-        return resolve_class(targets, names, synsets, n_classes=classes)
-    if isinstance(targets, list | tuple):
-        return [_named(model, target, classes) for target in targets]
-    return targets
-
-
-def _as_targets(targets: Any, count: int, classes: int) -> NDArray[np.int64]:
-    if targets is None:
-        return np.full(count, _PREDICTED, np.int64)
-    wanted = np.asarray(targets)
-    if wanted.dtype.kind not in "iu":
-        raise InputError(f"targets are {wanted.dtype}: wanted class indices (whole numbers)")
-    if wanted.ndim == 0:
-        wanted = np.full(count, wanted)
-    if wanted.shape != (count,):
-        raise InputError(
-            f"targets have shape {wanted.shape}: wanted one for each of {count} images"
-        )
-    if wanted.min() < 0 or wanted.max() >= classes:
-        raise InputError(
-            f"targets run from {wanted.min()} to {wanted.max()}: "
-            f"this model's classes are 0 to {classes - 1}"
-        )
-    return wanted.astype(np.int64)
+    def _warn_of_saturation(self, found: dict[str, NDArray[Any]]) -> None:
+        if self.objective.score != "probability":
+            return
+        p = np.take_along_axis(found["probabilities"], found["targets"][:, None], axis=1)
+        count = int(((p < _SATURATED) | (p > 1 - _SATURATED)).sum())
+        if count:
+            warnings.warn(
+                f"the probability of {count} of {len(p)} images is saturated (within "
+                f"{_SATURATED:g} of 0 or 1): its gradient is lost in rounding; explain the logit",
+                stacklevel=3,
+            )
 
 
 def explain(  # noqa: PLR0913 - the one call that says all
     model: keras.Model,
     images: Any,
     *,
-    layers: str | Sequence[str] = "last",
+    layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
-    score: Score = "logit",
+    score: Score | OutputFunction = "logit",
 ) -> Heatmaps:
     """Explain images once: `Explainer(model, layers, methods, score=score)(images, targets)`.
 

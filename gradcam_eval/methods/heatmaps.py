@@ -20,7 +20,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
 
     Attributes
     ----------
-    targets : int64 (N,), the class that was explained
+    targets : int64 (N,), the class that was explained; None for a score function without classes
     scores : float32 (N,), the explained score (logit or probability) of that class
     probabilities : float32 (N, K), what the model said of each image in the same pass
     image_size : (H, W) of the images

@@ -95,7 +95,7 @@ def with_options(method: Method, options: Options) -> Method:
 
     Raises
     ------
-    InputError : an option that the method does not have, or a value of another type than its default
+    InputError : an option that the method does not have, or a value that is not like its default
     """
     defaults = method.defaults
     for name, value in options.items():
@@ -113,11 +113,14 @@ def with_options(method: Method, options: Options) -> Method:
 
 
 def _is_like(value: Any, default: Any) -> bool:
-    if default is None or isinstance(default, int) and not isinstance(default, bool):
-        return isinstance(value, int) and not isinstance(value, bool) or value is default
+    """Whether a value has its default's type; where the default is None, a whole number or None."""
+    if value is default:
+        return True
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, type(default))
+        return isinstance(value, int | float)
+    return isinstance(value, int if default is None else type(default))
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:

@@ -86,7 +86,11 @@ def model_inputs(
         shape = tuple(declared.shape)
     else:  # a subclassed model takes what it is given; three channels where nothing is
         channels = np.shape(given)[-1] if np.ndim(given) > 2 else 3
-        shape = (None, channels, None, None) if layout == "channels_first" else (None, None, None, channels)
+        shape = (
+            (None, channels, None, None)
+            if layout == "channels_first"
+            else (None, None, None, channels)
+        )
     return ModelInputs(_image_shape(shape, layout, size or _size_of(given)), layout)
 
 
@@ -146,11 +150,17 @@ def check_shape(inputs: ModelInputs, shape: tuple[int, ...]) -> None:
 
 
 def _declared(model: keras.Model) -> Any:
-    """Return the model's symbolic inputs as it was built with them, or None."""
-    try:
-        return model.input if model.built else None
-    except (AttributeError, ValueError):  # subclassed, or a Sequential that was never built
-        return None
+    """Return the model's symbolic inputs in the structure it was built with, or None."""
+    for name in ("input", "inputs"):  # a Sequential model has only the second
+        try:
+            declared = getattr(model, name, None)
+        except (AttributeError, ValueError):  # subclassed, or never built
+            continue
+        if isinstance(declared, list) and len(declared) == 1:
+            return declared[0]
+        if declared is not None:
+            return declared
+    return None
 
 
 def _one_of_many(

@@ -55,10 +55,11 @@ class Recording:
     """What one traced pass saw: the model's outputs, and per tapped call A and G as maps.
 
     All are symbolic tensors. `gradients` holds None for a call that the score does not depend on,
-    or where none was asked.
+    or where none was asked; `raw` is what the tapped calls returned, before it was read as a map.
     """
 
     outputs: Any
+    raw: list[Any]
     activations: list[Any]
     gradients: list[Any]
 
@@ -133,13 +134,12 @@ def record(
         with tapped([call.layer for call in calls], keep):
             outputs = forward()
         explained = score(outputs)
-    activations = [_output_of(call, seen, explained.graph) for call in calls]
-    gradients = (
-        tape.gradient(explained, activations) if needs_gradient else [None] * len(activations)
-    )
+    raw = [_output_of(call, seen, explained.graph) for call in calls]
+    gradients = tape.gradient(explained, raw) if needs_gradient else [None] * len(raw)
     return Recording(
         outputs,
-        [to_map(each, call.layout) for call, each in zip(calls, activations, strict=True)],
+        raw,
+        [to_map(each, call.layout) for call, each in zip(calls, raw, strict=True)],
         [
             None if each is None else to_map(each, call.layout)
             for call, each in zip(calls, gradients, strict=True)

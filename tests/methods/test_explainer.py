@@ -1,6 +1,7 @@
 """Contracts of every registered method, properties of the formulas, targets and errors."""
 
 import threading
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from gradcam_eval.methods.explainer import Explainer, explain
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import record
+from gradcam_eval.models.target import class_scores
 from gradcam_eval.models.zoo import load_model
 
 SIZE = (24, 20)
@@ -88,7 +90,7 @@ class TestEveryMethod:
         def broken(activations, gradients):
             raise RuntimeError("inside the formula")
 
-        monkeypatch.setitem(METHODS, method, type(METHODS[method])(method, broken))
+        monkeypatch.setitem(METHODS, method, replace(METHODS[method], formula=broken))
         with pytest.raises(RuntimeError, match="inside the formula"):
             explain(model, images, methods=method)
         assert all("call" not in vars(layer) for layer in model._flatten_layers())
@@ -145,8 +147,11 @@ def test_unrectified_hires_cam_sums_to_the_logit_minus_its_bias(model, images):
 
     @tf.function(autograph=False)
     def run(x):
-        seen = record(model, x, calls, lambda scores: scores.logits[:, 1])
-        return contributions(seen.activations[0], seen.gradients[0]), seen.scores.logits[:, 1]
+        def logit(outputs):
+            return class_scores(outputs).logits[:, 1]
+
+        seen = record(lambda: model(x, training=False), calls, logit)
+        return contributions(seen.activations[0], seen.gradients[0]), logit(seen.outputs)
 
     heatmaps, logits = run(images)
     bias = model.get_layer("head").bias.numpy()[1]

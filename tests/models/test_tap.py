@@ -11,6 +11,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import record, tapped
+from gradcam_eval.models.target import class_scores
 
 SIZE = (16, 16)
 
@@ -73,8 +74,13 @@ def run_tap(model, images, paths, *, index=0, size=SIZE):
 
     @tf.function(autograph=False)
     def run(x):
-        seen = record(model, x, calls, lambda scores: scores.logits[:, index])
-        return seen.activations, seen.gradients, seen.scores.logits, seen.scores.probabilities
+        seen = record(
+            lambda: model(x, training=False),
+            calls,
+            lambda outputs: class_scores(outputs).logits[:, index],
+        )
+        scores = class_scores(seen.outputs)
+        return seen.activations, seen.gradients, scores.logits, scores.probabilities
 
     return run(tf.convert_to_tensor(images))
 
@@ -197,7 +203,7 @@ def test_a_layer_inside_a_compiled_function_is_refused_in_a_sentence(images):
     assert not found.candidates
     with pytest.raises(InputError, match=r"compiled function of its own|was not called"):
         tf.function(
-            lambda x: record(model, x, inner, lambda s: s.logits[:, 0]).activations[0],
+            lambda x: record(lambda: model(x), inner, lambda outputs: outputs[:, 0]).raw[0],
             autograph=False,
         )(images)
 

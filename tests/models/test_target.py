@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.target import check_score, class_scores
+from gradcam_eval.models.target import check_score, class_scores, value_of
 
 KERNEL = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], np.float32)
 X = np.array([[1.0, 2.0], [-3.0, 0.5]], np.float32)
@@ -101,11 +101,20 @@ def test_other_outputs_are_refused(outputs, message):
         tf.function(lambda x: class_scores(outputs(x)), autograph=False).get_concrete_function(spec)
 
 
-def test_an_output_made_inside_a_compiled_function_is_refused():
+def test_the_logit_behind_a_compiled_function_is_refused_and_its_probability_is_not():
     hidden = tf.function(lambda x: tf.nn.softmax(x), autograph=False)
-    spec = tf.TensorSpec((None, 3), tf.float32)
-    with pytest.raises(InputError, match="compiled function of its own"):
-        tf.function(lambda x: class_scores(hidden(x)), autograph=False).get_concrete_function(spec)
+
+    @tf.function(autograph=False)
+    def run(x, score):
+        return value_of(class_scores(hidden(x)), tf.constant([2, 0]), score)
+
+    x = tf.constant(LOGITS)
+    np.testing.assert_allclose(
+        run(x, "probability"), softmax(LOGITS)[[0, 1], [2, 0]], rtol=1e-6
+    )
+    for score in ("logit", "log_odds"):
+        with pytest.raises(InputError, match=r"compiled function of its own.*'probability'"):
+            run(x, score)
 
 
 def test_an_unknown_score_names_the_valid_ones():

@@ -1,0 +1,95 @@
+"""What a user hands to an `Explainer`, checked and turned into arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.inputs import (
+    Key,
+    ModelInputs,
+    check_shape,
+    is_structure,
+    model_inputs,
+    split,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images and the other inputs of a model, N rows each."""
+
+    inputs: ModelInputs
+    images: NDArray[np.float32]  # (N, H, W, C)
+    extras: tuple[NDArray[Any], ...]
+
+
+def as_batch(model: keras.Model, given: Any, image_input: Key | None = None) -> Batch:
+    """Check what a model is to be called with.
+
+    Raises
+    ------
+    InputError : images of another shape than the model takes or not finite, an input missing or
+        of another length
+    """
+    if not is_structure(given):
+        given = _unless_listed(model, given)
+    inputs = model_inputs(model, given=given, image_input=image_input)
+    found, extras = split(inputs, given)
+    images = as_images(found)
+    check_shape(inputs, images.shape[1:])
+    others = []
+    for key, spec, extra in zip(inputs.extras or (), inputs.extra_specs, extras, strict=True):
+        other = np.asarray(extra, spec.dtype.as_numpy_dtype)
+        if len(other) != len(images) or other.shape[1:] != tuple(spec.shape[1:]):
+            raise InputError(
+                f"input {key!r} has shape {other.shape}: wanted {len(images)} rows of shape "
+                f"{tuple(spec.shape[1:])}, one for each image"
+            )
+        others.append(other)
+    return Batch(inputs, images, tuple(others))
+
+
+def as_images(images: Any) -> NDArray[np.float32]:
+    """Return (N, H, W, C) float32 of one image or several; refuse what is not finite."""
+    batch = np.asarray(images, np.float32)
+    if batch.ndim == 3:
+        batch = batch[None]
+    if batch.ndim != 4 or not batch.size:
+        raise InputError(
+            f"images have shape {np.shape(images)}: wanted (N, H, W, C) or (H, W, C), not empty"
+        )
+    if not np.isfinite(batch).all():
+        raise InputError("images have values that are not finite: wanted 0..255")
+    return batch
+
+
+def as_regions(regions: Any, count: int) -> NDArray[np.float32]:
+    """Return (N, h, w) of 0 and 1 of one region for each image, or one for all."""
+    given = np.asarray(regions)
+    if given.ndim == 2:
+        given = np.broadcast_to(given, (count, *given.shape))
+    if given.ndim != 3 or len(given) != count:
+        raise InputError(
+            f"regions have shape {np.shape(regions)}: wanted (h, w), or (N, h, w) with one for "
+            f"each of {count} images"
+        )
+    inside = (given != 0).astype(np.float32)
+    empty = np.flatnonzero(~inside.any(axis=(1, 2)))
+    if len(empty):
+        raise InputError(f"the region of image {empty[0]} is empty: there is nothing to explain")
+    return inside
+
+
+def _unless_listed(model: keras.Model, given: Any) -> Any:
+    """Stack a list of images, unless the model takes several inputs."""
+    if isinstance(given, list | tuple):
+        declared = getattr(model, "inputs", None)
+        if declared is not None and len(declared) == len(given) > 1:
+            return given
+    return as_images(given)

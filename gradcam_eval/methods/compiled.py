@@ -1,0 +1,62 @@
+"""The compiled passes of an explanation: layers grouped by memory, batches run in turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from gradcam_eval.methods.traced import Plan, traced
+from gradcam_eval.models.tap import LayerCall
+
+
+class CompiledPass:
+    """A plan, compiled: arrays of N rows → dict of arrays, see `traced`.
+
+    Attributes
+    ----------
+    classes : how many classes the targets are taken from; None where the score knows none
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._function = traced(plan).get_concrete_function()
+        outputs = self._function.structured_outputs
+        self.classes: int | None = (
+            int(outputs["probabilities"].shape[-1]) if "probabilities" in outputs else None
+        )
+
+    def __call__(
+        self, arrays: Sequence[NDArray[Any]], *, batch_size: int
+    ) -> dict[str, NDArray[Any]]:
+        """Run all rows, `batch_size` at a time."""
+        parts = []
+        for start in range(0, len(arrays[0]), batch_size):
+            rows = [tf.convert_to_tensor(each[start : start + batch_size]) for each in arrays]
+            parts.append({name: each.numpy() for name, each in self._function(*rows).items()})
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def group_by_memory(
+    calls: Sequence[LayerCall], *, batch_size: int, memory: int
+) -> list[list[LayerCall]]:
+    """Return the layer calls pass by pass: as many in each as `memory` bytes hold, at least one.
+
+    A layer counts with its activation and its gradient, 4 bytes a value. There is always a pass.
+    """
+    groups: list[list[LayerCall]] = [[]]
+    used = 0
+    for call in calls:
+        size = 8 * batch_size * math.prod(side or 1 for side in call.map_shape)
+        if groups[-1] and used + size > memory:
+            groups.append([])
+            used = 0
+        groups[-1].append(call)
+        used += size
+    return groups

@@ -1,0 +1,209 @@
+"""The graph of an explanation: one pass for all layers, and what methods ask beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.probe import Probe
+from gradcam_eval.methods.registry import INPUT, Method
+from gradcam_eval.models.inputs import ModelInputs
+from gradcam_eval.models.layout import from_map
+from gradcam_eval.models.objective import Asked, Objective, chosen, explained, probabilities
+from gradcam_eval.models.tap import LayerCall, record
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What one compiled pass computes.
+
+    Attributes
+    ----------
+    calls : the layers of the methods of kind "cam" and "layer"
+    methods : of these two kinds and of kind "input"
+    has_against, has_regions : whether the pass takes these as arguments
+    seed : of whatever is random in the methods
+    chunk : most images that a method puts into one forward pass
+    """
+
+    model: keras.Model
+    inputs: ModelInputs
+    objective: Objective
+    calls: Sequence[LayerCall]
+    methods: Sequence[Method]
+    has_against: bool = False
+    has_regions: bool = False
+    seed: int = 0
+    chunk: int = 32
+
+    @property
+    def signature(self) -> list[tf.TensorSpec]:
+        """What the compiled pass takes: images, targets, then the optional ones and the extras."""
+        classes = tf.TensorSpec((None,), tf.int64)
+        return [
+            tf.TensorSpec((None, *self.inputs.shape), tf.float32),
+            classes,
+            *([classes] if self.has_against else []),
+            *([tf.TensorSpec((None, None, None), tf.float32)] if self.has_regions else []),
+            *self.inputs.extra_specs,
+        ]
+
+
+def map_name(layer: str, method: str) -> str:
+    """Return the name of a map among what a pass returns; `map_key` reads it."""
+    return f"{layer}\t{method}"
+
+
+def map_key(name: str) -> tuple[str, str] | None:
+    """Return (layer, method) of a name that `map_name` made, None of another."""
+    layer, tab, method = name.partition("\t")
+    return (layer, method) if tab else None
+
+
+def traced(plan: Plan) -> Any:
+    """Return the plan as a `tf.function`: tensors → dict of maps, by `map_name`, and the rest.
+
+    The dict also holds "targets" (N,), "scores" (N,) and "probabilities" (N, K), the first and
+    last only where the score is that of a class.
+    """
+
+    def explain(images: Any, targets: Any, *rest: Any) -> dict[str, Any]:
+        left = list(rest)
+        against = left.pop(0) if plan.has_against else None
+        regions = left.pop(0) if plan.has_regions else None
+        return _explain(plan, images, Asked(targets, against, regions), tuple(left))
+
+    return tf.function(explain, input_signature=plan.signature, autograph=False)
+
+
+def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    settled = [asked]
+
+    def score(outputs: Any) -> Any:
+        settled[0] = chosen(plan.objective, outputs, asked)
+        answer["scores"] = explained(plan.objective, outputs, settled[0])
+        return answer["scores"]
+
+    needs_gradient = any(_needs_gradient(method) for method in plan.methods)
+    seen = record(
+        lambda: plan.model(plan.inputs.join(images, extras), training=False),
+        plan.calls,
+        score,
+        needs_gradient=needs_gradient,
+    )
+    if not callable(plan.objective.score):
+        answer["targets"] = settled[0].targets
+        answer["probabilities"] = probabilities(plan.objective, seen.outputs, settled[0])
+    asker = _Asker(plan, images, extras, settled[0])
+    for i, call in enumerate(plan.calls):
+        at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))
+        for method in plan.methods:
+            if method.kind != "input":
+                answer[map_name(call.path, method.label)] = _layer_map(method, at, asker)
+    for method in plan.methods:
+        if method.kind == "input":
+            heatmap = method.formula(asker.probe(), **method.options)
+            answer[map_name(INPUT, method.label)] = tf.cast(heatmap, tf.float32)
+    return {**answer, "scores": tf.cast(answer["scores"], tf.float32)}
+
+
+@dataclass(frozen=True, eq=False)
+class _AtLayer:
+    """A layer call, what it returned, and that as a map with its gradient."""
+
+    call: LayerCall
+    raw: Any
+    activation: Any
+    gradient: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Asker:
+    """Asks the model again, inside the same graph; see `Probe` for what is asked."""
+
+    plan: Plan
+    images: Any
+    extras: tuple[Any, ...]
+    asked: Asked
+
+    def probe(self, at: _AtLayer | None = None) -> Probe:
+        """Return what a method may ask, at a layer or at none."""
+        return Probe(
+            images=self.images,
+            activations=at.activation if at else None,
+            gradients=at.gradient if at else None,
+            score=self.score,
+            at_layer=self._at(at) if at else None,
+            score_from=self._from(at) if at else None,
+            seed=self.plan.seed,
+            chunk=self.plan.chunk,
+        )
+
+    def score(self, images: Any, owner: Any) -> Any:
+        """Return the explained score of images (M, H, W, C)."""
+        return self._explained(self._outputs(images, owner), owner)
+
+    def _outputs(self, images: Any, owner: Any) -> Any:
+        extras = tuple(tf.gather(each, owner) for each in self.extras)
+        return self.plan.model(self.plan.inputs.join(images, extras), training=False)
+
+    def _explained(self, outputs: Any, owner: Any) -> Any:
+        return explained(self.plan.objective, outputs, self.asked.of(owner))
+
+    def _at(self, at: _AtLayer) -> Callable[[Any, Any], tuple[Any, Any]]:
+        def at_layer(images: Any, owner: Any) -> tuple[Any, Any]:
+            seen = record(
+                lambda: self._outputs(images, owner),
+                [at.call],
+                lambda outputs: self._explained(outputs, owner),
+            )
+            return _floats(at.call, seen.activations[0], seen.gradients[0])
+
+        return at_layer
+
+    def _from(self, at: _AtLayer) -> Callable[[Any, Any], Any]:
+        from gradcam_eval.models.cut import substituted
+
+        def score_from(maps: Any, owner: Any) -> Any:
+            values = tf.cast(maps, at.raw.dtype)
+            value = from_map(values, tf.gather(at.raw, owner), at.call.layout)
+            with substituted(at.call, value):
+                outputs = self._outputs(tf.gather(self.images, owner), owner)
+            return self._explained(outputs, owner)
+
+        return score_from
+
+
+def _needs_gradient(method: Method) -> bool:
+    return method.kind in ("cam", "layer") and method.needs_gradient
+
+
+def _layer_map(method: Method, at: _AtLayer, asker: _Asker) -> Any:
+    if at.gradient is None and method.needs_gradient:
+        raise InputError(
+            f"layer {at.call.path!r} does not influence the model's output: choose another layer"
+        )
+    if method.kind == "layer":
+        heatmap = method.formula(asker.probe(at), **method.options)
+    else:
+        gradient = tf.zeros_like(at.activation) if at.gradient is None else at.gradient
+        heatmap = method.formula(at.activation, gradient, **method.options)
+    return tf.cast(heatmap, tf.float32)
+
+
+def _floats(call: LayerCall, activation: Any, gradient: Any) -> tuple[Any, Any]:
+    """Return A and G in float32 or more: half precision would lose small gradients in the sums."""
+    if not activation.dtype.is_floating:
+        raise InputError(
+            f"layer {call.path!r} returns {activation.dtype.name}, which has no gradient: "
+            "choose a layer that returns floats"
+        )
+    precision = tf.float64 if activation.dtype == tf.float64 else tf.float32
+    gradient = None if gradient is None else tf.cast(gradient, precision)
+    return tf.cast(activation, precision), gradient

@@ -1,0 +1,129 @@
+"""The objective: the one number of each image that a heatmap explains, as tensors while tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models.target import (
+    ClassScores,
+    OutputFunction,
+    Score,
+    class_scores,
+    over_region,
+    ranked_class,
+    value_of,
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is read off a model's outputs.
+
+    Attributes
+    ----------
+    score : of the target class; or a function of the outputs → (N,), which knows no classes
+    head : which of several outputs, by name or index
+    head_names : what the outputs are called, where they are a list
+    """
+
+    score: Score | OutputFunction = "logit"
+    head: str | int | None = None
+    head_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is asked of each of N images: symbolic tensors.
+
+    Attributes
+    ----------
+    targets : int64 (N,), a class; −k stands for the class with the k-th highest score
+    against : int64 (N,), the class whose score is subtracted (contrastive), or None
+    regions : (N, h, w), 1 where a segmentation's pixels count and 0 elsewhere; None: everywhere
+    """
+
+    targets: Any
+    against: Any = None
+    regions: Any = None
+
+    def of(self, owner: Any) -> Asked:
+        """Return what is asked of the images with these indices (M,)."""
+        return self._each(lambda each: tf.gather(each, owner))
+
+    def _each(self, change: Callable[[Any], Any]) -> Asked:
+        parts = (self.targets, self.against, self.regions)
+        return Asked(*(None if part is None else change(part) for part in parts))
+
+
+def chosen(objective: Objective, outputs: Any, asked: Asked) -> Asked:
+    """Return what is asked with every rank (−k) replaced by the class that has it."""
+    if callable(objective.score):
+        return asked
+    scores = _scores(objective, outputs)
+    table = scores.probabilities if scores.logits is None else scores.logits
+    if table.shape.rank == 4:
+        table = over_region(table, _region(asked, table))
+
+    def to_class(targets: Any) -> Any:
+        rank = tf.maximum(-targets, 1)
+        return tf.where(targets < 0, ranked_class(table, rank), targets)
+
+    against = None if asked.against is None else to_class(asked.against)
+    return replace(asked, targets=to_class(asked.targets), against=against)
+
+
+def explained(objective: Objective, outputs: Any, asked: Asked) -> Any:
+    """Return the explained number of each image, (N,); `asked` holds classes, no ranks.
+
+    Raises
+    ------
+    InputError : a score function that does not return one number for each image
+    """
+    if callable(objective.score):
+        return _checked(objective.score(outputs))
+    scores = _scores(objective, outputs)
+    value = value_of(scores, asked.targets, objective.score)
+    if asked.against is not None:
+        value = value - value_of(scores, asked.against, objective.score)
+    if value.shape.rank == 3:
+        return over_region(value, _region(asked, scores.probabilities))
+    if asked.regions is not None:
+        raise InputError("regions were given, and this model's output is no segmentation")
+    return value
+
+
+def probabilities(objective: Objective, outputs: Any, asked: Asked) -> Any:
+    """Return the class probabilities (N, K), a segmentation's as the mean over the region."""
+    table = _scores(objective, outputs).probabilities
+    if table.shape.rank == 2:
+        return table
+    region = _region(asked, table)
+    area = tf.reduce_sum(tf.cast(region, table.dtype), axis=(1, 2))[:, None]
+    return over_region(table, region) / area
+
+
+def _scores(objective: Objective, outputs: Any) -> ClassScores:
+    return class_scores(outputs, objective.head, names=objective.head_names)
+
+
+def _region(asked: Asked, table: Any) -> Any:
+    """Return each image's region at the size of the model's output (nearest pixel)."""
+    if asked.regions is None:
+        return tf.ones(tf.shape(table)[:3], table.dtype)
+    size = tf.shape(table)[1:3]
+    resized = tf.image.resize(tf.cast(asked.regions, tf.float32)[..., None], size, "nearest")
+    return resized[..., 0]
+
+
+def _checked(value: Any) -> Any:
+    if not isinstance(value, tf.Tensor) or value.shape.rank != 1:
+        shape = tuple(value.shape) if isinstance(value, tf.Tensor) else type(value).__name__
+        raise InputError(
+            f"the score function returned {shape}: wanted one number for each image, a tensor (N,)"
+        )
+    return value if value.dtype == tf.float64 else tf.cast(value, tf.float32)
