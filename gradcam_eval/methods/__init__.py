@@ -99,3 +99,14 @@ def _find_method(text: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     return with_options(METHODS[name], options)
+
+
+def member_of(fusion: Method) -> Method:
+    """Return the method that makes each layer's map for a fusion: its option `of`."""
+    (member,) = find_methods(fusion.settings["of"])
+    if member.kind not in ("cam", "layer"):
+        raise InputError(
+            f"{fusion.name} fuses the maps of several layers, and {member.name!r} looks at none: "
+            "name a method that explains at a layer with of=…"
+        )
+    return member

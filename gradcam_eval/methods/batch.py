@@ -44,7 +44,7 @@ def as_batch(model: keras.Model, given: Any, image_input: Key | None = None) -> 
     images = as_images(found)
     check_shape(inputs, images.shape[1:])
     others = []
-    for key, spec, extra in zip(inputs.extras or (), inputs.extra_specs, extras, strict=True):
+    for key, spec, extra in zip(inputs.extras, inputs.extra_specs, extras, strict=True):
         other = np.asarray(extra, spec.dtype.as_numpy_dtype)
         if len(other) != len(images) or other.shape[1:] != tuple(spec.shape[1:]):
             raise InputError(

@@ -220,12 +220,12 @@ class Explainer:
                 wanted["+".join(paths), method.label] = method.formula(members, **method.options)
             elif method.kind == "input":
                 wanted[INPUT, method.label] = maps[INPUT, method.label]
+        has_classes = "targets" in found
         return Heatmaps(
             maps=wanted,
-            targets=found.get("targets"),
             scores=found["scores"],
-            probabilities=found.get("probabilities"),
             image_size=(batch.images.shape[1], batch.images.shape[2]),
+            classes=(found["targets"], found["probabilities"]) if has_classes else None,
         )
 
     def _warn_of_saturation(self, found: dict[str, NDArray[Any]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.arrays import resize
-from gradcam_eval.core import Heatmap
+from gradcam_eval.core import Heatmap, InputError
 
 Key = tuple[str, str]
 
@@ -20,17 +20,31 @@ class Heatmaps(Mapping[Key, Heatmap]):
 
     Attributes
     ----------
-    targets : int64 (N,), the class that was explained; None for a score function without classes
-    scores : float32 (N,), the explained score (logit or probability) of that class
-    probabilities : float32 (N, K), what the model said of each image in the same pass
+    scores : float32 (N,), the explained score of each image
     image_size : (H, W) of the images
+    classes : the explained class of each image, int64 (N,), and the class probabilities, float32
+        (N, K), of the same pass; None for a score function, which knows no classes
     """
 
     maps: Mapping[Key, Heatmap]
-    targets: NDArray[np.int64]
     scores: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
     image_size: tuple[int, int]
+    classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """The class that was explained, int64 (N,)."""
+        return self._of_classes()[0]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """What the model said of each image in the same pass, float32 (N, K)."""
+        return self._of_classes()[1]
+
+    def _of_classes(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        if self.classes is None:
+            raise InputError("a score function was explained, and it knows no classes")
+        return self.classes
 
     def __getitem__(self, key: Key) -> Heatmap:
         """Return the maps of one (layer, method)."""

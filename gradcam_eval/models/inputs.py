@@ -6,7 +6,7 @@ Images are (N, H, W, C) everywhere in the toolkit; what the model wants is made 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -35,7 +35,7 @@ class ModelInputs:
     layout: Literal["channels_last", "channels_first"] = "channels_last"
     kind: Literal["alone", "dict", "list"] = "alone"
     image: Key = 0
-    extras: Mapping[Key, tf.TensorSpec] = ()  # type: ignore[assignment]  # an empty mapping
+    extras: Mapping[Key, tf.TensorSpec] = field(default_factory=dict)
 
     def join(self, images: Any, extras: tuple[Any, ...] = ()) -> Any:
         """Return what the model is called with, from (N, H, W, C) and the extras in their order."""
@@ -54,7 +54,7 @@ class ModelInputs:
     @property
     def extra_specs(self) -> tuple[tf.TensorSpec, ...]:
         """The extras' specifications, in the order in which `join` takes them."""
-        return tuple(self.extras.values()) if self.extras else ()
+        return tuple(self.extras.values())
 
 
 def model_inputs(
@@ -216,7 +216,7 @@ def _layout(model: keras.Model) -> Literal["channels_last", "channels_first"]:
     for layer in model._flatten_layers(include_self=False):
         data_format = getattr(layer, "data_format", None)
         if data_format in ("channels_last", "channels_first"):
-            return data_format  # type: ignore[return-value]
+            return data_format
     return "channels_last"
 
 
@@ -225,13 +225,10 @@ def _image_shape(
 ) -> tuple[int, int, int]:
     if len(shape) != 4:
         raise InputError(f"this model's input has shape {shape}: wanted images (N, H, W, C)")
-    if layout == "channels_first":
-        shape = (shape[0], shape[2], shape[3], shape[1])
-    height, width = (
-        fixed or wanted for fixed, wanted in zip(shape[1:3], size or (0, 0), strict=True)
-    )
+    channels, *sides = shape[1:] if layout == "channels_first" else (shape[3], *shape[1:3])
+    height, width = (fixed or wanted for fixed, wanted in zip(sides, size or (0, 0), strict=True))
     if not height or not width:
         raise InputError(
             "this model does not fix its image size: give input_size=(height, width) in pixels"
         )
-    return int(height), int(width), int(shape[3] or 3)
+    return int(height), int(width), int(channels or 3)
