@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
 from gradcam_eval.models.frozen import FrozenFunction
-from gradcam_eval.models.inputs import check_image_shape
+from gradcam_eval.models.inputs import check_image_shape, model_inputs
 from gradcam_eval.models.target import class_scores
 
 
@@ -47,7 +47,13 @@ class Predictor:
 
     def forward(self, images: Any) -> Any:
         """Map a float32 tensor (N, H, W, C) to probabilities (N, K); for use while tracing."""
-        return class_scores(self.model(images, training=False)).probabilities
+        inputs = model_inputs(self.model, (images.shape[1], images.shape[2]))
+        if inputs.extras:
+            raise InputError(
+                f"this model takes {', '.join(map(repr, inputs.extras))} beside the images, and "
+                "metrics change images alone: wrap it in a model that fixes the others"
+            )
+        return class_scores(self.model(inputs.join(images), training=False)).probabilities
 
     def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
         """Return `builder(self.forward)` compiled, made once per builder.

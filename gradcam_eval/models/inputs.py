@@ -76,11 +76,17 @@ def model_inputs(
 
     Raises
     ------
-    InputError : no input or several could be the images, or their size is not known
+    InputError : no input or several could be the images, their size is not known, or several
+        inputs were given to a model that has one
     """
     declared = _declared(model)
-    if is_structure(given) or isinstance(declared, dict | list):
+    if isinstance(declared, dict | list) or (declared is None and is_structure(given)):
         return _one_of_many(model, declared, given, image_input, size)
+    if isinstance(given, Mapping):
+        raise InputError(
+            f"this model has one input, and {len(given)} were given "
+            f"({', '.join(map(str, given))}): give the images alone"
+        )
     layout = _layout(model)
     if declared is not None:
         shape = tuple(declared.shape)
@@ -109,11 +115,6 @@ def split(inputs: ModelInputs, given: Any) -> tuple[Any, tuple[Any, ...]]:
     InputError : an input is missing, or one that the model does not have
     """
     if inputs.kind == "alone":
-        if isinstance(given, Mapping):
-            raise InputError(
-                f"this model has one input, and {len(given)} were given "
-                f"({', '.join(map(str, given))}): give the images alone"
-            )
         return given, ()
     keys = (inputs.image, *inputs.extras)
     if inputs.kind == "list" and not isinstance(given, Mapping):

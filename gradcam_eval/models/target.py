@@ -21,7 +21,8 @@ SCORES: tuple[str, ...] = get_args(Score)
 OutputFunction: TypeAlias = Callable[[Any], Any]  # a model's outputs → (N,)
 
 _PASSES_THROUGH = ("Identity", "IdentityN", "Cast", "StopGradient", "Reshape", "Squeeze")
-_HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall", "XlaLaunch")
+_HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall")
+_ACTIVATIONS = ("Softmax", "Sigmoid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,10 @@ def class_scores(
             "(images, classes), and a segmentation's four, (images, height, width, classes)"
         )
     ending = _last_operation(tensor)
-    if ending.type in _HIDES_ITS_INSIDE:
-        return ClassScores(None, _at_least_float32(tensor), is_softmax=tensor.shape[-1] != 1)
-    if ending.type in ("Softmax", "Sigmoid"):
+    hidden = _type_inside(ending) if ending.type in _HIDES_ITS_INSIDE else ""
+    if hidden in _ACTIVATIONS:
+        return ClassScores(None, _at_least_float32(tensor), is_softmax=hidden == "Softmax")
+    if ending.type in _ACTIVATIONS:
         logits = tf.reshape(ending.inputs[0], tf.shape(tensor))
         logits.set_shape(tensor.shape)
         is_softmax = ending.type == "Softmax"
@@ -175,6 +177,26 @@ def _beside(targets: Any, table: Any) -> Any:
 
 def _at_least_float32(tensor: Any) -> Any:
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def _type_inside(call: Any) -> str:
+    """Return the type of the operation that makes a compiled function's output, "" if unclear.
+
+    The output looked at is the first, the only one of functions that wrap a classifier.
+    """
+    library = call.graph.as_graph_def().library.function
+    functions = {function.signature.name: function for function in library}
+    name = call.get_attr("f").name
+    while name in functions:
+        nodes = {node.name: node for node in functions[name].node_def}
+        returned = functions[name].ret[functions[name].signature.output_arg[0].name]
+        node = nodes.get(returned.split(":")[0])
+        while node is not None and node.op in _PASSES_THROUGH:
+            node = nodes.get(node.input[0].split(":")[0])
+        if node is None or node.op not in _HIDES_ITS_INSIDE:
+            return "" if node is None else str(node.op)
+        name = node.attr["f"].func.name
+    return ""
 
 
 def _last_operation(tensor: Any) -> Any:

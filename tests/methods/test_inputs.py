@@ -1,0 +1,217 @@
+"""Models that take more, or something else, than three-channel images of one size."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.explainer import Explainer, explain
+from gradcam_eval.models.engine import Predictor
+
+SIZE = (12, 10)
+
+
+def cnn(*, channels=3, size=SIZE, data_format="channels_last"):
+    keras.utils.set_random_seed(2)
+    shape = (*size, channels) if data_format == "channels_last" else (channels, *size)
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(4, 3, activation="relu", data_format=data_format, name="low"),
+            keras.layers.MaxPooling2D(data_format=data_format),
+            keras.layers.Conv2D(6, 3, activation="relu", data_format=data_format, name="high"),
+            keras.layers.GlobalAveragePooling2D(data_format=data_format),
+            keras.layers.Dense(3, activation="softmax", name="head"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).uniform(0, 1, (2, *SIZE, 3)).astype(np.float32)
+
+
+def two_inputs(structure):
+    keras.utils.set_random_seed(2)
+    picture, facts = keras.Input((*SIZE, 3), name="picture"), keras.Input((2,), name="facts")
+    maps = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(picture)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps * facts[:, None, None, :1])
+    outputs = keras.layers.Dense(2, name="head")(keras.layers.Concatenate()([pooled, facts]))
+    inputs = {"picture": picture, "facts": facts} if structure is dict else [picture, facts]
+    model = keras.Model(inputs, outputs)
+    model.set_weights([np.abs(weight) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("structure", [dict, list])
+def test_each_image_is_explained_beside_its_other_inputs(images, structure):
+    """The first fact scales the activations' gradient, so the maps differ by that factor."""
+    model, facts = two_inputs(structure), np.array([[1.0, 2.0], [3.0, -1.0]], np.float32)
+
+    def given(n):
+        pair = {"picture": images[n], "facts": facts[n]}
+        return pair if structure is dict else list(pair.values())
+
+    together = Explainer(model, "conv", "grad_cam")(given(slice(None)), 1)["conv", "grad_cam"]
+    for n in range(2):
+        alone = Explainer(model, "conv", "grad_cam")(given(slice(n, n + 1)), 1)["conv", "grad_cam"]
+        np.testing.assert_allclose(together[n], alone[0], rtol=1e-5, atol=1e-8)
+    kernel = model.get_layer("head").kernel.numpy()[:4, 1]
+    cam = np.maximum(model.get_layer("conv")(images).numpy() @ kernel, 0) / 80
+    assert cam.max() > 0
+    np.testing.assert_allclose(together, cam * facts[:, :1, None], rtol=1e-4, atol=1e-7)
+
+
+def test_metrics_refuse_a_model_with_other_inputs(images):
+    with pytest.raises(InputError, match="takes 'facts' beside the images"):
+        Predictor(two_inputs(dict))(images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda given: {"picture": given["picture"]}, r"inputs are \['facts', 'picture'\]"),
+        (lambda given: {**given, "other": 1}, r"inputs are \['facts', 'picture'\]"),
+        (lambda given: given["picture"], "ndarray was given"),
+        (lambda given: {**given, "facts": given["facts"][:1]}, "wanted 2 rows of shape"),
+        (lambda given: {**given, "facts": given["facts"][:, :1]}, r"wanted 2 rows of shape \(2,\)"),
+    ],
+)
+def test_wrong_inputs_get_a_sentence(images, change, message):
+    given = {"picture": images, "facts": np.ones((2, 2))}
+    with pytest.raises(InputError, match=message):
+        explain(two_inputs(dict), change(given), layers="conv")
+
+
+def test_a_dict_for_a_model_with_one_input_is_refused(images):
+    with pytest.raises(InputError, match="one input, and 2 were given"):
+        explain(cnn(), {"picture": images, "facts": np.ones((2, 2))})
+
+
+def test_two_images_need_a_name(images):
+    left, right = keras.Input((*SIZE, 3)), keras.Input((*SIZE, 3))
+    maps = keras.layers.Conv2D(2, 3, name="conv")(keras.layers.Concatenate()([left, right]))
+    model = keras.Model([left, right], keras.ops.mean(maps, axis=(1, 2)))
+    with pytest.raises(InputError, match=r"2 of which could be images \(0, 1\).*image_input"):
+        explain(model, [images, images])
+    with pytest.raises(InputError, match="image_input is 'left'"):
+        Explainer(model, image_input="left")([images, images])
+    maps = Explainer(model, "conv", "grad_cam", image_input=1)([images, images[::-1]])
+    assert maps["conv", "grad_cam"].shape == (2, 10, 8)
+
+
+def test_a_subclassed_model_takes_a_dict(images):
+    class Takes(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(2, 3, name="conv")
+            self.head = keras.layers.Dense(2)
+
+        def call(self, given):
+            pooled = keras.ops.mean(self.conv(given["picture"]), axis=(1, 2))
+            return self.head(keras.ops.concatenate([pooled, given["facts"]], axis=-1))
+
+    given = {"picture": images, "facts": np.ones((2, 3), np.float32)}
+    assert explain(Takes(), given)["conv", "grad_cam"].shape == (2, 10, 8)
+
+
+def test_channels_first_gives_the_map_of_channels_last(images):
+    first, last = cnn(data_format="channels_first"), cnn()
+    last.set_weights(first.get_weights())
+    layers, methods = ["low", "high"], ["grad_cam", "layer_cam", "eigen_cam"]
+    ours = explain(first, images, layers=layers, methods=methods)
+    theirs = explain(last, images, layers=layers, methods=methods)
+    assert list(ours) == list(theirs)
+    for key, heatmap in ours.items():
+        np.testing.assert_allclose(heatmap, theirs[key], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(Predictor(first)(images), Predictor(last)(images), rtol=1e-5)
+    with pytest.raises(InputError, match="channels-first layout is made inside"):
+        explain(first, images.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels(channels):
+    images = np.random.default_rng(0).uniform(0, 1, (2, *SIZE, channels))
+    assert explain(cnn(channels=channels), images)["high", "grad_cam"].shape == (2, 3, 2)
+    with pytest.raises(InputError, match="images are 12×10×3"):
+        explain(cnn(channels=channels), np.ones((1, *SIZE, 3)))
+
+
+def test_any_size_and_sizes_one_after_the_other():
+    explainer = Explainer(cnn(size=(None, None)), "high")
+    for size, shape in (((12, 10), (3, 2)), ((20, 30), (7, 12)), ((12, 10), (3, 2))):
+        images = np.random.default_rng(0).uniform(0, 1, (1, *size, 3))
+        assert explainer(images)["high", "grad_cam"].shape == (1, *shape)
+    assert len(explainer._compiled) == 2
+
+
+def test_augmentation_inside_does_nothing_when_explaining(images):
+    body = cnn()
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            keras.layers.RandomFlip(),
+            keras.layers.RandomRotation(0.3),
+            keras.layers.RandomContrast(0.5),
+            *body.layers,
+        ]
+    )
+    ours, plain = (explain(each, images)["high", "grad_cam"] for each in (model, body))
+    np.testing.assert_allclose(ours, plain, rtol=1e-5)
+    assert plain.max() > 0
+
+
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+def test_quantised_models(images, mode):
+    model = cnn()
+    plain = explain(model, images, targets=1)["high", "grad_cam"]
+    model.quantize(mode)
+    quantised = explain(model, images, targets=1)["high", "grad_cam"]
+    assert np.isfinite(quantised).all()
+    assert plain.max() > 0
+    assert np.abs(quantised - plain).max() < 0.2 * plain.max()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a model and the same as a SavedModel behind a TFSMLayer."""
+    folder = tmp_path_factory.mktemp("saved")
+    model = cnn()
+    model.export(str(folder), verbose=False)
+    layer = keras.layers.TFSMLayer(str(folder), call_endpoint="serve")
+    return model, keras.Sequential([keras.Input((*SIZE, 3)), layer])
+
+
+def test_a_saved_model_predicts(exported, images):
+    model, saved = exported
+    np.testing.assert_allclose(Predictor(saved)(images), model(images), rtol=1e-5)
+
+
+def test_a_saved_models_probability_is_explained_at_the_input(exported, images):
+    model, saved = exported
+    options = {"methods": "gradient", "targets": 1, "score": "probability"}
+    ours, plain = (explain(each, images, **options) for each in (saved, model))
+    np.testing.assert_allclose(
+        ours["input", "gradient"], plain["input", "gradient"], rtol=1e-3, atol=1e-7
+    )
+    with pytest.raises(InputError, match=r"compiled function of its own.*score='probability'"):
+        explain(saved, images, methods="gradient")
+
+
+def test_a_saved_model_of_logits_keeps_them(images, tmp_path):
+    model = cnn()
+    logits = keras.Sequential([*model.layers[:-1], keras.layers.Dense(3, name="logits")])
+    logits.build((None, *SIZE, 3))
+    logits.export(str(tmp_path), verbose=False)
+    saved = keras.Sequential(
+        [keras.Input((*SIZE, 3)), keras.layers.TFSMLayer(str(tmp_path), call_endpoint="serve")]
+    )
+    np.testing.assert_allclose(
+        Predictor(saved)(images), tf.nn.softmax(logits(images)).numpy(), rtol=1e-5
+    )
+
+
+def test_a_saved_models_layers_are_refused_with_the_reason(exported, images):
+    with pytest.raises(InputError, match="TFSMLayer"):
+        explain(exported[1], images, score="probability")
