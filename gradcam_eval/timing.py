@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradcam_eval.methods.explainer import Layers
+    from gradcam_eval.methods.registry import Passes
 
 Cell: TypeAlias = tuple[str, str]  # layer path, method name
 
 FORWARD = "forward"  # the method name of the floor: the compiled forward pass alone
+_MANY_PASSES = 8  # of an image; a method with more of them is timed in fewer rounds
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Timing:
         """Return the median of each round's ratio to the floor's call of the same round.
 
         A machine whose speed drifts slows both calls of a round, so this is steadier than the ratio
-        of the medians.
+        of the medians. The floor has at least as many rounds.
         """
-        return float(np.median(np.divide(self.values_ms, floor.values_ms)))
+        return float(np.median(np.divide(self.values_ms, floor.values_ms[: len(self.values_ms)])))
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class CostRow:
 def measure(
     functions: Mapping[Any, Callable[[], Any]],
     *,
-    rounds: int = 10,
+    rounds: int | Mapping[Any, int] = 10,
     on_call: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Any, Timing]:
@@ -85,12 +87,14 @@ def measure(
     Parameters
     ----------
     functions : what to call, by key
-    rounds : timed calls of each function, 1 or more
+    rounds : timed calls, 1 or more: of each function, or by key; one that has had its rounds rests
     on_call : called after each call, for a progress bar
     clock : seconds, monotonic
     """
-    if rounds < 1:
-        raise InputError(f"rounds is {rounds}: wanted 1 or more")
+    wanted = dict.fromkeys(functions, rounds) if isinstance(rounds, int) else dict(rounds)
+    fewest = min(wanted.values(), default=rounds if isinstance(rounds, int) else 1)
+    if fewest < 1:
+        raise InputError(f"rounds is {fewest}: wanted 1 or more")
 
     def timed(function: Callable[[], Any]) -> float:
         start = clock()
@@ -103,9 +107,10 @@ def measure(
     for function in functions.values():
         timed(function)
     values: dict[Any, list[float]] = {key: [] for key in functions}
-    for _ in range(rounds):
+    for played in range(max(wanted.values(), default=0)):
         for key, function in functions.items():
-            values[key].append(timed(function))
+            if played < wanted[key]:
+                values[key].append(timed(function))
     return {key: Timing(first[key], tuple(values[key])) for key in functions}
 
 
@@ -131,9 +136,21 @@ class CostPlan:
         if self.rounds < 1:
             raise InputError(f"rounds is {self.rounds}: wanted 1 or more")
 
-    def count_calls(self, cells: int) -> int:
-        """Return how many calls the plan makes for so many layer × method pairs."""
-        return (cells + 1) * len(self.batch_sizes) * (self.rounds + 2)
+    def sizes_of(self, forwards: int) -> tuple[int, ...]:
+        """Return the batch sizes at which a cell with so many passes of an image is timed.
+
+        One that asks the model many times fills batches by itself: it is timed at the smallest.
+        """
+        return self.batch_sizes if forwards <= _MANY_PASSES else (min(self.batch_sizes),)
+
+    def rounds_of(self, forwards: int) -> int:
+        """Return the rounds of such a cell: fewer where each is many passes long."""
+        return max(1, min(self.rounds, self.rounds * _MANY_PASSES // max(forwards, 1)))
+
+    def count_calls(self, forwards: Sequence[int]) -> int:
+        """Return how many calls the plan makes for cells with so many passes of an image each."""
+        cells = sum(len(self.sizes_of(n)) * (self.rounds_of(n) + 2) for n in forwards)
+        return cells + len(self.batch_sizes) * (self.rounds + 2)
 
 
 def cost_rows(
@@ -149,52 +166,71 @@ def cost_rows(
     Each pair has a compiled pass of its own, as if nothing else were wanted of the model; images
     are uniform noise, whose content does not matter to the time. Listing the model's layers is
     not part of the first call. Later batch sizes find the pass compiled, so `first_call_ms` of a
-    pair is that at the first batch size.
+    pair is that at the first batch size. A method that asks the model more than 8 times an image
+    is timed in fewer rounds, and at the smallest batch size only.
 
     Returns
     -------
     CostRow for the forward pass and for each pair, by batch size
     """
-    from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.methods.registry import Passes
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.inputs import input_shape
 
-    chosen = Explainer(model, layers, methods).calls(plan.image_size)
-    backwards = {method.name: int(method.needs_gradient) for method in find_methods(methods)}
+    shape = input_shape(model, plan.image_size)
+    cells = Explainer(model, layers, methods).cells(shape[:2])
     largest = max(plan.batch_sizes)
-    passes: dict[Cell, Callable[[Any], Any]] = {("", FORWARD): Predictor(model)}
-    for call in chosen:
-        for method in backwards:
-            passes[call.path, method] = Explainer(model, [call], method, batch_size=largest)
-    shape = (largest, *input_shape(model, plan.image_size))
-    noise = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    work = [_Work(("", FORWARD), Predictor(model), Passes(), is_floor=True)]
+    for cell in cells:
+        run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
+        work.append(_Work(cell.key, run, cell.passes(shape[:2])))
+    noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
     first_ms: dict[Cell, float] = {}
     rows = []
-    for batch_size in plan.batch_sizes:
-        functions = {cell: partial(run, noise[:batch_size]) for cell, run in passes.items()}
-        timings = measure(functions, rounds=plan.rounds, on_call=on_call)
-        for cell, timing in timings.items():
-            first_ms.setdefault(cell, timing.first_ms)
+    for size in plan.batch_sizes:
+        timed = [each for each in work if each.is_floor or size in plan.sizes_of(each.forwards)]
+        timings = measure(
+            {each.cell: partial(each.run, noise[:size]) for each in timed},
+            rounds={
+                each.cell: plan.rounds if each.is_floor else plan.rounds_of(each.forwards)
+                for each in timed
+            },
+            on_call=on_call,
+        )
+        for cell_key, timing in timings.items():
+            first_ms.setdefault(cell_key, timing.first_ms)
         floor = timings["", FORWARD]
         rows += [
-            _cost_row(cell, timing, batch_size, floor, (first_ms[cell], backwards.get(cell[1], 0)))
-            for cell, timing in timings.items()
+            _cost_row(each, timings[each.cell], size, floor, first_ms[each.cell]) for each in timed
         ]
     return rows
 
 
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is timed: a cell's own compiled pass, or the floor."""
+
+    cell: Cell
+    run: Callable[[Any], Any]
+    passes: Passes
+    is_floor: bool = False
+
+    @property
+    def forwards(self) -> int:
+        return 1 + self.passes.forwards
+
+
 def _cost_row(
-    cell: Cell, timing: Timing, batch_size: int, floor: Timing, extra: tuple[float, int]
+    work: _Work, timing: Timing, batch_size: int, floor: Timing, first_call_ms: float
 ) -> CostRow:
     low, median, high = (timing.quantile(q) / batch_size for q in (0.25, 0.5, 0.75))
-    first_call_ms, backwards = extra
     return CostRow(
-        layer=cell[0],
-        method=cell[1],
+        layer=work.cell[0],
+        method=work.cell[1],
         batch_size=batch_size,
-        forwards=1,
-        backwards=backwards,
+        forwards=work.forwards,
+        backwards=work.passes.backwards,
         first_call_ms=first_call_ms,
         median_ms_per_image=median,
         low_ms_per_image=low,

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods import METHODS
+from gradcam_eval.methods.registry import Method, Passes
 from gradcam_eval.timing import CostPlan, Timing, cost_rows, measure, measure_cost
 
 
@@ -63,6 +65,15 @@ def test_progress_is_told_of_each_call_and_is_not_timed():
     timings = measure(functions, rounds=3, on_call=slow_progress, clock=clock)
     assert timings["a"].values_ms == pytest.approx((2, 2, 2))
     assert len(told) == 2 * 5
+
+
+def test_each_function_may_have_rounds_of_its_own():
+    clock = FakeClock()
+    functions = {"a": clock.function("a", [1] * 5), "b": clock.function("b", [4] * 3)}
+    timings = measure(functions, rounds={"a": 3, "b": 1}, clock=clock)
+    assert "".join(clock.log) == "ab" * 3 + "aa"
+    assert timings["b"].values_ms == pytest.approx((4,))
+    assert timings["b"].ratio_to(timings["a"]) == pytest.approx(4)
 
 
 def test_nothing_to_measure_is_an_error_or_nothing():
@@ -157,7 +168,26 @@ def test_the_count_of_calls_is_what_progress_will_hear(model):
     heard = []
     cost_rows(model, ["a", "b"], ["grad_cam"], plan=plan, on_call=lambda: heard.append(1))
     # two pairs and the forward pass, two sizes, one round beside the first call and the warm-up
-    assert len(heard) == plan.count_calls(2) == 3 * 2 * 3
+    assert len(heard) == plan.count_calls([1, 1]) == 3 * 2 * 3
+
+
+def test_a_method_of_many_passes_is_timed_less_often(model, monkeypatch):
+    def asks(probe):
+        return probe.images[..., 0]
+
+    method = Method("asks", asks, "input", passes=lambda sizes, options: Passes(39, 2))
+    monkeypatch.setitem(METHODS, "asks", method)
+    plan, heard = CostPlan((2, 5), rounds=10), []
+    rows = cost_rows(model, "b", ["asks", "grad_cam"], plan=plan, on_call=lambda: heard.append(1))
+    shown = [(row.method, row.batch_size, row.rounds, row.forwards, row.backwards) for row in rows]
+    assert shown == [
+        ("forward", 2, 10, 1, 0),
+        ("grad_cam", 2, 10, 1, 1),
+        ("asks", 2, 10 * 8 // 40, 40, 2),
+        ("forward", 5, 10, 1, 0),
+        ("grad_cam", 5, 10, 1, 1),
+    ]
+    assert len(heard) == plan.count_calls([1, 40])
 
 
 def test_a_model_of_any_size_needs_one():

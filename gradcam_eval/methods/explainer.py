@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError
 from gradcam_eval.methods import find_methods, member_of
 from gradcam_eval.methods.batch import Batch, as_batch, as_regions
+from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import CompiledPass, group_by_memory
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
-from gradcam_eval.methods.registry import INPUT, Method
+from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.targets import Targets, target_indices
 from gradcam_eval.methods.traced import Plan, map_key
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
@@ -102,8 +103,12 @@ class Explainer:
                 self._calls = self._find_calls(image_size, inputs)
             return self._calls
 
+    def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
+        """Return what heatmaps a call returns, in their order, with what each costs in passes."""
+        return cells_of(self.calls(image_size), self.methods)
+
     def passes(self, image_size: tuple[int, int] | None = None) -> int:
-        """Return how many passes the layers need, as `memory` holds them."""
+        """Return in how many passes the layers are explained, as `memory` holds them."""
         return len(self._groups(self.calls(image_size)))
 
     def __call__(
@@ -207,19 +212,14 @@ class Explainer:
 
     def _heatmaps(self, found: dict[str, NDArray[Any]], batch: Batch) -> Heatmaps:
         maps = {key: each for name, each in found.items() if (key := map_key(name))}
-        paths = [call.path for call in self.calls()]
-        wanted: dict[Key, NDArray[np.float32]] = {
-            (path, method.label): maps[path, method.label]
-            for path in paths
-            for method in self.methods
-            if method.kind in ("cam", "layer")
-        }
-        for method in self.methods:
-            if method.kind == "fusion":
-                members = [maps[path, member_of(method).label] for path in paths]
-                wanted["+".join(paths), method.label] = method.formula(members, **method.options)
-            elif method.kind == "input":
-                wanted[INPUT, method.label] = maps[INPUT, method.label]
+        wanted: dict[Key, NDArray[np.float32]] = {}
+        for cell in cells_of(self.calls(), self.methods):
+            if cell.method.kind == "fusion":
+                member = member_of(cell.method).label
+                members = [maps[call.path, member] for call in cell.calls]
+                wanted[cell.key] = cell.method.formula(members, **cell.method.options)
+            else:
+                wanted[cell.key] = maps[cell.key]
         has_classes = "targets" in found
         return Heatmaps(
             maps=wanted,

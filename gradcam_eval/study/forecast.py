@@ -16,6 +16,7 @@ from gradcam_eval.study.subject import Subject
 from gradcam_eval.timing import CostPlan
 
 if TYPE_CHECKING:
+    from gradcam_eval.methods.cells import HeatmapCell
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.tap import LayerCall
 
@@ -29,6 +30,7 @@ class Forecast:
     Attributes
     ----------
     images, cells, controls : how many
+    passes : in how many passes an image's layers are explained, so that each fits into memory
     forwards : forward passes of single images, heatmaps and metrics together
     seconds : wall-clock time, from a forward pass timed just now; without tracing
     memory_bytes : activations kept for the gradients, and one batch of masked images
@@ -38,6 +40,7 @@ class Forecast:
     images: int
     cells: int
     controls: int
+    passes: int
     forwards: int
     seconds: float
     memory_bytes: int
@@ -49,45 +52,49 @@ class Forecast:
             f"{_plural(self.images, 'image')} × ({self.cells} layer × method "
             f"{'cell' if self.cells == 1 else 'cells'} + {_plural(self.controls, 'control')}): "
             f"about {self.forwards:,} forward passes, {_minutes(self.seconds)}, "
-            f"{self.memory_bytes / 2**20:,.0f} MB for activations, "
+            f"{self.memory_bytes / 2**20:,.0f} MB for activations"
+            f"{f' in {self.passes} passes' if self.passes > 1 else ''}, "
             f"{self.disk_bytes / 2**20:,.0f} MB on disk"
         )
 
 
 def forecast(
-    subject: Subject,
-    calls: Sequence[LayerCall],
-    plan: CostPlan | None,
-    *,
-    images: int,
-    size: tuple[int, int],
+    subject: Subject, plan: CostPlan | None, *, images: int, size: tuple[int, int]
 ) -> Forecast:
     """Estimate what is still to do for one model.
 
     Parameters
     ----------
     subject : the model and its study
-    calls : of the layers that are explained
     plan : how its cost will be measured, or None where it will not
     images : how many are still to judge
     size : (H, W) of the model's input
     """
-    study = subject.study
+    study, explainer = subject.study, subject.explainer
     pixels = size[0] * size[1]
-    cells, controls = len(calls) * len(study.methods), len(study.controls)
+    cells, controls = explainer.cells(size), len(study.controls)
+    own = [cell.passes(size) for cell in cells]
+    passes = explainer.passes(size)
+    # a backward pass takes about as long as two forward ones, and the shared pass is one of each
+    asked = _PASS * passes + sum(
+        each.forwards + 2 * each.backwards for each in own if each.forwards
+    )
     points = sum(_points(study.protocol_of(metric), pixels) for metric in study.metrics)
-    forwards = images * (_PASS + (cells + controls) * points)
-    map_values = sum(math.prod(_sides(call, size)) for call in calls) * len(study.methods)
-    activations = sum(math.prod(_sides(call, size)) * (call.shape[2] or 1) for call in calls)
+    forwards = images * (asked + (len(cells) + controls) * points)
+    map_values = sum(_map_pixels(cell, size) for cell in cells)
+    calls = explainer.calls(size)
+    activations = sum(math.prod(_sides(call, size)) * (call.map_shape[2] or 1) for call in calls)
     largest = max((CHUNK, *plan.batch_sizes) if plan else (CHUNK,))
+    timed = forwards + _cost_images(plan, [1 + each.forwards for each in own])
     return Forecast(
         images=images,
-        cells=cells,
+        cells=len(cells),
         controls=controls,
+        passes=passes,
         forwards=forwards,
-        seconds=time_forward(subject.predictor, size) * (forwards + _cost_images(plan, cells)),
+        seconds=time_forward(subject.predictor, size) * timed,
         # each value is 4 bytes, and an activation has a gradient beside it
-        memory_bytes=4 * (2 * activations + largest * pixels * 3),
+        memory_bytes=4 * (2 * activations // passes + largest * pixels * 3),
         disk_bytes=images * (4 * (map_values + controls * pixels) + 4 * pixels),
     )
 
@@ -101,9 +108,14 @@ def time_forward(predictor: Predictor, size: tuple[int, int]) -> float:
     return (time.perf_counter() - start) / len(images)
 
 
-def _cost_images(plan: CostPlan | None, cells: int) -> int:
-    """Return how many forward passes of one image the cost takes: a cell's call is about two."""
-    return sum(plan.batch_sizes) * (plan.rounds + 2) * (2 * cells + 1) if plan else 0
+def _cost_images(plan: CostPlan | None, forwards: Sequence[int]) -> int:
+    """Return how many forward passes of one image the cost takes: a pass and its backward two."""
+    if plan is None:
+        return 0
+    floor = sum(plan.batch_sizes) * (plan.rounds + 2)
+    return floor + sum(
+        sum(plan.sizes_of(each)) * (plan.rounds_of(each) + 2) * (1 + each) for each in forwards
+    )
 
 
 def _points(protocol: str, pixels: int) -> int:
@@ -111,8 +123,14 @@ def _points(protocol: str, pixels: int) -> int:
     return math.ceil(pixels / step) + 1 if step else 0
 
 
+def _map_pixels(cell: HeatmapCell, size: tuple[int, int]) -> int:
+    """Return how many values a cell's heatmap has; a fusion's is as large as its largest member."""
+    sides = [_sides(call, size) for call in cell.calls]
+    return max((math.prod(each) for each in sides), default=math.prod(size))
+
+
 def _sides(call: LayerCall, size: tuple[int, int]) -> tuple[int, int]:
-    return call.shape[0] or size[0], call.shape[1] or size[1]
+    return call.map_shape[0] or size[0], call.map_shape[1] or size[1]
 
 
 def _plural(n: int, noun: str) -> str:

@@ -86,13 +86,13 @@ def _run_model(
 ) -> None:
     label, study = subject.label, subject.study
     names = sample_names(study.data)
-    calls = subject.explainer.calls(loaded.size)
+    cells = subject.explainer.cells(loaded.size)
     plan = None
     if study.cost.rounds and not ledger.has_cost(label):
         plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, loaded.size)
     left = len(set(names) - ledger.finished(label))
     if left or plan:
-        expected = forecast(subject, calls, plan, images=left, size=loaded.size)
+        expected = forecast(subject, plan, images=left, size=loaded.size)
         progress.say(f"{label}: {expected}")
     if left < len(names):
         progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
@@ -101,7 +101,9 @@ def _run_model(
         _run_image(ledger, folder, subject, sample)
         progress.step()
     if plan:
-        progress.stage(f"{label}: cost", plan.count_calls(len(calls) * len(study.methods)))
+        forwards = [1 + cell.passes(loaded.size).forwards for cell in cells]
+        progress.stage(f"{label}: cost", plan.count_calls(forwards))
+        calls = subject.explainer.calls(loaded.size)
         rows = cost_rows(loaded.model, calls, study.methods, plan=plan, on_call=progress.step)
         ledger.write_cost(label, rows)
 

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from gradcam_eval.methods import METHODS
+from gradcam_eval.methods.explainer import Explainer
+from gradcam_eval.methods.registry import Method, Passes
 from gradcam_eval.models.catalogue import ModelSpec
 from gradcam_eval.study import forecast as module
 from gradcam_eval.study.config import Study
@@ -24,9 +29,8 @@ def subject(model, monkeypatch):
 
 def test_the_numbers_are_those_worked_out_by_hand(subject):
     made = subject(methods=["grad_cam", "layer_cam", "eigen_cam"], controls=["random", "edges"])
-    calls = made.explainer.calls(SIZE)
     plan = CostPlan((1, 4), rounds=3)
-    found = forecast(made, calls, plan, images=10, size=SIZE)
+    found = forecast(made, plan, images=10, size=SIZE)
     assert (found.images, found.cells, found.controls) == (10, 2 * 3, 2)
     # 1600 pixels, 224 a step: 8 steps and the first point, for deletion and for insertion;
     # the pointing game asks the model nothing. One pass for all heatmaps counts as 3.
@@ -41,21 +45,47 @@ def test_the_numbers_are_those_worked_out_by_hand(subject):
 
 def test_steps_follow_the_protocol_and_what_is_not_done_costs_nothing(subject):
     made = subject(metrics=["deletion"], protocols={"deletion": "rise2018_batch"}, controls=[])
-    calls = made.explainer.calls(SIZE)
     # 1600 pixels at 1792 a step: one step, two points
-    assert forecast(made, calls, None, images=7, size=SIZE).forwards == 7 * (3 + 2 * 2)
-    assert forecast(made, calls, None, images=0, size=SIZE).seconds == 0
+    assert forecast(made, None, images=7, size=SIZE).forwards == 7 * (3 + 2 * 2)
+    assert forecast(made, None, images=0, size=SIZE).seconds == 0
     made = subject(metrics=["pointing_game"])
-    assert forecast(made, calls, None, images=7, size=SIZE).forwards == 7 * 3
+    assert forecast(made, None, images=7, size=SIZE).forwards == 7 * 3
 
 
 def test_the_line_says_it_all(subject):
     made = subject(layers=["last"], controls=["random"])
-    calls = made.explainer.calls(SIZE)
-    assert str(forecast(made, calls, None, images=1, size=SIZE)) == (
+    assert str(forecast(made, None, images=1, size=SIZE)) == (
         "1 image × (1 layer × method cell + 1 control): about 39 forward passes, 20 s, "
         "1 MB for activations, 0 MB on disk"
     )
     assert "about 3,900 forward passes, 32 min, " in str(
-        forecast(made, calls, None, images=100, size=SIZE)
+        forecast(made, None, images=100, size=SIZE)
     )
+
+
+def test_layers_that_do_not_fit_into_memory_take_more_passes(subject, model):
+    made = subject(metrics=["deletion"], protocols={"deletion": "rise2018_batch"}, controls=[])
+    # one layer's activation and gradient, 16 images of 40×40×4 values
+    small = Explainer(model, made.explainer.calls(SIZE), batch_size=16, memory=8 * 16 * 6400)
+    found = forecast(replace(made, explainer=small), None, images=7, size=SIZE)
+    assert found.passes == 2
+    assert found.forwards == 7 * (2 * 3 + 2 * 2)
+    assert found.memory_bytes == 4 * (6400 + 2400 + 32 * 1600 * 3)
+    assert "MB for activations in 2 passes, " in str(found)
+
+
+def test_methods_that_ask_the_model_more_than_once_are_counted(subject, monkeypatch):
+    def asks(probe, *, times=20):
+        return probe.images[..., 0]
+
+    passes = lambda sizes, options: Passes(forwards=options["times"], backwards=3)  # noqa: E731
+    monkeypatch.setitem(METHODS, "asks", Method("asks", asks, "input", passes=passes))
+    made = subject(methods=["grad_cam", "asks(times=30)"], metrics=["pointing_game"], controls=[])
+    plan = CostPlan((1, 4), rounds=10)
+    found = forecast(made, plan, images=2, size=SIZE)
+    assert found.cells == 2 + 1
+    assert found.forwards == 2 * (3 + 30 + 2 * 3)
+    # two cells and the floor, 5 images a round of 12; the third: batch 1 only, 10 * 8 // 31 rounds
+    assert found.seconds == 0.5 * (2 * 39 + 5 * 12 * (2 * 2 + 1) + (2 + 2) * 32)
+    # two maps of the layers, and one as large as the image
+    assert found.disk_bytes == 2 * (4 * (1600 + 400 + 1600) + 4 * 1600)
