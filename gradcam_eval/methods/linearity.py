@@ -20,6 +20,7 @@ _LINEAR = frozenset(_LINEAR_NAMES.split())
 # Linear only while one value depends on the image: a product of two is a gate, or attention.
 _PRODUCTS = frozenset(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul", "Mul"))
 _FIRST_ONLY = frozenset(("Conv2D", "DepthwiseConv2dNative", "RealDiv"))
+# Of a value these take its shape alone, so nothing behind them is between image and score.
 _ABOUT_SHAPE = frozenset(("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"))
 
 
@@ -34,7 +35,7 @@ def first_non_linear(images: Any, score: Any, allowed: frozenset[str]) -> Any | 
     moving = {images.name}  # the tensors whose values depend on the image
     for operation in _between(images, score):
         depends = [each for each in operation.inputs if each.name in moving]
-        if not depends or operation.type in _ABOUT_SHAPE:
+        if not depends:
             continue
         if operation.type not in allowed and not _is_linear(operation, depends):
             return operation
@@ -55,7 +56,7 @@ def _between(images: Any, score: Any) -> Iterator[Any]:
     wanted, waiting = set(), [score.op]
     while waiting:
         operation = waiting.pop()
-        if operation not in wanted:
+        if operation not in wanted and operation.type not in _ABOUT_SHAPE:
             wanted.add(operation)
             waiting.extend(each.op for each in operation.inputs)
     return (each for each in score.graph.get_operations() if each in wanted)
