@@ -43,7 +43,10 @@ class Question:
     layers: tuple[str, ...] = ("last",)
     methods: tuple[str, ...] = ("grad_cam",)
     target: str = "predicted"
+    against: str | None = None
     score: Score = "logit"
+    head: str | None = None
+    tokens: str | None = None
 
 
 def check_question(asked: LocalModel, question: Question) -> None:
@@ -90,24 +93,39 @@ def explain_to_file(
     return [*_describe(heatmaps, spec), f"written to {out}"]
 
 
-def layers_of(name: str) -> pd.DataFrame:
+def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
     """Return `list_layers` of a named model, built with random weights, or of a model file."""
     from gradcam_eval.models.layers import list_layers
+    from gradcam_eval.models.layout import parse_token_grid
 
+    grid = None if tokens is None else parse_token_grid(tokens)
     if name in MODELS:
-        return list_layers(load_model(name, weights=None), MODELS[name].input_size)
-    return list_layers(load_model(name), ANY_SIZE)
+        return list_layers(load_model(name, weights=None), MODELS[name].input_size, tokens=grid)
+    return list_layers(load_model(name), ANY_SIZE, tokens=grid)
 
 
 def _explain(model: keras.Model, spec: ModelSpec, picture: Image, question: Question) -> Heatmaps:
     from gradcam_eval.methods.explainer import Explainer
 
-    target = None
-    if question.target != "predicted":
-        classes = model.output_shape[-1]
-        target = resolve_class(question.target, spec.class_names, spec.synsets, n_classes=classes)
-    explainer = Explainer(model, question.layers, question.methods, score=question.score)
-    return explainer(picture, target)
+    explainer = Explainer(
+        model,
+        question.layers,
+        question.methods,
+        score=question.score,
+        head=question.head,
+        tokens=question.tokens,
+    )
+    against = question.against and _class(model, spec, question.against)
+    return explainer(picture, _class(model, spec, question.target), against=against)
+
+
+def _class(model: keras.Model, spec: ModelSpec, wanted: str) -> int | str:
+    """Return a class by its name in the model's specification; the Explainer knows the ranks."""
+    if wanted.startswith("predicted"):
+        return wanted
+    outputs = model.output_shape
+    classes = outputs[-1] if isinstance(outputs, tuple) else None
+    return resolve_class(wanted, spec.class_names, spec.synsets, n_classes=classes)
 
 
 def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:

@@ -14,11 +14,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gradcam_eval import cli
+from gradcam_eval.cli import lists
+from gradcam_eval.methods import METHODS
 from gradcam_eval.models.weights import LITE0, is_installed
 from gradcam_eval.report.overlay import overlay
 
 SIDE = 40
-COMMANDS = ("explain", "layers", "study", "report")
+COMMANDS = ("explain", "layers", "methods", "study", "report")
 RUN = "from gradcam_eval.cli import main; main()"
 STUDY = """
 name = "toy"
@@ -118,6 +120,16 @@ WRONG = [
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.jpg"], "cam.jpg must end in .png"),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "no/cam.png"], "there is no folder no"),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "cat.png"], "is the image itself"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-t", "predicted:4"], "has 3 classes"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--against", "7"], "valid is 0 to 2"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--head", "aux"], "unknown head 'aux'"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--tokens", "7"], "tokens = '7': wanted rows"),
+    (["explain", "cat.png", "-m", "tiny.keras", "-l=-9"], "-9"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--method", "rise(mask=3)"], "mean 'masks'?"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--method", "rise(masks="], "cannot be read"),
+    (["explain", "cat.png", "-m", "tiny.keras", "--method", "grad_cam(k=1)"], "has no options"),
+    (["--import", "gone.py", "methods"], "there is no file gone.py"),
+    (["--import", "no_such_module", "methods"], "'no_such_module' cannot be imported: Module"),
     (["layers", "efficientnet_lite"], "did you mean 'efficientnet_lite0'?"),
     (["layers", "gone.keras"], "gone.keras does not exist"),
     (["study", "gone.toml"], "cannot read the study gone.toml: No such file or directory"),
@@ -272,7 +284,7 @@ def test_names_in_brackets_are_not_markup(capfd):
         [{"path": "[red]x[/red]", "type": ":cat:", "shape": (2, None, 3), "stride": float("nan"),
           "params": 1234, "roles": ""}]
     )  # fmt: skip
-    cli._print_layers("[b]", frame)
+    lists._print_layers("[b]", frame)
     said = capfd.readouterr().out
     assert said.split() == ["[b]:", "1", "layers", "path", "type", "shape", "stride", "params",
                             "roles", "[red]x[/red]", ":cat:", "2×any×3", "1,234"]  # fmt: skip
@@ -319,6 +331,59 @@ def test_a_study_that_is_stopped_says_how_to_go_on(call, monkeypatch, options):
     assert asked["name"] == "toy"
     assert asked["fresh"] == ("--fresh" in options)
     assert asked["results"] == Path("elsewhere" if options[1:] else "results")
+
+
+def test_methods_are_a_table_with_their_options(call):
+    code, out, _ = call("methods")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert set(METHODS) < set(lines)
+    assert "masks=4000" in lines["rise"]
+    assert lines["grad_cam"].split()[1] == "cam"
+
+
+PLUGIN = """
+from gradcam_eval import register_method
+
+@register_method
+def first_channel(activations, gradients):
+    \"\"\"The first channel alone.\"\"\"
+    return activations[..., 0]
+"""
+
+
+@pytest.mark.parametrize("named", ["mine.py", "mine"])
+def test_a_users_own_method_is_imported_and_used(workplace, tmp_path, named):
+    (workplace / "mine.py").write_text(PLUGIN)
+    found = start(workplace, "--import", named, "methods", "--csv")
+    assert "first_channel,cam,,The first channel alone." in found.stdout
+    out = tmp_path / "cam.png"
+    found = start(
+        workplace, "--import", named, "explain", "cat.png", "-m", "tiny.keras",
+        "--method", "first_channel", "-o", out,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert "method first_channel" in found.stdout
+    assert out.exists()
+
+
+def test_a_plugin_that_fails_is_one_sentence(call, workplace):
+    (workplace / "fails.py").write_text("raise ValueError('one\\ntwo')")
+    code, _, err = call("--import", "fails.py", "methods")
+    assert (code, err) == (
+        2, "gradcam-eval: 'fails.py' cannot be imported: ValueError: one two\n",
+    )  # fmt: skip
+
+
+def test_the_second_best_class_and_why_not_the_first(call, workplace, tmp_path):
+    out = tmp_path / "cam.png"
+    code, said, _ = call(
+        "explain", "cat.png", "-m", "tiny.keras", "-t", "predicted:2", "--against", "predicted",
+        "--score", "log_odds", "-o", out,
+    )  # fmt: skip
+    assert code == 0
+    assert "explained score -" in said  # the second has lower odds than the first
+    assert out.exists()
 
 
 def test_version():

@@ -44,7 +44,7 @@ class ModelInputs:
         values = {self.image: images, **dict(zip(self.extras, extras, strict=True))}
         if self.kind == "alone":
             return images
-        return values if self.kind == "dict" else [values[key] for key in sorted(values)]  # type: ignore[type-var]
+        return values if self.kind == "dict" else [values[i] for i in range(len(values))]
 
     def zeros(self) -> Any:
         """Return one image and its extras, all zero: what builds a model that was never called."""
@@ -208,8 +208,8 @@ def _spec(member: Any) -> tf.TensorSpec:
 
 
 def _size_of(given: Any) -> tuple[int, int] | None:
-    shape = np.shape(given) if given is not None else ()
-    return (int(shape[-3]), int(shape[-2])) if len(shape) in (3, 4) else None
+    sides = list(np.shape(given)) if given is not None else []
+    return (sides[-3], sides[-2]) if len(sides) in (3, 4) else None
 
 
 def _layout(model: keras.Model) -> Literal["channels_last", "channels_first"]:

@@ -33,11 +33,13 @@ class ModelEntry(_Strict):
     name : zoo name, or path of a .keras or .h5 file
     preprocess : how the file's model wants 0-255 RGB images changed first; zoo models know
     classes : path of a text file with one class name a line, for a local model
+    tokens : how a transformer's tokens lie on the image, as in "14x14+1"
     """
 
     name: str
     preprocess: str = "none"
     classes: str | None = None
+    tokens: str | None = None
 
     @property
     def label(self) -> str:
@@ -71,8 +73,9 @@ class Study(_Strict):
     question : what the study is to answer, one sentence for its report
     models, layers, methods : each combination is a cell
     data : a built-in data set's name, a folder of images, or one image
-    target : "predicted", "label" (the image's first label), or a class index or name
-    score : the scalar that heatmaps explain: "logit" or "probability"
+    target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
+        class index or name
+    score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
     protocols : a metric's protocol, where it is not the metric's default
     """
 
@@ -88,7 +91,7 @@ class Study(_Strict):
     )
     protocols: dict[str, str] = {}
     target: str | StrictInt = "predicted"
-    score: Literal["logit", "probability"] = "logit"
+    score: Literal["logit", "probability", "log_odds"] = "logit"
     seed: StrictInt = Field(default=0, ge=0)
     cost: Cost = Cost()
 
@@ -196,6 +199,7 @@ def check_names(study: Study) -> None:
     from gradcam_eval.methods.controls import CONTROLS as KNOWN_CONTROLS
     from gradcam_eval.metrics import METRICS
     from gradcam_eval.models.classes import class_names_from
+    from gradcam_eval.models.layout import parse_token_grid
     from gradcam_eval.models.preprocess import preprocessing
     from gradcam_eval.models.zoo import check_model_name
 
@@ -215,6 +219,8 @@ def check_names(study: Study) -> None:
         preprocessing(model.preprocess)
         if model.classes:
             class_names_from(model.classes)
+        if model.tokens is not None:
+            parse_token_grid(model.tokens)
     sample_names(study.data)
 
 

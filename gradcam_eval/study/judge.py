@@ -76,7 +76,7 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
 
 
-def _target(subject: Subject, sample: Sample) -> int | None:
+def _target(subject: Subject, sample: Sample) -> int | str | None:
     if subject.study.target != "label":
         return subject.target
     if not sample.labels:

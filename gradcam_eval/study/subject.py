@@ -25,6 +25,7 @@ class LoadedModel:
     spec: ModelSpec
     digest: str
     size: tuple[int, int]
+    tokens: str | None = None
 
     @property
     def identity(self) -> str:
@@ -46,7 +47,7 @@ class Subject:
     layers: tuple[dict[str, Any], ...]
     predictor: Predictor
     class_names: tuple[str, ...]
-    target: int | None  # None: each image's predicted class, or its label
+    target: int | str | None  # a class, a rank ("predicted:2"); None: the prediction, or the label
 
 
 def load(entry: ModelEntry) -> LoadedModel:
@@ -56,22 +57,27 @@ def load(entry: ModelEntry) -> LoadedModel:
 
     model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
     height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)
-    return LoadedModel(entry.label, model, spec, model_digest(model), (height, width))
+    digest = model_digest(model)
+    return LoadedModel(entry.label, model, spec, digest, (height, width), entry.tokens)
 
 
 def make_subject(study: Study, loaded: LoadedModel) -> Subject:
     """Find the study's layers and target in a model; raises InputError where it has them not."""
+    from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.layers import describe_call, find_layers
+    from gradcam_eval.models.layout import parse_token_grid
     from gradcam_eval.models.selection import resolve_layers
 
-    found = find_layers(loaded.model, loaded.size)
-    calls = resolve_layers(found, study.layers)
+    grid = parse_token_grid(loaded.tokens) if loaded.tokens else None
+    found = find_layers(loaded.model, loaded.size, tokens=grid)
+    looks_at_layers = any(method.kind != "input" for method in find_methods(study.methods))
+    calls = resolve_layers(found, study.layers) if looks_at_layers else []
     return Subject(
         label=loaded.label,
         study=study,
-        explainer=Explainer(loaded.model, calls, study.methods, score=study.score),
+        explainer=Explainer(loaded.model, calls, study.methods, score=study.score, seed=study.seed),
         layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
         predictor=Predictor(loaded.model),
         class_names=loaded.spec.class_names,
@@ -79,10 +85,12 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
     )
 
 
-def _fixed_target(study: Study, loaded: LoadedModel) -> int | None:
+def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:
     from gradcam_eval.models.classes import resolve_class
 
     if study.target in ("predicted", "label"):
         return None
+    if str(study.target).startswith("predicted:"):
+        return study.target
     names, synsets = loaded.spec.class_names, loaded.spec.synsets
     return resolve_class(study.target, names, synsets, n_classes=loaded.model.output_shape[-1])

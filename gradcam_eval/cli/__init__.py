@@ -1,0 +1,85 @@
+"""The command line. Quick to start; bad input is a sentence."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gradcam_eval.cli.explain import explain
+from gradcam_eval.cli.lists import layers, methods
+from gradcam_eval.cli.plugins import import_plugins
+from gradcam_eval.cli.studies import report, study
+from gradcam_eval.cli.terminal import silent_stderr
+from gradcam_eval.core import InputError
+
+app = typer.Typer(
+    name="gradcam-eval",
+    help="Benchmark Grad-CAM and its relatives on Keras models: which layer, which method, by how "
+    "much, and at what cost.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: no boxes that wrap paths
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"gradcam-eval {importlib.metadata.version('gradcam-eval')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import a module, or a .py file, that registers methods or metrics; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Take the options that stand before a command."""
+    if imports:
+        with silent_stderr():
+            import_plugins(imports)
+
+
+app.command(short_help="Explain one image: write its heatmaps as a PNG.")(explain)
+app.command(short_help="List a model's layers, and what to call them.")(layers)
+app.command(short_help="List the methods, with their options.")(methods)
+app.command(short_help="Run a study, or go on where it was stopped.")(study)
+app.command(short_help="Make a study's report again; no model is needed.")(report)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence on standard error and exit code 2."""
+    # TensorFlow reads it once, when it is imported; what it logs is of no use to a reader here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app(prog_name="gradcam-eval")
+    except InputError as error:
+        print(f"gradcam-eval: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        print(f"gradcam-eval: {error.strerror}: {error.filename or 'the disk'}", file=sys.stderr)
+        sys.exit(2)
+
+
+# What a disk may answer to any write, which is nobody's mistake in the code.
+_DISK_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+)

@@ -1,0 +1,108 @@
+"""`gradcam-eval explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gradcam_eval.cli.lists import TokensOption
+from gradcam_eval.cli.terminal import silent_stderr
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="A model's name, or a local .keras or .h5 file."
+    ),
+]
+PreprocessOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="For a model file: how it wants 0-255 RGB images changed first: "
+        "none, unit, tf, torch, caffe or lite. Named models know.",
+    ),
+]
+
+
+def explain(
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image file, or a URL with --allow-url.")
+    ],
+    model: ModelOption = "efficientnet_lite0",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            "-l",
+            metavar="LAYER",
+            help="Role (last, stages, all), path, glob, or index from the end (-l=-2); repeatable.",
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="METHOD",
+            help="A method's name, also with options, as in 'rise(masks=500)'; repeatable.",
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="CLASS",
+            help="'predicted', 'predicted:2' (the second best), a class index or a class name.",
+        ),
+    ] = "predicted",
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Explain why the target and not this class."),
+    ] = None,
+    score: Annotated[
+        Literal["logit", "probability", "log_odds"], typer.Option(help="What is explained.")
+    ] = "logit",
+    head: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
+    ] = None,
+    tokens: TokensOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="PNG to write; else IMAGE-cam.png here."
+        ),
+    ] = None,
+    preprocess: PreprocessOption = "none",
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
+    ] = None,
+    allow_url: Annotated[
+        bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
+    ] = False,
+) -> None:
+    """Explain one image: write its heatmap laid over it, or a grid of layers × methods.
+
+    Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
+    """
+    from gradcam_eval import picture
+
+    asked = picture.LocalModel(model, preprocess, classes)
+    question = picture.Question(
+        layers=tuple(layer or ["last"]),
+        methods=tuple(method or ["grad_cam"]),
+        target=target,
+        against=against,
+        score=score,
+        head=head,
+        tokens=tokens,
+    )
+    out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
+    picture.check_output(out, image)
+    pixels = picture.readable_image(image, allow_url=allow_url)
+    with silent_stderr():  # looking a method up imports TensorFlow
+        picture.check_question(asked, question)
+    for line in picture.explain_to_file(pixels, asked, question, out=out):
+        typer.echo(line)

@@ -1,0 +1,110 @@
+"""`gradcam-eval layers` and `gradcam-eval methods`: what there is to choose from."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TokensOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWSxCOLUMNS",
+        help="For a transformer: how its tokens lie on the image, as 14x14, or 14x14+1 with a "
+        "class token before them.",
+    ),
+]
+
+
+def layers(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's name, or a local .keras or .h5 file.")
+    ],
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every layer, not only those that carry a heatmap.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+    tokens: TokensOption = None,
+) -> None:
+    """List a model's layers: path, type, shape, stride, receptive field, parameters, roles.
+
+    A named model is built with random weights for this, so nothing is downloaded.
+    """
+    from gradcam_eval.models.zoo import check_model_name
+    from gradcam_eval.picture import layers_of
+
+    with silent_stderr():
+        check_model_name(model)
+    import_tensorflow()
+    frame = layers_of(model, tokens)
+    if not everything:
+        frame = frame[frame["is_candidate"]]
+    if csv:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        _print_layers(model, frame)
+
+
+def _print_layers(model: str, frame: pd.DataFrame) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text throughout: names in brackets are names, not rich's markup.
+    table = Table(title=Text(f"{model}: {len(frame)} layers"), box=None, header_style="bold")
+    for column in ("path", "type", "shape", "stride", "params", "roles"):
+        table.add_column(column, overflow="fold")
+    for row in frame.to_dict("records"):
+        shape = "×".join(str(side or "any") for side in row["shape"])
+        stride = "" if row["stride"] != row["stride"] else f"{row['stride']:.4g}"
+        cells = (row["path"], row["type"], shape, stride, f"{row['params']:,}", row["roles"])
+        table.add_row(*map(Text, cells))
+    console().print(table)
+
+
+def methods(
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+) -> None:
+    """List the methods: what each looks at, its options with their defaults, and what it does.
+
+    "cam": a layer's activations and gradients, all in one pass. "layer": a layer, asking the model
+    again. "fusion": several layers. "input": no layer. Options are given as in
+    --method "rise(masks=500)".
+    """
+    with silent_stderr():
+        frame = _methods_frame()
+    if csv:
+        frame.to_csv(sys.stdout, index=False)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for column in frame.columns:
+        table.add_column(str(column), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(Text, row))
+    console().print(table)
+
+
+def _methods_frame() -> pd.DataFrame:
+    import pandas as pd
+
+    from gradcam_eval.methods import METHODS
+
+    return pd.DataFrame(
+        [
+            {
+                "method": method.name,
+                "kind": method.kind,
+                "options": ", ".join(f"{name}={value}" for name, value in method.defaults.items()),
+                "summary": method.summary,
+            }
+            for method in METHODS.values()
+        ]
+    )

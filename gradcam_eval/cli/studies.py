@@ -1,0 +1,56 @@
+"""`gradcam-eval study` and `gradcam-eval report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradcam_eval.cli.terminal import console, silent_stderr
+
+
+def study(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study, a TOML file.")],
+    results: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the study's folder is made.")
+    ] = Path("results"),
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh/--resume", help="Remove what an earlier run left, or go on from it."),
+    ] = False,
+) -> None:
+    """Run a study, or go on where it was stopped; write its tables, pictures and report.html."""
+    from gradcam_eval.study.config import load_study
+
+    with silent_stderr():  # looking a method up imports TensorFlow
+        loaded = load_study(file)
+    from gradcam_eval.progress import shown_progress
+    from gradcam_eval.report.tables import summary_table
+    from gradcam_eval.results import run_study
+
+    try:
+        with shown_progress() as progress:
+            done = run_study(loaded, results=results, fresh=fresh, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo(
+            "gradcam-eval: stopped; what is finished is kept, and the same command without --fresh "
+            "goes on from here",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    page = done.report()
+    console().print(summary_table(done.summary(), title=loaded.question or None))
+    typer.echo(f"Report: {page}")
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A study's folder, results/<study>.")
+    ],
+) -> None:
+    """Make a study's pictures and report.html again from its files; no model is needed."""
+    from gradcam_eval.results import Results
+
+    page = Results(folder).report()
+    typer.echo(f"Report: {page}")
