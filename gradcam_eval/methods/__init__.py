@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.methods import cam
+from gradcam_eval.methods import cam, eigen
 from gradcam_eval.methods.controls import CONTROLS
 from gradcam_eval.methods.registry import (
     KINDS,
@@ -27,7 +27,9 @@ _ALL = (
     Method("hires_cam", cam.hires_cam),
     Method("layer_cam", cam.layer_cam),
     Method("xgrad_cam", cam.xgrad_cam),
-    Method("eigen_cam", cam.eigen_cam, needs_gradient=False),
+    Method("grad_cam_elementwise", cam.grad_cam_elementwise),
+    Method("eigen_cam", eigen.eigen_cam, needs_gradient=False),
+    Method("eigen_grad_cam", eigen.eigen_grad_cam),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 

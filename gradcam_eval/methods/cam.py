@@ -14,6 +14,25 @@ from typing import Any
 import tensorflow as tf
 
 
+def cam(activations: Any, gradients: Any) -> Any:
+    """CAM: weigh each channel by the weight with which the dense layer takes its mean.
+
+    L = Σₖ wₖ Aᵏ, where the explained score is Σₖ wₖ · (1/Z) Σᵢⱼ Aᵏᵢⱼ + b. Range (−∞, ∞); the mean
+    of the map is the score minus the bias.
+
+    Notes
+    -----
+    Only behind a layer that is averaged over all positions and meets one dense layer: there
+    wₖ = Σᵢⱼ Gᵏᵢⱼ, so the weights need not be looked for in the model. `pooled_head_reason` refuses
+    every other head. The paper leaves out b, as here, and shows the map resized.
+
+    References
+    ----------
+    Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, equation 2.
+    """
+    return _weighted_sum(tf.reduce_sum(gradients, axis=(1, 2)), activations)
+
+
 def grad_cam(activations: Any, gradients: Any) -> Any:
     """Grad-CAM: weigh each channel by its mean gradient.
 
@@ -46,11 +65,12 @@ def grad_cam_pp(activations: Any, gradients: Any) -> Any:
     Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
     Convolutional Networks", WACV 2018, equations 10, 11 and 19.
     """
-    total = tf.reduce_sum(activations, axis=(1, 2), keepdims=True)
-    # G² / (2 G² + ΣA·G³) with G² cancelled: small gradients, cubed, would underflow.
-    alpha = tf.math.divide_no_nan(tf.ones_like(gradients), 2.0 + total * gradients)
-    alpha = tf.where(gradients == 0, tf.zeros_like(alpha), alpha)
-    weights = tf.reduce_sum(alpha * tf.nn.relu(gradients), axis=(1, 2))
+    total = tf.reduce_sum(activations, axis=(1, 2))[:, None, None]
+    # α [G]₊ = [G]₊ / (2 + ΣA·[G]₊), G² cancelled: small gradients, cubed, would underflow; and
+    # nothing is left where G ≤ 0, so that G stands rectified in the denominator as well.
+    positive = tf.nn.relu(gradients)
+    shares = tf.math.divide_no_nan(positive, 2.0 + total * positive)
+    weights = tf.reduce_sum(shares, axis=(1, 2))
     return tf.nn.relu(_weighted_sum(weights, activations))
 
 
@@ -76,6 +96,24 @@ def hires_cam(activations: Any, gradients: Any) -> Any:
 def contributions(activations: Any, gradients: Any) -> Any:
     """HiResCAM before its rectification: Σₖ Gᵏ ∘ Aᵏ, signed, range (−∞, ∞)."""
     return tf.reduce_sum(activations * gradients, axis=-1)
+
+
+def grad_cam_elementwise(activations: Any, gradients: Any) -> Any:
+    """Element-wise Grad-CAM: sum what each element, by itself, speaks for the class.
+
+    L = Σₖ [Gᵏ ∘ Aᵏ]₊. Range [0, ∞).
+
+    Notes
+    -----
+    No paper: a variant of HiResCAM in the library pytorch-grad-cam, which rectifies before the sum
+    over channels and not after it. Where no activation is negative it equals LayerCAM; it differs
+    behind a linear layer or a SiLU, where G < 0 and A < 0 count as evidence here and not there.
+
+    References
+    ----------
+    Gildenblat et al., pytorch-grad-cam, 2021, `GradCAMElementWise`.
+    """
+    return tf.reduce_sum(tf.nn.relu(activations * gradients), axis=-1)
 
 
 def layer_cam(activations: Any, gradients: Any) -> Any:
@@ -108,34 +146,6 @@ def xgrad_cam(activations: Any, gradients: Any) -> Any:
     weighted = tf.reduce_sum(activations * gradients, axis=(1, 2))
     weights = tf.math.divide_no_nan(weighted, tf.reduce_sum(activations, axis=(1, 2)))
     return tf.nn.relu(_weighted_sum(weights, activations))
-
-
-def eigen_cam(activations: Any, gradients: Any) -> Any:
-    """Eigen-CAM: project the activations on their first right singular vector.
-
-    L = A v₁ with A as a (Z, K) matrix = U Σ Vᵀ. It does not look at the class. Range (−∞, ∞).
-
-    Notes
-    -----
-    A singular vector's sign is arbitrary: the one is taken for which the map's sum is not
-    negative. The smaller of the two Gram matrices is decomposed, AᵀA (K×K) or AAᵀ (Z×Z), since
-    A v₁ = σ₁ u₁; an all-zero A gives an all-zero map. A is not centred, as in the paper.
-
-    References
-    ----------
-    Muhammad & Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
-    """
-    height, width, channels = activations.shape[1:]
-    shape = tf.shape(activations)
-    matrix = tf.reshape(activations, (shape[0], shape[1] * shape[2], channels))
-    if height and width and height * width <= channels:
-        values, vectors = tf.linalg.eigh(tf.matmul(matrix, matrix, transpose_b=True))
-        flat = tf.sqrt(tf.nn.relu(values[:, -1:])) * vectors[..., -1]
-    else:
-        _, vectors = tf.linalg.eigh(tf.matmul(matrix, matrix, transpose_a=True))
-        flat = tf.squeeze(tf.matmul(matrix, vectors[..., -1:]), axis=-1)
-    flat = tf.where(tf.reduce_sum(flat, axis=-1, keepdims=True) < 0, -flat, flat)
-    return tf.reshape(flat, shape[:3])
 
 
 def _weighted_sum(weights: Any, activations: Any) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gradcam_eval.methods import METHODS, cam
+from gradcam_eval.methods import METHODS, cam, eigen
 
 SHAPES = [(2, 3, 4, 5), (1, 7, 7, 3), (2, 2, 2, 9), (1, 1, 1, 4)]
 
@@ -75,18 +75,47 @@ def twin_eigen_cam(a, g):
     return (projected if projected.sum() >= 0 else -projected).reshape(h, w)
 
 
+def twin_eigen_grad_cam(a, g):
+    h, w, k = a.shape
+    matrix = (a * g).reshape(h * w, k)
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    of_rank_one = s[0] * np.outer(u[:, 0], vt[0])
+    evidence = [sum(row) for row in of_rank_one]  # HiResCAM's of that approximation
+    projected = matrix @ vt[0]
+    agreement = sum(p * e for p, e in zip(projected, evidence, strict=True))
+    return (projected if agreement >= 0 else -projected).reshape(h, w)
+
+
+def twin_grad_cam_elementwise(a, g):
+    h, w, k = a.shape
+    return [
+        [sum(relu(g[i, j, c] * a[i, j, c]) for c in range(k)) for j in range(w)] for i in range(h)
+    ]
+
+
+def twin_cam(a, g):
+    h, w, k = a.shape
+    weight = [sum(g[i, j, c] for i in range(h) for j in range(w)) for c in range(k)]
+    return [[sum(weight[c] * a[i, j, c] for c in range(k)) for j in range(w)] for i in range(h)]
+
+
 TWINS = {
+    "cam": twin_cam,
     "grad_cam": twin_grad_cam,
     "grad_cam_pp": twin_grad_cam_pp,
     "hires_cam": twin_hires_cam,
     "layer_cam": twin_layer_cam,
     "xgrad_cam": twin_xgrad_cam,
+    "grad_cam_elementwise": twin_grad_cam_elementwise,
     "eigen_cam": twin_eigen_cam,
+    "eigen_grad_cam": twin_eigen_grad_cam,
 }
+FORMULAS = {name: getattr(eigen if name.startswith("eigen") else cam, name) for name in TWINS}
 
 
-def test_every_method_has_a_twin():
-    assert set(TWINS) == set(METHODS)
+def test_every_method_of_a_and_g_has_a_twin():
+    registered = {name: each.formula for name, each in METHODS.items() if each.kind == "cam"}
+    assert registered.items() <= FORMULAS.items()
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -98,7 +127,7 @@ def test_equals_its_twin(name, shape, is_rectified, rng):
         activations = np.maximum(activations, 0)
     gradients = rng.normal(size=shape)
     gradients[rng.random(shape) < 0.2] = 0  # dead units, whose shares are 0/0 in some papers
-    fast = METHODS[name].formula(tf.constant(activations), tf.constant(gradients)).numpy()
+    fast = FORMULAS[name](tf.constant(activations), tf.constant(gradients)).numpy()
     slow = np.stack([TWINS[name](a, g) for a, g in zip(activations, gradients, strict=True)])
     np.testing.assert_allclose(fast, slow, rtol=1e-9, atol=1e-9)
 
@@ -106,7 +135,12 @@ def test_equals_its_twin(name, shape, is_rectified, rng):
 # One image, 1×2 positions, 2 channels; worked out by hand.
 A = np.array([[[[1.0, 2.0], [3.0, 0.0]]]], np.float32)
 G = np.array([[[[1.0, -1.0], [0.5, 3.0]]]], np.float32)
+LARGER = (7.25 + 16.5625**0.5) / 2
+EIGEN = np.array([2, 3.25 - LARGER]) / np.hypot(2, 3.25 - LARGER)
+EIGEN *= np.sign(EIGEN.sum())
 GOLDEN = {
+    # w = (1.5, 2): 1.5·1 + 2·2, 1.5·3 + 2·0
+    "cam": [5.5, 4.5],
     # α = (0.75, 1): 0.75·1 + 1·2, 0.75·3 + 1·0
     "grad_cam": [2.75, 2.25],
     # totals (4, 2). α: 1/(2+4·1), 1/(2+4·.5); –, 1/(2+2·3). w = 1/6 + .5/4, 3/8
@@ -114,14 +148,19 @@ GOLDEN = {
     # 1 − 2 < 0, 1.5 + 0
     "hires_cam": [0.0, 1.5],
     "layer_cam": [1.0, 1.5],
+    # [1]₊ + [−2]₊, [1.5]₊ + [0]₊
+    "grad_cam_elementwise": [1.0, 1.5],
     # α = (1/4·1 + 3/4·.5, 2/2·(−1)) = (.625, −1): .625 − 2 < 0, 1.875
     "xgrad_cam": [0.0, 1.875],
+    # A∘G = [[1, −2], [1.5, 0]]; its Gram matrix [[3.25, −2], [−2, 4]] has the eigenvalues
+    # (7.25 ± √16.5625)/2; v₁ ∝ (2, 3.25 − λ₁), and the larger evidence is negative: −2 < 1.5
+    "eigen_grad_cam": [EIGEN @ [1, -2], EIGEN @ [1.5, 0]],
 }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_values(name):
-    got = METHODS[name].formula(tf.constant(A), tf.constant(G)).numpy()
+    got = FORMULAS[name](tf.constant(A), tf.constant(G)).numpy()
     np.testing.assert_allclose(got, [[GOLDEN[name]]], rtol=1e-6)
 
 
@@ -129,25 +168,25 @@ def test_eigen_cam_of_a_rank_one_map_is_that_map():
     # A = u vᵀ with |v| = 5: A v₁ = 5 u
     u = np.array([1.0, 2.0, 0.0, 4.0])
     activations = np.outer(u, [3.0, 4.0]).reshape(1, 2, 2, 2).astype(np.float32)
-    got = cam.eigen_cam(tf.constant(activations), tf.zeros_like(activations)).numpy()
+    got = eigen.eigen_cam(tf.constant(activations), tf.zeros_like(activations)).numpy()
     np.testing.assert_allclose(got.ravel(), 5 * u, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TWINS)
 def test_dead_maps_stay_finite(name):
     zeros = tf.zeros((2, 3, 3, 4))
-    np.testing.assert_array_equal(METHODS[name].formula(zeros, zeros), np.zeros((2, 3, 3)))
+    np.testing.assert_array_equal(FORMULAS[name](zeros, zeros), np.zeros((2, 3, 3)))
     ones = tf.ones((2, 3, 3, 4))
-    assert np.isfinite(METHODS[name].formula(ones, zeros)).all()
-    assert np.isfinite(METHODS[name].formula(zeros, ones)).all()
+    assert np.isfinite(FORMULAS[name](ones, zeros)).all()
+    assert np.isfinite(FORMULAS[name](zeros, ones)).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TWINS)
 def test_images_of_a_batch_do_not_meet(name, rng):
     a, g = (rng.normal(size=(3, 4, 5, 6)).astype(np.float32) for _ in range(2))
-    together = METHODS[name].formula(tf.constant(a), tf.constant(g)).numpy()
+    together = FORMULAS[name](tf.constant(a), tf.constant(g)).numpy()
     for n in range(3):
-        alone = METHODS[name].formula(tf.constant(a[n : n + 1]), tf.constant(g[n : n + 1])).numpy()
+        alone = FORMULAS[name](tf.constant(a[n : n + 1]), tf.constant(g[n : n + 1])).numpy()
         np.testing.assert_allclose(together[n], alone[0], rtol=1e-5, atol=1e-5)
 
 
@@ -157,3 +196,35 @@ def test_small_gradients_do_not_underflow_in_grad_cam_pp():
     g = np.full((1, 2, 2, 1), 1e-15, np.float32)
     got = cam.grad_cam_pp(tf.constant(a), tf.constant(g)).numpy()
     np.testing.assert_allclose(got, 4 * 0.5 * 1e-15, rtol=1e-5)
+
+
+def test_eigen_grad_cam_shows_evidence_against_a_class_as_negative():
+    a = np.ones((1, 2, 2, 3), np.float32)
+    g = -np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2, 1) * np.ones(3, np.float32)
+    got = eigen.eigen_grad_cam(tf.constant(a), tf.constant(g)).numpy()
+    # each row of A∘G is −c (1, 1, 1): the projection on (1, 1, 1)/√3 is −c √3
+    np.testing.assert_allclose(got.ravel(), -np.arange(1, 5) * 3**0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("shape", [(6, 6, 5), (3, 3, 40)], ids=["K×K", "Z×Z"])
+def test_eigen_cam_is_exact_however_close_the_second_component_is(ratio, shape, rng):
+    h, w, k = shape
+    u, _, vt = np.linalg.svd(rng.normal(size=(h * w, k)), full_matrices=False)
+    strength = np.full(len(vt), ratio)
+    strength[0] = 1
+    first = u[:, 0] * np.sign(u[:, 0].sum())
+    maps = ((u * strength) @ vt).reshape(1, h, w, k)
+    exact = eigen.eigen_cam(tf.constant(maps), None).numpy()
+    np.testing.assert_allclose(exact.ravel(), first, atol=1e-8)
+    # float32 itself blurs two directions by its rounding over their distance
+    rounded = eigen.eigen_cam(tf.constant(maps, tf.float32), None).numpy()
+    np.testing.assert_allclose(rounded.ravel(), first, atol=1e-6 + 1e-6 / (1 - ratio**2))
+
+
+def test_two_equal_components_give_a_vector_of_their_plane():
+    maps = np.zeros((1, 2, 2, 2), np.float32)
+    maps[0, 0, 0, 0] = maps[0, 1, 1, 1] = 3
+    got = eigen.eigen_cam(tf.constant(maps), None).numpy()
+    assert np.linalg.norm(got) == pytest.approx(3, rel=1e-5)
+    assert got[0, 0, 1] == got[0, 1, 0] == 0

@@ -1,0 +1,109 @@
+"""Whether a layer's output reaches the score as CAM needs it: pooled, then one dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+_MAP, _POOLED, _CLASSES = range(3)  # what a tensor on the way holds
+
+_PASSES = frozenset({"Identity", "IdentityN", "Cast"})
+_RESHAPES = frozenset({"Reshape", "Squeeze", "ExpandDims"})
+_DENSE = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "Conv2D"})
+# Linear in the classes' logits: the bias, the choice of a class, the difference of two.
+_LINEAR = frozenset(
+    {
+        *("BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg", "Sum", "Mean"),
+        *("Gather", "GatherV2", "GatherNd", "StridedSlice", "Slice", "Transpose"),
+    }
+)
+_SCALES = frozenset({"Mul", "RealDiv"})  # linear where only one factor depends on the layer
+
+
+def pooled_head_reason(activation: Any, score: Any) -> str | None:
+    """Say why CAM cannot explain the layer that returned `activation`, or None where it can.
+
+    Wanted is activation → mean over all positions → one dense layer or 1×1 convolution → score.
+    Between them may stand what changes no value (identity, reshape, cast, dropout outside training)
+    and, behind the dense layer, what is linear in the logits (bias, choice or difference of
+    classes). The operations of the traced graph are looked at, whatever layers made them.
+
+    Parameters
+    ----------
+    activation : symbolic tensor, the layer's output as the model goes on with it
+    score : symbolic tensor (N,), the explained scalar, made from it in the same graph
+
+    Returns
+    -------
+    The reason, as the end of a sentence that names method and layer, or None
+    """
+    stages: dict[Any, int] = {activation.ref(): _MAP}
+    for operation in _between(activation, score):
+        inputs = [each for each in operation.inputs if each.ref() in stages]
+        found = {stages[each.ref()] for each in inputs}
+        stage = _next_stage(operation, inputs[0], found.pop()) if len(found) == 1 else None
+        if stage is None or (operation.type in _SCALES and len(inputs) > 1):
+            return _reason(f"{operation.type} ({operation.name}) comes on the way")
+        stages.update((output.ref(), stage) for output in operation.outputs)
+    if stages.get(score.ref()) != _CLASSES:
+        return _reason("there is no such layer on the way")
+    return None
+
+
+def _reason(found: str) -> str:
+    return (
+        "CAM needs a layer whose output is averaged over all positions and then meets one dense "
+        f"layer that gives the score, and here {found}: choose the last map before the pooling, "
+        "or the method grad_cam"
+    )
+
+
+def _between(activation: Any, score: Any) -> Iterator[Any]:
+    """Yield the operations from the layer's output to the score, in the order of execution.
+
+    Only along floating-point tensors: a shape or an index made from the layer's output carries no
+    evidence.
+    """
+    needed, waiting = set(), [score]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor is activation or not tensor.dtype.is_floating or tensor.op in needed:
+            continue
+        needed.add(tensor.op)
+        waiting.extend(tensor.op.inputs)
+    reached = {activation.ref()}
+    for operation in activation.graph.get_operations():
+        is_on_the_way = any(
+            each.ref() in reached and each.dtype.is_floating for each in operation.inputs
+        )
+        if operation in needed and is_on_the_way:
+            reached.update(output.ref() for output in operation.outputs)
+            yield operation
+
+
+def _next_stage(operation: Any, given: Any, stage: int) -> int | None:
+    """Return what the operation makes of its input, or None where CAM does not allow it."""
+    kind = operation.type
+    if kind in _PASSES or (kind in _RESHAPES and stage != _MAP):
+        return stage
+    if stage == _MAP:
+        return _POOLED if _averages_all_positions(operation, given) else None
+    if stage == _POOLED:
+        return _CLASSES if kind in _DENSE else None
+    return stage if kind in _LINEAR | _SCALES else None
+
+
+def _averages_all_positions(operation: Any, given: Any) -> bool:
+    if given.shape.rank != 4:
+        return False
+    if operation.type == "Mean":
+        axes = tf.get_static_value(operation.inputs[1])
+        return axes is not None and sorted(axis % 4 for axis in axes.ravel()) in ([1, 2], [2, 3])
+    if operation.type != "AvgPool":
+        return False
+    places = slice(1, 3) if operation.get_attr("data_format") == b"NHWC" else slice(2, 4)
+    sides = list(given.shape[places])
+    pooled = list(operation.outputs[0].shape[places])
+    return list(operation.get_attr("ksize"))[places] == sides and pooled == [1, 1]
