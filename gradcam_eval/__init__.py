@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcam_eval.contracts import check_method
     from gradcam_eval.core import Case, Curve, InputError, Sample, Undefined
     from gradcam_eval.data import load_samples
     from gradcam_eval.data.decode import load_image
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gradcam_eval.timing import measure_cost
 
 _HOMES = {
+    "gradcam_eval.contracts": ("check_method",),
     "gradcam_eval.core": ("Case", "Curve", "InputError", "Sample", "Undefined"),
     "gradcam_eval.data": ("load_samples",),
     "gradcam_eval.data.decode": ("load_image",),
@@ -64,6 +66,7 @@ __all__ = [
     "Sample",
     "Study",
     "Undefined",
+    "check_method",
     "deletion",
     "explain",
     "insertion",

@@ -21,7 +21,7 @@ arrays resources
 protocols
 models perturb data
 methods metrics
-timing store environment
+contracts timing store environment
 study
 intervals
 stats

@@ -1,7 +1,5 @@
 """Contracts of every registered method, properties of the formulas, targets and errors."""
 
-import threading
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -42,59 +40,6 @@ def model():
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).uniform(0, 255, (5, *SIZE, 3)).astype(np.float32)
-
-
-@pytest.mark.parametrize("method", METHODS)
-class TestEveryMethod:
-    def test_shape_dtype_and_finite(self, model, images, method):
-        heatmaps = explain(model, images, layers=["low", "high"], methods=method)
-        assert list(heatmaps) == [("low", method), ("high", method)]
-        assert heatmaps["low", method].shape == (5, 22, 18)
-        assert heatmaps["high", method].shape == (5, 9, 7)
-        for heatmap in heatmaps.values():
-            assert heatmap.dtype == np.float32
-            assert np.isfinite(heatmap).all()
-            assert heatmap.max() > heatmap.min()
-
-    def test_one_by_one_equals_the_batch(self, model, images, method):
-        explainer = Explainer(model, "high", method)
-        together = explainer(images)["high", method]
-        for n, image in enumerate(images):
-            alone = explainer(image)["high", method][0]
-            np.testing.assert_allclose(alone, together[n], rtol=1e-5, atol=1e-5 * together.max())
-
-    def test_the_same_again(self, model, images, method):
-        first, second = (explain(model, images, methods=method) for _ in range(2))
-        np.testing.assert_array_equal(first["high", method], second["high", method])
-
-    def test_in_a_thread(self, model, images, method):
-        explainer, results = Explainer(model, "high", method), []
-        thread = threading.Thread(target=lambda: results.append(explainer(images)))
-        thread.start()
-        thread.join()
-        np.testing.assert_array_equal(results[0]["high", method], explainer(images)["high", method])
-
-    def test_image_and_model_are_untouched(self, model, images, method):
-        given, before = images.copy(), model.predict(images, verbose=0)
-        weights = model.get_weights()
-        explain(model, given, methods=method)
-        np.testing.assert_array_equal(given, images)
-        np.testing.assert_array_equal(model.predict(images, verbose=0), before)
-        assert all(
-            np.array_equal(old, new) for old, new in zip(weights, model.get_weights(), strict=True)
-        )
-
-    def test_untouched_after_an_exception_inside(self, model, images, method, monkeypatch):
-        before = model.predict(images, verbose=0)
-
-        def broken(activations, gradients):
-            raise RuntimeError("inside the formula")
-
-        monkeypatch.setitem(METHODS, method, replace(METHODS[method], formula=broken))
-        with pytest.raises(RuntimeError, match="inside the formula"):
-            explain(model, images, methods=method)
-        assert all("call" not in vars(layer) for layer in model._flatten_layers())
-        np.testing.assert_array_equal(model.predict(images, verbose=0), before)
 
 
 def test_one_pass_equals_a_pass_for_each(model, images):

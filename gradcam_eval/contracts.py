@@ -1,0 +1,217 @@
+"""Contracts: what every heatmap method must keep, checked on a small model.
+
+The toolkit's own tests run them over every registered method, and a method's author runs
+`check_method("my_method")`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.methods import METHODS, find_methods
+from gradcam_eval.methods.explainer import Explainer
+from gradcam_eval.methods.heatmaps import Heatmaps
+from gradcam_eval.methods.registry import Method
+
+_SIZE = (24, 20)
+_LAYERS = ("low", "high")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A method on a small model: convolutions with ReLU, a mean over positions and a dense layer.
+
+    Attributes
+    ----------
+    method : the one that is checked
+    model : every kind of method works on it
+    images : float32 (5, 24, 20, 3), 0..255
+    """
+
+    method: Method
+    model: keras.Model
+    images: NDArray[np.float32]
+
+    def explain(self, images: NDArray[np.float32] | None = None) -> Heatmaps:
+        """Explain images with an `Explainer` made for this call."""
+        return self.explainer()(self.images if images is None else images)
+
+    def explainer(self) -> Explainer:
+        """Make an `Explainer` of the method at two layers."""
+        return Explainer(self.model, _LAYERS, self.method.label)
+
+
+def gives_finite_float32_maps(subject: Subject) -> None:
+    """A map for each image: float32, finite, not constant, of the layer's or the image's size."""
+    sizes = {"low": (22, 18), "high": (9, 7)}
+    for (layer, _), maps in subject.explain().items():
+        assert maps.dtype == np.float32, f"maps are {maps.dtype}, not float32"
+        assert np.isfinite(maps).all(), "a map has values that are not finite"
+        assert maps.ndim == 3, f"maps have shape {maps.shape}: wanted (N, h, w)"
+        assert len(maps) == len(subject.images), (
+            f"{len(maps)} maps for {len(subject.images)} images"
+        )
+        if subject.method.kind == "cam":
+            assert maps.shape[1:] == sizes[layer], f"maps are {maps.shape[1:]} at {sizes[layer]}"
+        assert any(each.max() > each.min() for each in maps), "every map is constant"
+
+
+def is_finite_where_nothing_is_to_be_seen(subject: Subject) -> None:
+    """Black, white and constant images give finite maps: no 0/0."""
+    flat = np.stack([np.full_like(subject.images[0], value) for value in (0, 127.5, 255)])
+    for maps in subject.explain(flat).values():
+        assert np.isfinite(maps).all(), "a constant image gives values that are not finite"
+
+
+def does_not_depend_on_the_batch(subject: Subject) -> None:
+    """An image alone has the map that it has among others, to 1e-5 of the map's largest value."""
+    explainer = subject.explainer()
+    together = explainer(subject.images)
+    for n in (0, len(subject.images) - 1):
+        alone = explainer(subject.images[n])
+        for key, maps in together.items():
+            scale = np.abs(maps[n]).max()
+            difference = np.abs(alone[key][0] - maps[n]).max()
+            assert difference <= 1e-5 * scale, f"alone and in a batch differ by {difference:g}"
+
+
+def gives_the_same_again(subject: Subject) -> None:
+    """Two explainers with one seed give the same maps, bit for bit."""
+    first, second = subject.explain(), subject.explain()
+    for key, maps in first.items():
+        assert np.array_equal(maps, second[key]), "the same seed gives other maps"
+
+
+def leaves_the_images(subject: Subject) -> None:
+    """The array of images that was given is as it was."""
+    given = subject.images.copy()
+    subject.explain(given)
+    assert np.array_equal(given, subject.images), "the images were changed"
+
+
+def leaves_the_model(subject: Subject) -> None:
+    """Weights, layers, `trainable`, `call` and `predict` are the same after as before."""
+    before = _state(subject)
+    subject.explain()
+    _assert_same(before, _state(subject))
+
+
+def leaves_the_model_after_an_exception(subject: Subject) -> None:
+    """So they are where the method raises in the middle of it."""
+    before = _state(subject)
+
+    def broken(*given: object, **options: object) -> object:
+        subject.method.formula(*given, **options)
+        raise RuntimeError("in the middle of a method")
+
+    broken.__kwdefaults__ = subject.method.defaults
+    METHODS[subject.method.name] = replace(METHODS[subject.method.name], formula=broken)
+    try:
+        subject.explain()
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("an exception inside the method was swallowed")
+    finally:
+        METHODS[subject.method.name] = replace(subject.method, options={})
+    _assert_same(before, _state(subject))
+
+
+def works_in_a_thread(subject: Subject) -> None:
+    """An explainer made in one thread explains in another, and as well."""
+    explainer, found = subject.explainer(), list[Heatmaps]()
+    thread = threading.Thread(target=lambda: found.append(explainer(subject.images)))
+    thread.start()
+    thread.join()
+    assert found, "it raised in a thread"
+    for key, maps in explainer(subject.images).items():
+        assert np.array_equal(maps, found[0][key]), "a thread gives other maps"
+
+
+CONTRACTS: dict[str, Callable[[Subject], None]] = {
+    check.__name__: check
+    for check in (
+        gives_finite_float32_maps,
+        is_finite_where_nothing_is_to_be_seen,
+        does_not_depend_on_the_batch,
+        gives_the_same_again,
+        leaves_the_images,
+        leaves_the_model,
+        leaves_the_model_after_an_exception,
+        works_in_a_thread,
+    )
+}
+
+
+def check_method(name: str) -> None:
+    """Check a registered method against every contract.
+
+    Parameters
+    ----------
+    name : of the method, with options where it has any: "rise(masks=100)"
+
+    Raises
+    ------
+    AssertionError : the first contract that is broken, and how
+    InputError : no such method
+
+    Examples
+    --------
+    >>> check_method("layer_cam")
+    """
+    subject = make_subject(name)
+    for contract, check in CONTRACTS.items():
+        try:
+            check(subject)
+        except AssertionError as error:
+            raise AssertionError(f"{name} breaks the contract {contract!r}: {error}") from error
+
+
+def make_subject(name: str) -> Subject:
+    """Make the small model, with weights that depend on nothing, and its images."""
+    (method,) = find_methods(name)
+    generator = np.random.default_rng(1)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((*_SIZE, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(6, 3, activation="relu", name="low"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(8, 3, activation="relu", name="high"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.5),
+            layers.Dense(4, activation="softmax", name="head"),
+        ]
+    )
+    # Variances must be positive, and a layer of negative weights would be dead behind its ReLU.
+    model.set_weights([generator.uniform(-0.4, 0.6, w.shape) for w in model.get_weights()])
+    batch_norm = model.layers[2]
+    batch_norm.set_weights([np.full(6, value) for value in (1.1, 0.1, 0.2, 0.9)])
+    images = generator.uniform(0, 255, (5, *_SIZE, 3)).astype(np.float32)
+    return Subject(method, model, images)
+
+
+def _state(subject: Subject) -> dict[str, object]:
+    predicted = subject.model.predict(subject.images, verbose=0)  # compiles, so it comes first
+    layers = list(subject.model._flatten_layers())  # the model and nested ones too
+    return {
+        "weights": [weight.numpy() for weight in subject.model.weights],
+        "layers": [id(layer) for layer in layers],
+        "attributes": [sorted(vars(layer)) for layer in layers],
+        "trainable": [layer.trainable for layer in layers],
+        "predict": predicted,
+    }
+
+
+def _assert_same(before: dict[str, object], after: dict[str, object]) -> None:
+    for name, value in before.items():
+        pairs = zip(value, after[name], strict=True)  # type: ignore[call-overload]
+        assert all(np.array_equal(a, b) for a, b in pairs), f"the model's {name} changed"

@@ -1,0 +1,112 @@
+"""Every registered method against every contract, and the contracts against what breaks them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.contracts import CONTRACTS, check_method, make_subject
+from gradcam_eval.core import InputError
+from gradcam_eval.methods import METHODS, register_method
+
+# Fewer of what a method draws or slides: the contracts are about something else.
+LIGHT = {"rise": "rise(masks=64)", "smooth_grad": "smooth_grad(samples=4)"}
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    return {}
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_every_contract(subjects, method, contract):
+    if method not in subjects:
+        subjects[method] = make_subject(LIGHT.get(method, method))
+    CONTRACTS[contract](subjects[method])
+
+
+def wrong_type(activations, gradients):
+    return tf.cast(activations[..., 0], tf.float64)[..., None]
+
+
+def not_finite(activations, gradients):
+    return activations[..., 0] / tf.zeros(())
+
+
+def constant(activations, gradients):
+    return tf.ones_like(activations[..., 0])
+
+
+def of_the_batch(activations, gradients):
+    return activations[..., 0] - tf.reduce_mean(activations[..., 0])
+
+
+def unseeded(activations, gradients):
+    return tf.random.uniform(tf.shape(activations)[:3])
+
+
+BROKEN = {
+    wrong_type: "gives_finite_float32_maps.*have shape",
+    not_finite: "gives_finite_float32_maps.*not finite",
+    constant: "gives_finite_float32_maps.*every map is constant",
+    of_the_batch: "does_not_depend_on_the_batch.*differ by",
+    unseeded: "does_not_depend_on_the_batch|gives_the_same_again",
+}
+
+
+@pytest.mark.parametrize("function", BROKEN, ids=lambda function: function.__name__)
+def test_a_method_that_breaks_a_contract_is_told_which(function):
+    register_method(function)
+    try:
+        with pytest.raises(
+            AssertionError, match=rf"{function.__name__} breaks.*{BROKEN[function]}"
+        ):
+            check_method(function.__name__)
+    finally:
+        METHODS.pop(function.__name__)
+
+
+class Weighs:
+    """A method that writes to the model while it is traced."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, activations, gradients):
+        self.model.layers[1].name_of_mine = 1
+        return activations[..., 0]
+
+
+def test_a_method_that_leaves_a_trace_on_the_model_is_found():
+    subject = make_subject("grad_cam")
+    function = Weighs(subject.model)
+    function.__name__ = "weighs"
+    register_method(function)
+    try:
+        broken = make_subject("weighs")
+        function.model = broken.model
+        with pytest.raises(AssertionError, match="the model's attributes changed"):
+            CONTRACTS["leaves_the_model"](broken)
+    finally:
+        METHODS.pop("weighs")
+
+
+def test_a_swallowed_exception_and_changed_images_are_found(monkeypatch):
+    subject = make_subject("grad_cam")
+    monkeypatch.setattr(type(subject), "explain", lambda self, images=None: None)
+    with pytest.raises(AssertionError, match="swallowed"):
+        CONTRACTS["leaves_the_model_after_an_exception"](subject)
+    monkeypatch.setattr(type(subject), "explain", lambda self, images: images.fill(0))
+    with pytest.raises(AssertionError, match="images were changed"):
+        CONTRACTS["leaves_the_images"](subject)
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(InputError, match="did you mean 'grad_cam'"):
+        check_method("gradcam")
+
+
+def test_the_small_model_has_maps_to_look_at():
+    subject = make_subject("grad_cam")
+    maps = subject.explain()
+    assert all(np.ptp(each) > 0 for each in maps["high", "grad_cam"])
