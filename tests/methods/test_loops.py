@@ -1,5 +1,7 @@
 """The loops over perturbations: every item once, in chunks that are no larger than asked."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,10 +12,10 @@ from gradcam_eval.methods.fills import fill_colour
 from gradcam_eval.methods.loops import blend, check_count, collect, fold, per_image
 
 
-def steps_of(total, chunk):
-    """How often each item was visited, and how many items each step took."""
+@functools.cache
+def counting(chunk):
+    """How often each item is visited, and how many items each step takes, of any total."""
 
-    @tf.function(input_signature=[tf.TensorSpec((), tf.int32)], autograph=False)
     def run(total):
         def step(items, times, lengths, number):
             times = tf.tensor_scatter_nd_add(times, items[:, None], tf.ones_like(items))
@@ -24,7 +26,11 @@ def steps_of(total, chunk):
         times, lengths, number = fold(step, state, total=total, chunk=chunk)
         return times, lengths[:number]
 
-    return [each.numpy().tolist() for each in run(total)]
+    return tf.function(run, input_signature=[tf.TensorSpec((), tf.int32)], autograph=False)
+
+
+def steps_of(total, chunk):
+    return [each.numpy().tolist() for each in counting(chunk)(total)]
 
 
 @pytest.mark.parametrize(
