@@ -1,14 +1,16 @@
 """A frozen graph gives the live one's numbers, and new ones as soon as a weight changes."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
 from gradcam_eval.models import frozen
 from gradcam_eval.models.engine import Predictor
-from gradcam_eval.models.frozen import FrozenFunction, weights_digest
+from gradcam_eval.models.frozen import CannotFreeze, FrozenFunction, freeze
+from gradcam_eval.models.watch import Watch
 
 SPEC = tf.TensorSpec((None, 8, 8, 3), tf.float32)
 
@@ -16,16 +18,21 @@ SPEC = tf.TensorSpec((None, 8, 8, 3), tf.float32)
 @pytest.fixture
 def model():
     keras.utils.set_random_seed(0)
-    return keras.Sequential(
+    model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
-            keras.layers.Conv2D(4, 3, use_bias=False),
+            keras.layers.Conv2D(4, 3),
             keras.layers.BatchNormalization(),
             keras.layers.ReLU(6.0),
+            keras.layers.DepthwiseConv2D(3, use_bias=False),
+            keras.layers.BatchNormalization(),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(3, activation="softmax"),
         ]
     )
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.uniform(0.1, 0.4, w.shape) for w in model.get_weights()])
+    return model
 
 
 @pytest.fixture
@@ -41,28 +48,60 @@ def builder(forward):
     return tf.function(both, input_signature=signature, autograph=False)
 
 
+def compiled(model, **options):
+    return FrozenFunction(builder(lambda x: model(x, training=False)), model, **options)
+
+
+def score_and_gradient(model):
+    """Return a function that runs the model in a loop, forwards and backwards."""
+
+    def one(image):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            score = tf.math.log(model(image[None], training=False)[0, 1])
+        return tape.gradient(score, image)
+
+    def function(images):
+        return tf.map_fn(one, images)
+
+    return tf.function(function, input_signature=[SPEC], autograph=False)
+
+
 def test_the_numbers_and_their_structure_are_the_live_functions(model, images):
     function = Predictor(model).compiled(builder)
     assert isinstance(function, FrozenFunction)
     found = function(images, 4)
+    assert function.is_frozen
     np.testing.assert_allclose(found["scores"], model(images), rtol=1e-5, atol=1e-7)
     assert int(found["next"]) == 5
 
 
-def test_the_graph_is_really_frozen(model, images):
-    function = Predictor(model).compiled(builder)
-    function(images, 0)
-    held = [cell.cell_contents for cell in function._frozen.__closure__]
-    (graph,) = [item for item in held if hasattr(item, "graph") and not item.variables]
-    assert not graph.graph.variables
+def test_no_variable_is_left_in_the_graph(model):
+    graph = freeze(builder(lambda x: model(x, training=False)), Watch(model))
+    kinds = {operation.type for operation in graph.concrete.graph.get_operations()}
+    assert "ReadVariableOp" not in kinds
+    assert graph.captures == ()
 
 
-@pytest.mark.parametrize("which", range(6), ids=lambda n: f"weight {n}")
-def test_a_change_of_any_weight_is_seen_at_the_next_call(model, images, which):
-    function = Predictor(model).compiled(builder)
+def test_loops_and_gradients_freeze_too_and_leave_the_live_function_whole(model, images):
+    function = score_and_gradient(model)
+    live = np.array(function(images))
+    quick = FrozenFunction(function, model)
+    np.testing.assert_allclose(quick(images), live, rtol=1e-4, atol=1e-6)
+    assert quick.is_frozen
+    model.layers[0].kernel.assign(model.layers[0].kernel * 2.0)
+    changed = np.array(function(images))
+    assert np.abs(changed - live).max() > 1e-4
+    np.testing.assert_allclose(quick(images), changed, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("which", range(13), ids=lambda n: f"weight {n}")
+def test_a_change_of_any_weight_is_seen_at_the_next_call(model, images, which, patience):
+    function = compiled(model, patience=patience)
     before = function(images, 0)["scores"].numpy()
     weight = model.weights[which]
-    weight.assign(weight + np.linspace(0.5, 1, weight.shape[-1]))
+    weight.assign(weight + np.linspace(0.1, 0.3, weight.shape[-1]))
     after = function(images, 0)["scores"].numpy()
     assert np.abs(after - before).max() > 1e-5
     np.testing.assert_allclose(after, model(images), rtol=1e-5, atol=1e-7)
@@ -70,28 +109,158 @@ def test_a_change_of_any_weight_is_seen_at_the_next_call(model, images, which):
 
 def test_it_is_frozen_once_while_the_weights_stay(model, images, monkeypatch):
     calls = []
-    original = frozen._freeze
-    monkeypatch.setattr(frozen, "_freeze", lambda f: calls.append(f) or original(f))
-    function = Predictor(model).compiled(builder)
+    monkeypatch.setattr(frozen, "freeze", lambda *given: calls.append(0) or freeze(*given))
+    function = compiled(model)
     for _ in range(3):
         function(images, 0)
+    model.set_weights([np.array(weight) for weight in model.get_weights()])
+    function(images, 0)
     assert len(calls) == 1
 
 
-def test_a_graph_that_cannot_be_frozen_runs_as_it_is(model, images, monkeypatch):
-    def refuse(*_):
-        raise ValueError("cannot")
+def test_after_a_change_some_calls_run_live_and_then_it_freezes_again(model, images):
+    function = compiled(model, patience=2)
+    states = []
+    for change in (0, 1, 0, 0, 1, 1):
+        if change:
+            model.layers[0].kernel.assign(model.layers[0].kernel * 1.1)
+        found = function(images, 0)["scores"]
+        np.testing.assert_allclose(found, model(images), rtol=1e-5, atol=1e-7)
+        states.append(function.is_frozen)
+    assert states == [True, False, False, True, False, False]
 
-    monkeypatch.setattr(convert_to_constants, "convert_variables_to_constants_v2", refuse)
-    function = Predictor(model).compiled(builder)
+
+def test_quantising_the_model_is_followed(model, images):
+    function = compiled(model, patience=0)
+    before = function(images, 0)["scores"].numpy()
+    model.quantize("int8")
+    after = function(images, 0)["scores"].numpy()
+    assert np.abs(after - before).max() > 1e-7
+    np.testing.assert_allclose(after, model(images), rtol=1e-5, atol=1e-7)
+
+
+def test_a_plain_tensorflow_variable_stays_live(images):
+    class Shift(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.shift = tf.Variable(1.0)
+
+        def call(self, x):
+            return x + self.shift
+
+    shift = Shift()
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.BatchNormalization(),
+            shift,
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    function = compiled(model)
+    before = function(images, 0)["scores"].numpy()
+    assert function.is_frozen
+    shift.shift.assign(3.0)
+    np.testing.assert_allclose(function(images, 0)["scores"], before + 2, rtol=1e-5)
+
+
+def test_a_model_that_makes_its_weights_when_called_is_built_first(images):
+    class Late(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(keras.ops.mean(x, axis=(1, 2)))
+
+    model = Late()
+    function = compiled(model)
+    function(images, 0)
+    assert function.is_frozen
+    model.dense.kernel.assign([[1.0, 0.0]] * 3)
+    means = images.mean(axis=(1, 2)).sum(axis=1)
+    np.testing.assert_allclose(function(images, 0)["scores"][:, 0], means, rtol=1e-5)
+
+
+def test_a_layer_that_draws_random_numbers_runs_live_and_keeps_drawing(images):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    noise = keras.layers.GaussianNoise(1.0, seed=3)
+    function = FrozenFunction(builder(lambda x: noise(model(x), training=True)), model)
+    one, two = (function(images, 0)["scores"].numpy() for _ in range(2))
+    assert not function.is_frozen
+    assert "writes variables" in function.reason
+    assert np.abs(one - two).max() > 0.1
+
+
+@pytest.mark.parametrize("problem", ["device", "size"])
+def test_what_cannot_be_frozen_runs_live_and_says_why(model, images, problem, monkeypatch):
+    if problem == "device":
+        monkeypatch.setattr("gradcam_eval.models.watch._is_in_memory", lambda _: False)
+    else:
+        monkeypatch.setattr(frozen, "_LARGEST", 10)
+    function = compiled(model)
     np.testing.assert_allclose(function(images, 0)["scores"], model(images), rtol=1e-6)
+    assert not function.is_frozen
+    assert {"device": "CPU's memory", "size": "larger than"}[problem] in function.reason
+    model.layers[0].kernel.assign(model.layers[0].kernel * 2.0)
+    np.testing.assert_allclose(function(images, 0)["scores"], model(images), rtol=1e-6)
+    with pytest.raises(CannotFreeze):
+        freeze(builder(lambda x: model(x)), Watch(model))
 
 
-def test_the_digest_is_of_values(model):
-    before = weights_digest(model)
-    assert weights_digest(model) == before
-    weight = model.weights[0]
-    weight.assign(weight * 1.0)
-    assert weights_digest(model) == before
-    weight.assign(weight * (1 + 1e-6))
-    assert weights_digest(model) != before
+def test_an_error_in_the_function_is_the_users_to_see(model, images):
+    def fails(images, count):
+        raise ValueError("mine")
+
+    signature = [SPEC, tf.TensorSpec((), tf.int32)]
+    function = FrozenFunction(tf.function(fails, input_signature=signature, autograph=False), model)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="mine"):
+            function(images, 0)
+
+
+def test_threads_that_call_while_weights_change_get_one_of_the_two_answers(model, images):
+    function = compiled(model, patience=0)
+    states = [model.get_weights(), [weight * 0.9 for weight in model.get_weights()]]
+    valid = []
+    for state in states:
+        model.set_weights(state)
+        valid.append(function(images, 0)["scores"].numpy())
+    found: list[np.ndarray] = []
+
+    def call():
+        for _ in range(5):
+            found.append(function(images, 0)["scores"].numpy())
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20
+    for each in found:
+        np.testing.assert_allclose(each, valid[1], rtol=1e-6)
+
+
+def test_two_calls_compute_at_the_same_time(model, images):
+    both = threading.Barrier(2, timeout=20)
+
+    def wait(value):
+        both.wait()
+        return value
+
+    def meeting(images, count):
+        met = tf.py_function(wait, [count], tf.int32)
+        return {"scores": model(images, training=False), "next": met}
+
+    signature = [SPEC, tf.TensorSpec((), tf.int32)]
+    function = FrozenFunction(
+        tf.function(meeting, input_signature=signature, autograph=False), model
+    )
+    threads = [threading.Thread(target=function, args=(images, 0)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not both.broken

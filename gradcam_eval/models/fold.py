@@ -1,0 +1,132 @@
+"""Two rules of algebra that TensorFlow's optimiser lacks, for graphs with constant weights.
+
+Batch normalisation is `x·s + o` with constants s and o. TensorFlow folds s into the kernel of the
+convolution before it, but neither past the convolution's bias nor into a depthwise kernel:
+
+    (x + b)·s → x·s + b·s              depthwise(x, W)·s → depthwise(x, W·s)
+
+The products of constants are left to TensorFlow. A value that anything else reads stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+_PURE = (
+    *("Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "Pack", "Shape", "StridedSlice"),
+    *("Add", "AddV2", "Sub", "Mul", "Neg", "Rsqrt"),
+)
+
+
+def folded(graph: Any) -> tuple[Any, int]:
+    """Return a graph's definition, rewritten by both rules, and how often they applied.
+
+    Parameters
+    ----------
+    graph : tf.Graph with constant weights; of its functions (loop bodies) nothing is rewritten
+    """
+    view = _View(graph)
+    count = 0
+    for node in [node for node in view.definition.node if node.op == "Mul"]:
+        if len(node.input) != 2:  # it waits for another operation
+            continue
+        for value, scale in (tuple(node.input), tuple(reversed(node.input))):
+            rule = _RULES.get(view.made(value).op)
+            if rule and view.is_read_by_one(value) and view.is_constant(scale):
+                count += rule(view, node, view.made(value), scale)
+    return view.definition, count
+
+
+class _View:
+    """A graph's definition with what the rules ask of it."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.definition = graph.as_graph_def()
+        self.nodes = {node.name: node for node in self.definition.node}
+        self.readers: dict[str, list[Any]] = defaultdict(list)
+        for node in self.definition.node:
+            for each in node.input:
+                self.readers[_name(each)].append(node)
+        for tensor in graph.outputs:
+            self.readers[tensor.op.name].append(None)
+        self._constant: dict[str, bool] = {}
+
+    def made(self, tensor: str) -> Any:
+        return self.nodes[_name(tensor)]
+
+    def is_read_by_one(self, tensor: str) -> bool:
+        """Whether one node reads a tensor's values; backward passes also read the shape."""
+        return sum(node is None or node.op != "Shape" for node in self.readers[_name(tensor)]) == 1
+
+    def take_shape_from(self, tensor: str, other: str) -> None:
+        """Let those that read a tensor's shape read that of another, which has the same."""
+        for node in self.readers[_name(tensor)]:
+            if node.op == "Shape":
+                node.input[0] = other
+
+    def shape(self, tensor: str) -> tuple[int | None, ...]:
+        found = self.graph.get_tensor_by_name(tensor if ":" in tensor else f"{tensor}:0")
+        return tuple(found.shape) if found.shape.rank is not None else (None,)
+
+    def is_constant(self, tensor: str) -> bool:
+        name = _name(tensor)
+        if name not in self._constant:
+            node = self.nodes[name]
+            self._constant[name] = node.op == "Const" or (
+                node.op in _PURE and all(map(self.is_constant, node.input))
+            )
+        return self._constant[name]
+
+    def add(self, op: str, name: str, inputs: list[str], like: Any) -> Any:
+        """Add a node that computes with the number type of `like`."""
+        node = self.definition.node.add(name=name, op=op, input=inputs)
+        node.attr["T"].CopyFrom(like.attr["T"])
+        return node
+
+
+def _past_bias(view: _View, node: Any, biased: Any, scale: str) -> bool:
+    value, bias = biased.input[:2]
+    if biased.attr["data_format"].s != b"NHWC" or not view.is_constant(bias):
+        return False
+    scaled = view.add("Mul", f"{node.name}/scaled", [value, scale], node)
+    scaled_bias = view.add("Mul", f"{node.name}/scaled_bias", [bias, scale], node)
+    view.take_shape_from(biased.name, value)
+    node.op = "AddV2"
+    node.input[:] = [scaled.name, scaled_bias.name]
+    return True
+
+
+def _into_depthwise(view: _View, node: Any, convolution: Any, scale: str) -> bool:
+    image, kernel = convolution.input
+    channels, multiplier = view.shape(kernel)[-2:]
+    wanted = channels * multiplier if channels and multiplier else 0
+    is_per_channel = view.shape(scale) in ((wanted,), (1, 1, 1, wanted))
+    if convolution.attr["data_format"].s != b"NHWC" or not is_per_channel:
+        return False
+    name = node.name
+    size = view.definition.node.add(name=f"{name}/kernel_shape", op="Const")
+    size.attr["dtype"].type = tf.int32.as_datatype_enum
+    size.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([channels, multiplier], tf.int32))
+    column = view.add("Reshape", f"{name}/scale", [scale, size.name], node)
+    column.attr["Tshape"].type = tf.int32.as_datatype_enum
+    scaled = view.add("Mul", f"{name}/kernel", [kernel, column.name], node)
+    view.take_shape_from(convolution.name, name)
+    node.CopyFrom(convolution)
+    node.name = name
+    node.input[:] = [image, scaled.name]
+    return True
+
+
+_RULES: dict[str, Callable[[_View, Any, Any, str], bool]] = {
+    "BiasAdd": _past_bias,
+    "DepthwiseConv2dNative": _into_depthwise,
+}
+
+
+def _name(tensor: str) -> str:
+    return tensor.removeprefix("^").split(":")[0]

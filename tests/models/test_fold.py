@@ -1,0 +1,105 @@
+"""The rewritten graph computes the same, with the scale in the kernels; nothing read is lost."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.models.fold import folded
+from gradcam_eval.models.frozen import _imported
+
+SPEC = tf.TensorSpec((None, 5, 5, 3), tf.float32)
+SCALE, BIAS = np.array([2.0, -3.0, 0.5], np.float32), np.array([0.1, 0.2, -0.3], np.float32)
+
+
+@pytest.fixture
+def images(rng):
+    return rng.normal(size=(2, 5, 5, 3)).astype(np.float32)
+
+
+def convolve(images):
+    kernel = np.linspace(-1, 1, 27).reshape(3, 3, 3, 1) * np.ones(3)
+    return tf.nn.conv2d(images, tf.constant(kernel, tf.float32), 1, "VALID")
+
+
+def depthwise(images, multiplier=1):
+    kernel = np.linspace(-1, 1, 27 * multiplier).reshape(3, 3, 3, multiplier)
+    return tf.nn.depthwise_conv2d(images, tf.constant(kernel, tf.float32), [1] * 4, "VALID")
+
+
+def run(function, images):
+    traced = tf.function(function, input_signature=[SPEC], autograph=False).get_concrete_function()
+    definition, count = folded(traced.graph)
+    kinds = Counter(node.op for node in definition.node)
+    wanted = tf.nest.flatten(traced(images))
+    found = tf.nest.flatten(_imported(definition, traced)(tf.constant(images)))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    return count, kinds
+
+
+def test_a_bias_before_a_scale(images):
+    count, _ = run(lambda x: tf.nn.bias_add(convolve(x), BIAS) * SCALE + 1.0, images)
+    assert count == 1
+
+
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("shape", [(-1,), (1, 1, 1, -1)], ids=str)
+def test_a_scale_after_a_depthwise_convolution(images, multiplier, shape):
+    scale = np.repeat(SCALE, multiplier) * np.arange(1, 3 * multiplier + 1)
+    scale = scale.reshape(shape).astype(np.float32)
+    count, _ = run(lambda x: scale * depthwise(x, multiplier) + 1.0, images)
+    assert count == 1
+
+
+def test_the_scale_may_be_computed_from_constants(images):
+    def normalise(x):
+        scale = tf.math.rsqrt(tf.constant(np.square(SCALE)) + 1e-3) * tf.constant(BIAS)
+        return depthwise(x) * scale
+
+    assert run(normalise, images)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (depthwise(x) * SCALE, depthwise(x) + 1.0)[0] + depthwise(x) * x[:, :3, :3],
+        lambda x: depthwise(x) * tf.reduce_mean(x, axis=(1, 2), keepdims=True),
+        lambda x: depthwise(x) * 2.0,
+        lambda x: depthwise(x) * np.arange(27, dtype=np.float32).reshape(3, 3, 3),
+    ],
+    ids=["", "a scale of the image", "a scalar", "a scale of positions"],
+)
+def test_other_products_stay(images, function):
+    run(function, images)
+
+
+def both(x):
+    inner = depthwise(x)
+    return inner * SCALE, tf.nn.relu(inner)
+
+
+def output_too(x):
+    inner = tf.nn.bias_add(convolve(x), BIAS)
+    return inner * SCALE, inner
+
+
+@pytest.mark.parametrize("function", [both, output_too])
+def test_a_value_that_something_else_reads_stays(images, function):
+    count, _ = run(function, images)
+    assert count == 0
+
+
+def test_the_gradient_is_the_same(images):
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.nn.relu(tf.nn.bias_add(depthwise(x) * SCALE, BIAS))
+            y = tf.nn.bias_add(convolve(y), BIAS) * SCALE
+            score = tf.reduce_sum(y * y)
+        return tape.gradient(score, x)
+
+    count, kinds = run(gradient, images)
+    assert count == 2
+    assert kinds["Shape"] > 0  # which is what the backward pass asks of values that are gone
