@@ -1,7 +1,8 @@
 """Controls: trivial heatmaps that stand in every study as its floor and its ceiling.
 
 They look at no layer and no gradient. A method that does not beat `random`, `centre_gaussian` and
-`edges` has shown nothing; none can beat `oracle` in localization.
+`edges` has shown nothing; none can beat `oracle` in localization; a metric that gives `constant` a
+number has ranked pixels by their place in memory.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def edges(given: ControlInput) -> Heatmap:
     return sobel(rgb2gray(given.image / 255.0)).astype(np.float32)
 
 
+def constant(given: ControlInput) -> Heatmap:
+    """1 everywhere: no pixel comes before another, so what metrics say is undefined."""
+    return np.ones(given.image.shape[:2], np.float32)
+
+
 def oracle(given: ControlInput) -> Heatmap | Undefined:
     """The truth itself: 1 on the object's mask (or, without one, in its boxes), 0 elsewhere."""
     truth = given.truth
@@ -73,5 +79,6 @@ CONTROLS: dict[str, Callable[[ControlInput], Heatmap | Undefined]] = {
     "random": random,
     "centre_gaussian": centre_gaussian,
     "edges": edges,
+    "constant": constant,
     "oracle": oracle,
 }

@@ -2,15 +2,18 @@ import numpy as np
 import pytest
 
 from gradcam_eval.arrays import degenerate_reason
-from gradcam_eval.core import Truth, Undefined
+from gradcam_eval.core import Case, Truth, Undefined
 from gradcam_eval.methods.controls import (
     CONTROLS,
     ControlInput,
     centre_gaussian,
+    constant,
     edges,
     oracle,
     random,
 )
+from gradcam_eval.metrics import METRICS
+from gradcam_eval.metrics.registry import evaluate
 
 
 def given(seed=0, size=(64, 96), truth=None):
@@ -27,7 +30,7 @@ def test_contract(name):
     heatmap = CONTROLS[name](asked)
     assert heatmap.shape == (64, 96)
     assert heatmap.dtype == np.float32
-    assert degenerate_reason(heatmap) is None
+    assert (degenerate_reason(heatmap) is None) == (name != "constant")
     np.testing.assert_array_equal(asked.image, before)
 
 
@@ -87,3 +90,13 @@ def test_random_still_ranks_the_pixels_of_a_small_image(size):
     heatmap = random(given(size=size))
     assert degenerate_reason(heatmap) is None
     assert len(np.unique(heatmap)) >= min(size) ** 2 / 4
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_metric_gives_the_constant_a_number(name):
+    mask = np.zeros((64, 96), bool)
+    mask[10:20, 30:50] = True
+    asked = given(truth=Truth((64, 96), np.array([[30, 10, 50, 20]], np.float32), mask))
+    case = Case(asked.image, constant(asked), 1, asked.truth, asked.truth)
+    (result,) = evaluate(name, [case], lambda images: np.full((len(images), 2), 0.5))
+    assert result == Undefined("the heatmap is constant")
