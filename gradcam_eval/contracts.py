@@ -6,6 +6,7 @@ The toolkit's own tests run them over every registered method, and a method's au
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,6 @@ from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.registry import Method
 
 _SIZE = (24, 20)
-_LAYERS = ("low", "high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,13 @@ class Subject:
     ----------
     method : the one that is checked
     model : every kind of method works on it
+    layers : at which it is explained: all that the method does not refuse
     images : float32 (5, 24, 20, 3), 0..255
     """
 
     method: Method
     model: keras.Model
+    layers: tuple[str, ...]
     images: NDArray[np.float32]
 
     def explain(self, images: NDArray[np.float32] | None = None) -> Heatmaps:
@@ -43,8 +45,8 @@ class Subject:
         return self.explainer()(self.images if images is None else images)
 
     def explainer(self) -> Explainer:
-        """Make an `Explainer` of the method at two layers."""
-        return Explainer(self.model, _LAYERS, self.method.label)
+        """Make an `Explainer` of the method."""
+        return Explainer(self.model, self.layers, self.method.label)
 
 
 def gives_finite_float32_maps(subject: Subject) -> None:
@@ -110,7 +112,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
         subject.method.formula(*given, **options)
         raise RuntimeError("in the middle of a method")
 
-    broken.__kwdefaults__ = subject.method.defaults
+    broken.__signature__ = inspect.signature(subject.method.formula)  # type: ignore[attr-defined]
     METHODS[subject.method.name] = replace(METHODS[subject.method.name], formula=broken)
     try:
         subject.explain()
@@ -196,7 +198,7 @@ def make_subject(name: str) -> Subject:
     batch_norm = model.layers[2]
     batch_norm.set_weights([np.full(6, value) for value in (1.1, 0.1, 0.2, 0.9)])
     images = generator.uniform(0, 255, (5, *_SIZE, 3)).astype(np.float32)
-    return Subject(method, model, images)
+    return Subject(method, model, ("high",) if method.refuses else ("low", "high"), images)
 
 
 def _state(subject: Subject) -> dict[str, object]:

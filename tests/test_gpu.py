@@ -30,7 +30,7 @@ def model():
 def test_the_gpus_map_is_the_cpus(model, method, rng):
     images = rng.uniform(0, 1, (4, 32, 32, 3)).astype(np.float32)
     with tf.device("/GPU:0"):
-        on_gpu = explain(model, images, methods=method)["conv", method]
+        (on_gpu,) = explain(model, images, methods=method).values()
     with tf.device("/CPU:0"):
-        on_cpu = explain(model, images, methods=method)["conv", method]
+        (on_cpu,) = explain(model, images, methods=method).values()
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3 * np.abs(on_cpu).max())

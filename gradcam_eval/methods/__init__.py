@@ -6,8 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.methods import cam, eigen
+from gradcam_eval.methods import ablation_cam as ablation
+from gradcam_eval.methods import (
+    cam,
+    eigen,
+    fusion,
+    gradient,
+    guided,
+    occlusion,
+    rise,
+    score_cam,
+    smooth,
+)
 from gradcam_eval.methods.controls import CONTROLS
+from gradcam_eval.methods.head import pooled_head_reason
 from gradcam_eval.methods.registry import (
     KINDS,
     Kind,
@@ -22,6 +34,7 @@ from gradcam_eval.methods.registry import (
 Formula = Callable[..., Any]
 
 _ALL = (
+    # one pass for all of them
     Method("grad_cam", cam.grad_cam),
     Method("grad_cam_pp", cam.grad_cam_pp),
     Method("hires_cam", cam.hires_cam),
@@ -30,6 +43,29 @@ _ALL = (
     Method("grad_cam_elementwise", cam.grad_cam_elementwise),
     Method("eigen_cam", eigen.eigen_cam, needs_gradient=False),
     Method("eigen_grad_cam", eigen.eigen_grad_cam),
+    Method("cam", cam.cam, refuses=pooled_head_reason),
+    # at a layer, asking the model again
+    Method("smooth_grad_cam_pp", smooth.smooth_grad_cam_pp, "layer", False, smooth.smooth_passes),
+    Method("score_cam", score_cam.score_cam, "layer", False, score_cam.score_cam_passes),
+    Method("ablation_cam", ablation.ablation_cam, "layer", False, ablation.ablation_cam_passes),
+    Method("guided_grad_cam", guided.guided_grad_cam, "layer", passes=guided.guided_passes),
+    # at no layer
+    Method("gradient", gradient.gradient, "input", passes=gradient.gradient_passes),
+    Method("gradient_x_input", gradient.gradient_x_input, "input", passes=gradient.gradient_passes),
+    Method("smooth_grad", smooth.smooth_grad, "input", passes=smooth.smooth_passes),
+    Method(
+        "integrated_gradients",
+        gradient.integrated_gradients,
+        "input",
+        passes=gradient.integrated_gradients_passes,
+    ),
+    Method("guided_backprop", guided.guided_backprop, "input", passes=guided.guided_passes),
+    Method("occlusion", occlusion.occlusion, "input", passes=occlusion.occlusion_passes),
+    Method("rise", rise.rise, "input", passes=rise.rise_passes),
+    # of several layers
+    Method("fusion_mean", fusion.fusion_mean, "fusion"),
+    Method("fusion_max", fusion.fusion_max, "fusion"),
+    Method("fusion_product", fusion.fusion_product, "fusion"),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 

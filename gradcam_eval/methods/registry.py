@@ -46,6 +46,8 @@ class Method:
         Its keyword-only arguments with their defaults are the method's options.
     needs_gradient : False where G is not used, so that no backward pass is run for it
     passes : (Sizes, options) → the passes of one image; None where the shared ones are all
+    refuses : (what the layer returned, score) → why the method cannot explain this layer, or None;
+        both are symbolic tensors of the traced pass
     options : those chosen that are not the defaults
     """
 
@@ -54,6 +56,7 @@ class Method:
     kind: Kind = "cam"
     needs_gradient: bool = True
     passes: Callable[[Sizes, Options], Passes] | None = None
+    refuses: Callable[[Any, Any], str | None] | None = None
     options: Options = field(default_factory=dict)
 
     @property

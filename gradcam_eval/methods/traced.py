@@ -15,7 +15,7 @@ from gradcam_eval.methods.registry import INPUT, Method
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import from_map
 from gradcam_eval.models.objective import Asked, Objective, chosen, explained, probabilities
-from gradcam_eval.models.tap import LayerCall, record
+from gradcam_eval.models.tap import LayerCall, record, substituted
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,7 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
         at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))
         for method in plan.methods:
             if method.kind != "input":
+                _check_refusal(method, at, answer["scores"])
                 answer[map_name(call.path, method.label)] = _layer_map(method, at, asker)
     for method in plan.methods:
         if method.kind == "input":
@@ -168,8 +169,6 @@ class _Asker:
         return at_layer
 
     def _from(self, at: _AtLayer) -> Callable[[Any, Any], Any]:
-        from gradcam_eval.models.cut import substituted
-
         def score_from(maps: Any, owner: Any) -> Any:
             values = tf.cast(maps, at.raw.dtype)
             value = from_map(values, tf.gather(at.raw, owner), at.call.layout)
@@ -182,6 +181,12 @@ class _Asker:
 
 def _needs_gradient(method: Method) -> bool:
     return method.kind in ("cam", "layer") and method.needs_gradient
+
+
+def _check_refusal(method: Method, at: _AtLayer, score: Any) -> None:
+    reason = method.refuses(at.raw, score) if method.refuses else None
+    if reason:
+        raise InputError(f"{method.name} cannot explain layer {at.call.path!r}: {reason}")
 
 
 def _layer_map(method: Method, at: _AtLayer, asker: _Asker) -> Any:

@@ -10,6 +10,7 @@ the same way, and count as layers here.
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,11 +67,12 @@ class Recording:
 
 @contextmanager
 def tapped(
-    layers: Iterable[keras.Operation], on_output: Callable[[keras.Operation, Any], None]
+    layers: Iterable[keras.Operation], on_output: Callable[[keras.Operation, Any], Any]
 ) -> Iterator[None]:
     """Call `on_output(layer, output)` after each call of each layer, while the block runs.
 
-    The layers' own `call` is restored when the block ends, also after an exception.
+    What it returns stands in for the output, unless that is None. The layers' own `call` is
+    restored when the block ends, also after an exception.
     """
     with _TRACING:
         saved: list[tuple[keras.Operation, Any]] = []
@@ -91,15 +93,30 @@ def tapped(
 def _reporting(
     layer: keras.Operation,
     call: Callable[..., Any],
-    on_output: Callable[[keras.Operation, Any], None],
+    on_output: Callable[[keras.Operation, Any], Any],
 ) -> Callable[..., Any]:
     @functools.wraps(call)
     def reporting(*args: Any, **kwargs: Any) -> Any:
         output = call(*args, **kwargs)
-        on_output(layer, output)
-        return output
+        replacement = on_output(layer, output)
+        return output if replacement is None else replacement
 
     return reporting
+
+
+@contextmanager
+def substituted(call: LayerCall, value: Any) -> Iterator[None]:
+    """Let one call of a layer return `value`, which has its output's shape, while the block runs.
+
+    The layer still runs; while a function is traced, what nobody uses of it is left out later.
+    """
+    count = itertools.count()
+
+    def replace(layer: keras.Operation, output: Any) -> Any:
+        return value if next(count) == call.index else None
+
+    with tapped([call.layer], replace):
+        yield
 
 
 def record(

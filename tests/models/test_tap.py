@@ -10,7 +10,7 @@ import tensorflow as tf
 from gradcam_eval.core import InputError
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.selection import resolve_layers
-from gradcam_eval.models.tap import record, tapped
+from gradcam_eval.models.tap import record, substituted, tapped
 from gradcam_eval.models.target import class_scores
 
 SIZE = (16, 16)
@@ -226,3 +226,29 @@ def test_threads_that_trace_one_model_do_not_disturb_each_other(images):
     assert not errors
     assert all(np.array_equal(results[0], result) for result in results.values())
     assert all("call" not in vars(layer) for layer in model._flatten_layers())
+
+
+def test_a_substituted_output_takes_the_place_of_one_call(images):
+    """conv is called twice; its first output becomes ones, so the second sees ones."""
+    model = Shared()
+    model(images)
+    first, second = (call for call in find_layers(model, SIZE).calls if "conv" in call.path)
+    assert (first.index, second.index) == (0, 1)
+    ones = tf.ones((3, *SIZE, 3))
+    with substituted(first, ones):
+        changed = model(images)
+    expected = model.head(tf.reduce_mean(model.conv(ones), axis=(1, 2)))
+    np.testing.assert_allclose(changed, expected, rtol=1e-5)
+    with substituted(second, ones):
+        np.testing.assert_allclose(
+            model(images), model.head(tf.reduce_mean(ones, axis=(1, 2))), rtol=1e-5
+        )
+    assert "call" not in vars(model.conv)
+
+
+def test_a_substitution_ends_with_an_exception(images):
+    model = functional()
+    (call,) = (call for call in find_layers(model).calls if call.path == "first")
+    with pytest.raises(RuntimeError, match="stop"), substituted(call, tf.zeros(())):
+        raise RuntimeError("stop")
+    assert "call" not in vars(call.layer)
