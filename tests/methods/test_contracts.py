@@ -33,7 +33,7 @@ def not_finite(activations, gradients):
     return activations[..., 0] / tf.zeros(())
 
 
-def constant(activations, gradients):
+def flat(activations, gradients):
     return tf.ones_like(activations[..., 0])
 
 
@@ -48,7 +48,7 @@ def unseeded(activations, gradients):
 BROKEN = {
     wrong_type: "gives_finite_float32_maps.*have shape",
     not_finite: "gives_finite_float32_maps.*not finite",
-    constant: "gives_finite_float32_maps.*every map is constant",
+    flat: "gives_finite_float32_maps.*every map is constant",
     of_the_batch: "does_not_depend_on_the_batch.*differ by",
     unseeded: "does_not_depend_on_the_batch|gives_the_same_again",
 }
