@@ -49,6 +49,11 @@ def parse_token_grid(text: str) -> TokenGrid:
     return TokenGrid(int(match[1]), int(match[2]), int(match[3] or 0))
 
 
+def token_grid(tokens: TokenGrid | str | None) -> TokenGrid | None:
+    """Return the grid that was declared, as a `TokenGrid` or as text."""
+    return parse_token_grid(tokens) if isinstance(tokens, str) else tokens
+
+
 def map_shape(shape: tuple[int | None, ...], layout: Layout) -> tuple[int | None, ...]:
     """Return (h, w, K) of an output of this shape (without its batch axis)."""
     if isinstance(layout, TokenGrid):

@@ -1,23 +1,37 @@
-"""From names to layer calls: roles, paths, unique path endings and globs."""
+"""From names to layer calls: roles, indices, paths, unique path endings and globs."""
 
 from __future__ import annotations
 
 import fnmatch
+import re
+import warnings
 from collections.abc import Sequence
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.models.layers import ROLES, ModelLayers
+from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.tap import LayerCall
 
 
-def resolve_layers(found: ModelLayers, wanted: str | Sequence[str]) -> list[LayerCall]:
-    """Turn roles, paths, unique path endings and globs into calls, in the order asked, once each.
+def resolve_layers(found: ModelLayers, wanted: str | int | Sequence[str | int]) -> list[LayerCall]:
+    """Turn names and indices into calls, in the order asked, once each.
+
+    Parameters
+    ----------
+    found : the model's layers
+    wanted : roles ("last", "stages", "all"), paths, unique path endings, "path#1" for the second
+        call of a layer that is called twice, globs among the candidates, or indices of candidates:
+        0 is the first, -1 the last; or several of these
 
     Raises
     ------
     InputError : no such layer, an ambiguous name, or a layer whose output is not a map
+
+    Warns
+    -----
+    UserWarning : a layer was asked for by name that is no candidate for a reason
     """
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    names = [wanted] if isinstance(wanted, str | int) else list(wanted)
     if not names:
         raise InputError("no layer was named: give 'last', 'stages', 'all', a glob or a path")
     chosen: dict[str, LayerCall] = {}
@@ -27,22 +41,55 @@ def resolve_layers(found: ModelLayers, wanted: str | Sequence[str]) -> list[Laye
     return list(chosen.values())
 
 
-def _resolve(found: ModelLayers, name: str) -> list[LayerCall]:
-    if name in ROLES:
-        calls = found.role(name)
+def _resolve(found: ModelLayers, name: str | int) -> list[LayerCall]:
+    text = str(name)
+    if text in ROLES:
+        return _of_role(found, text)
+    if any(call.path == text for call in found.calls):
+        return [_named(found, text)]
+    if re.fullmatch(r"[+-]?\d+", text):
+        return [_at(found, int(text))]
+    if any(sign in text for sign in "*?["):
+        calls = [call for call in found.candidates if fnmatch.fnmatchcase(call.path, text)]
         if not calls:
             raise InputError(
-                f"no layer fits {name!r}: this model has no map larger than 1×1 before its output"
+                f"no candidate layer matches the glob {text!r}: see list_layers(model)"
             )
         return calls
-    if any(sign in name for sign in "*?["):
-        calls = [call for call in found.candidates if fnmatch.fnmatchcase(call.path, name)]
-        if not calls:
-            raise InputError(
-                f"no candidate layer matches the glob {name!r}: see list_layers(model)"
-            )
+    return [_named(found, text)]
+
+
+def _of_role(found: ModelLayers, role: str) -> list[LayerCall]:
+    calls = found.role(role)
+    if calls:
         return calls
-    return [_named(found, name)]
+    grid = found.missing_grid
+    if grid is not None:
+        raise InputError(
+            f"{role!r} cannot be chosen, since this model goes on in rows of {grid.tokens} tokens, "
+            f"which are no maps until their grid is declared: give tokens='{grid}', "
+            f"{_in_words(grid)}, or name a layer by its path"
+        )
+    raise InputError(
+        f"no layer fits {role!r}: this model has no map larger than 1×1 before its output"
+    )
+
+
+def _in_words(grid: TokenGrid) -> str:
+    before = f" with {grid.prefix} before them" if grid.prefix else ""
+    return f"{grid.rows} rows × {grid.columns} columns of patches{before}"
+
+
+def _at(found: ModelLayers, index: int) -> LayerCall:
+    count = len(found.candidates)
+    if not -count <= index < count:
+        raise InputError(
+            f"layer index {index} is out of range: this model has {count} candidate layers, "
+            f"0 to {count - 1} from the start or -1 to -{count} from the end"
+            if count
+            else f"layer index {index} is out of range: this model has no candidate layer"
+        )
+    return found.candidates[index]
 
 
 def _named(found: ModelLayers, name: str) -> LayerCall:
@@ -59,9 +106,23 @@ def _named(found: ModelLayers, name: str) -> LayerCall:
     if not matches:
         valid = [*ROLES, *(call.path for call in reversed(found.candidates))]
         raise unknown_name("layer", name, valid)
-    if len(matches[0].map_shape) != 3:
+    return _checked(found, matches[0], name)
+
+
+def _checked(found: ModelLayers, call: LayerCall, name: str) -> LayerCall:
+    if call.path in found.undeclared:
+        grid = found.undeclared[call.path]
         raise InputError(
-            f"layer {name!r} gives shape {matches[0].shape} for an image: "
+            f"layer {name!r} gives a row of {grid.tokens} tokens for an image: declare how they "
+            f"lie on it with tokens='{grid}', {_in_words(grid)}"
+        )
+    if len(call.map_shape) != 3:
+        raise InputError(
+            f"layer {name!r} gives shape {call.shape} for an image: "
             "a heatmap needs a map (h, w, channels)"
         )
-    return matches[0]
+    if call.path in found.doubts:
+        warnings.warn(
+            f"layer {call.path!r} is no good choice: {found.doubts[call.path]}", stacklevel=2
+        )
+    return call

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.layers import find_layers, input_shape, list_layers
+from gradcam_eval.models.inputs import input_shape
+from gradcam_eval.models.layers import find_layers, list_layers
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.zoo import load_model
 

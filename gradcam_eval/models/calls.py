@@ -1,0 +1,128 @@
+"""The calls of a model's layers, from one trace: names, shapes, and what they see of the image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gradcam_eval.core import Undefined
+from gradcam_eval.models.inputs import ModelInputs
+from gradcam_eval.models.layout import Layout, TokenGrid
+from gradcam_eval.models.reach.operation import Reach
+from gradcam_eval.models.receptive_field import (
+    NO_PLACE,
+    Reaches,
+    ReceptiveField,
+    field_of,
+    image_reach,
+    walk,
+)
+from gradcam_eval.models.tap import LayerCall, tapped
+
+_BATCH = 2  # images in the trace: with a known number more shapes are known, and 1 would broadcast
+_INSIDE = Undefined("the layer runs inside a compiled function of its own")
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A model's calls as they were traced, in the order in which they finished.
+
+    Attributes
+    ----------
+    outputs : the tensor that each call returned
+    fields : what each call's map sees of the image
+    graph : of the trace
+    reaches : of the graph's tensors
+    """
+
+    calls: tuple[LayerCall, ...]
+    outputs: tuple[Any, ...]
+    fields: tuple[ReceptiveField | Undefined, ...]
+    graph: Any
+    reaches: Reaches
+
+
+def trace_calls(model: keras.Model, inputs: ModelInputs, tokens: TokenGrid | None) -> Traced:
+    """Run the model once while tracing, and say of each call of a layer what it returned."""
+    if not model.built:  # else the build's own calls would be listed as well
+        model(inputs.zeros(), training=False)
+    paths = dict(_paths(model))
+    finished: list[tuple[keras.Operation, Any]] = []
+
+    def run(images: Any, *extras: Any) -> Any:
+        with tapped(
+            (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
+        ):
+            return tf.nest.flatten(model(inputs.join(images, extras), training=False))
+
+    specs = [tf.TensorSpec((_BATCH, *inputs.shape), tf.float32)]
+    specs += [tf.TensorSpec((_BATCH, *each.shape[1:]), each.dtype) for each in inputs.extra_specs]
+    traced = tf.function(run, autograph=False).get_concrete_function(*specs)
+    images = {traced.graph.inputs[0].name: image_reach("channels_last", inputs.shape[:2])}
+    reaches = walk(traced.graph, images)
+    names = {key: path for key, (_, path) in paths.items()}
+    calls, outputs, fields = [], [], []
+    for call, output in _name_calls(names, finished):
+        is_here = getattr(output, "graph", None) is traced.graph
+        reach = reaches.get(output.name) if is_here else _INSIDE
+        layout, seen = _read(tuple(output.shape), reach, inputs.layout, tokens)
+        calls.append(LayerCall(call.path, call.layer, call.index, call.shape, layout))
+        outputs.append(output)
+        fields.append(seen)
+    return Traced(tuple(calls), tuple(outputs), tuple(fields), traced.graph, reaches)
+
+
+def _read(
+    shape: tuple[int | None, ...],
+    reach: Reach | Undefined,
+    expected: Layout,
+    tokens: TokenGrid | None,
+) -> tuple[Layout, ReceptiveField | Undefined]:
+    """Return how an output lies on the image, and what it sees of it."""
+    if tokens is not None and len(shape) == 3 and shape[1] == tokens.tokens:
+        return tokens, field_of(reach, tokens)
+    if len(shape) != 4:
+        return "channels_last", NO_PLACE
+    seen = field_of(reach, expected)
+    if seen is NO_PLACE:  # a model may change its layout on the way
+        other: Layout = "channels_last" if expected == "channels_first" else "channels_first"
+        turned = field_of(reach, other)
+        if turned is not NO_PLACE:
+            return other, turned
+    return expected, seen
+
+
+def _paths(
+    layer: keras.Operation, prefix: str = ""
+) -> Iterator[tuple[int, tuple[keras.Operation, str]]]:
+    for inner in _inside(layer):
+        path = f"{prefix}{inner.name}"
+        yield from _paths(inner, f"{path}/")
+        yield id(inner), (inner, path)
+
+
+def _inside(layer: keras.Operation) -> list[keras.Operation]:
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
+        return list(layer.operations)
+    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def _name_calls(
+    paths: dict[int, str], finished: list[tuple[keras.Operation, Any]]
+) -> Iterator[tuple[LayerCall, Any]]:
+    times = Counter(id(layer) for layer, _ in finished)
+    seen: Counter[int] = Counter()
+    for layer, output in finished:
+        index = seen[id(layer)]
+        seen[id(layer)] += 1
+        if isinstance(output, tf.Tensor):
+            path = paths[id(layer)] + (f"#{index}" if times[id(layer)] > 1 else "")
+            yield LayerCall(path, layer, index, tuple(output.shape[1:])), output

@@ -1,0 +1,165 @@
+"""Which layers' outputs can carry a heatmap, and why others cannot or should not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from gradcam_eval.core import Undefined
+from gradcam_eval.models.calls import Traced
+from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.reach.sides import NOTHING, Side, hull, image_side
+from gradcam_eval.models.receptive_field import (
+    NO_PLACE,
+    ReceptiveField,
+    fitting_grid,
+    walk,
+)
+from gradcam_eval.models.tap import LayerCall
+
+# Their output is a map, but not one that an expert would explain: they only move, drop or rescale
+# what the layer before them made.
+_NOT_CANDIDATES = (
+    "InputLayer",
+    "Rescaling",
+    "Normalization",
+    "Dropout",
+    "SpatialDropout2D",
+    "ZeroPadding2D",
+    "Cropping2D",
+    "UpSampling2D",
+    "Reshape",
+    "Permute",
+    "MaxPooling2D",
+    "AveragePooling2D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    # operations between layers
+    "AveragePool",
+    "Cast",
+    "Flip",
+    "GetItem",
+    "MaxPool",
+    "Moveaxis",
+    "Pad",
+    "Transpose",
+)
+
+
+def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, str]]:
+    """Return the calls that can carry a heatmap, and the doubts about others.
+
+    Returns
+    -------
+    candidates : a map (h, w, C) larger than 1×1 that lies on the image, sees pixels at all its
+        positions and influences the output, made by a layer that does more than move or rescale
+        values, and behind the first layer that learned something: preprocessing is not evidence
+    doubts : path → why a map that may be asked for by name is no candidate
+    """
+    useful, learned = _ancestors(traced.graph.outputs), _after_first_weights(traced.calls)
+    candidates, doubts = [], {}
+    for i, (call, output) in enumerate(zip(traced.calls, traced.outputs, strict=True)):
+        if len(call.map_shape) != 3:
+            continue
+        doubt = _doubt(call, traced.fields[i])
+        if doubt is None and isinstance(call.layout, TokenGrid):
+            doubt = _no_influence(traced, output, call.layout)
+        if doubt is not None:
+            doubts[call.path] = doubt
+        elif i >= learned and _makes_a_map(call) and getattr(output, "op", None) in useful:
+            candidates.append(call)
+    return tuple(candidates), doubts
+
+
+def token_grids(traced: Traced) -> dict[str, TokenGrid]:
+    """Return the calls on the way to the output that return rows of tokens, with their grids.
+
+    Where the operations do not tell the grid, it is the square that fits, with a class token or
+    without one.
+    """
+    useful = _ancestors(traced.graph.outputs)
+    grids: dict[str, TokenGrid] = {}
+    for call, output in zip(traced.calls, traced.outputs, strict=True):
+        if len(call.shape) == 2 and call.shape[0] and getattr(output, "op", None) in useful:
+            reach = traced.reaches.get(output.name)
+            is_unknown = isinstance(reach, Undefined)
+            grid = _square(call.shape[0]) if is_unknown else fitting_grid(reach)
+            if grid is not None:
+                grids[call.path] = grid
+    return grids
+
+
+def has_weights(layer: keras.Operation) -> bool:
+    """Return whether a layer learns something; an operation between layers does not."""
+    return bool(getattr(layer, "weights", []))
+
+
+def _square(tokens: int) -> TokenGrid | None:
+    for prefix in (0, 1):
+        side = round((tokens - prefix) ** 0.5)
+        if side > 1 and side * side == tokens - prefix:
+            return TokenGrid(side, side, prefix)
+    return None
+
+
+def _doubt(call: LayerCall, field: ReceptiveField | Undefined) -> str | None:
+    height, width = call.map_shape[:2]
+    if height == width == 1:
+        return "its map is 1×1, one value for the whole image"
+    if field is NO_PLACE:
+        return NO_PLACE.reason
+    if isinstance(field, ReceptiveField) and field.blind:
+        count = field.rows.has_place.size * field.columns.has_place.size
+        return (
+            f"{field.blind} of its {count} positions see nothing but padding: "
+            "their value is bias alone"
+        )
+    return None
+
+
+def _makes_a_map(call: LayerCall) -> bool:
+    is_container = isinstance(call.layer, keras.Sequential | keras.Model)
+    return (
+        all(side is None or side > 1 for side in call.map_shape[:2])
+        and type(call.layer).__name__ not in _NOT_CANDIDATES
+        and not (is_container and hasattr(call.layer, "outputs"))  # its last layer stands for it
+    )
+
+
+def _after_first_weights(calls: Sequence[LayerCall]) -> int:
+    def is_before(call: LayerCall) -> bool:
+        return not has_weights(call.layer) or type(call.layer).__name__ in _NOT_CANDIDATES
+
+    return sum(1 for _ in itertools.takewhile(is_before, calls))
+
+
+def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
+    """Say that only the tokens before the grid reach the output, as behind the last attention."""
+    if getattr(output, "graph", None) is not traced.graph:
+        return None
+    nowhere = Side(None, *(np.zeros(0, np.int64),) * 2)
+    downstream = walk(traced.graph, {output.name: (image_side(1, grid.tokens), nowhere)})
+    seen = NOTHING[1]
+    for tensor in traced.graph.outputs:
+        reach = downstream.get(tensor.name)
+        if isinstance(reach, Undefined):
+            return None
+        seen = max(seen, hull(reach[0])[1]) if reach is not None else seen
+    if seen >= grid.prefix:
+        return None
+    return "its patch tokens do not influence the output, so their gradient is exactly zero"
+
+
+def _ancestors(outputs: Sequence[Any]) -> set[Any]:
+    useful: set[Any] = set()
+    waiting = [tensor.op for tensor in outputs]
+    while waiting:
+        operation = waiting.pop()
+        if operation not in useful:
+            useful.add(operation)
+            waiting.extend(tensor.op for tensor in operation.inputs)
+    return useful
