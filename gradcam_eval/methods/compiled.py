@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.methods.traced import Plan, traced
+from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.tap import LayerCall
+
+Engine: TypeAlias = Literal["auto", "tensorflow"]
+ENGINES: tuple[str, ...] = get_args(Engine)
 
 
 class CompiledPass:
     """A plan, compiled: arrays of N rows → dict of arrays, see `traced`.
+
+    Parameters
+    ----------
+    plan : what is computed
+    engine : "auto" runs on a graph with the weights folded in for as long as they stay, see
+        `FrozenFunction`; "tensorflow" reads them at each call
 
     Attributes
     ----------
     classes : how many classes the targets are taken from; None where the score knows none
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, engine: Engine = "auto") -> None:
         self.plan = plan
-        self._function = traced(plan).get_concrete_function()
-        outputs = self._function.structured_outputs
-        self.classes: int | None = (
-            int(outputs["probabilities"].shape[-1]) if "probabilities" in outputs else None
-        )
+        function = traced(plan)
+        if engine == "tensorflow":
+            self._run: Any = function.get_concrete_function()
+        else:
+            self._run = FrozenFunction(function, plan.model)
+            self._run.prepare()
+        self.classes = plan.found.classes
 
     def __call__(
         self, arrays: Sequence[NDArray[Any]], *, batch_size: int
@@ -37,7 +49,7 @@ class CompiledPass:
         parts = []
         for start in range(0, len(arrays[0]), batch_size):
             rows = [tf.convert_to_tensor(each[start : start + batch_size]) for each in arrays]
-            parts.append({name: each.numpy() for name, each in self._function(*rows).items()})
+            parts.append({name: each.numpy() for name, each in self._run(*rows).items()})
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods, member_of
 from gradcam_eval.methods.batch import Batch, as_batch, as_regions
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
-from gradcam_eval.methods.compiled import CompiledPass, group_by_memory
+from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.targets import Targets, target_indices
@@ -38,7 +38,7 @@ class Explainer:
 
     One forward and one backward pass serve all layers and all methods of kind "cam"; the formulas
     run inside the same compiled function, so only the small maps leave it. The model is not
-    changed, and its weights are read at each call.
+    changed, and an answer is never one of weights that it had before.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ class Explainer:
     head : which output of a model with several, by name or index
     image_input : which input holds the images, where several could
     tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
+    engine : "auto": a graph with the weights folded in while they stay as they are; "tensorflow":
+        a graph that reads them at each call
     batch_size : most images in one compiled call; more are taken in turn
     memory : bytes that the activations and gradients of one call may take; layers beyond them are
         explained by another pass
@@ -71,16 +73,20 @@ class Explainer:
         head: str | int | None = None,
         image_input: str | int | None = None,
         tokens: TokenGrid | str | None = None,
+        engine: Engine = "auto",
         batch_size: int = 16,
         memory: int = 2 * 2**30,
         seed: int = 0,
     ) -> None:
         check_score(score)
+        if engine not in ENGINES:
+            raise unknown_name("engine", engine, ENGINES)
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: wanted 1 or more")
         self.model = model
         self.methods = find_methods(methods)
         self.objective = Objective(score, head, tuple(getattr(model, "output_names", None) or ()))
+        self.engine = engine
         self.batch_size = batch_size
         self.memory = memory
         self.seed = seed
@@ -197,7 +203,8 @@ class Explainer:
                             has_against,
                             has_regions,
                             seed=self.seed,
-                        )
+                        ),
+                        self.engine,
                     )
                     for group in groups
                 ]

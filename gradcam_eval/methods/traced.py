@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -18,6 +18,13 @@ from gradcam_eval.models.objective import Asked, Objective, chosen, explained, p
 from gradcam_eval.models.tap import LayerCall, record, substituted
 
 
+@dataclass
+class Found:
+    """What tracing finds out: how many classes there are, None where the score knows none."""
+
+    classes: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What one compiled pass computes.
@@ -29,6 +36,7 @@ class Plan:
     has_against, has_regions : whether the pass takes these as arguments
     seed : of whatever is random in the methods
     chunk : most images that a method puts into one forward pass
+    found : filled while the plan is traced
     """
 
     model: keras.Model
@@ -40,6 +48,7 @@ class Plan:
     has_regions: bool = False
     seed: int = 0
     chunk: int = 32
+    found: Found = field(default_factory=Found)
 
     @property
     def signature(self) -> list[tf.TensorSpec]:
@@ -100,6 +109,7 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
     if not callable(plan.objective.score):
         answer["targets"] = settled[0].targets
         answer["probabilities"] = probabilities(plan.objective, seen.outputs, settled[0])
+        plan.found.classes = answer["probabilities"].shape[-1]
     asker = _Asker(plan, images, extras, settled[0])
     for i, call in enumerate(plan.calls):
         at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))

@@ -81,6 +81,11 @@ class FrozenFunction:
         """Whether the last call ran on a frozen graph; if it did not, `reason` may say why."""
         return self._frozen is not None
 
+    def prepare(self) -> None:
+        """Trace the function now, so that a call is quick and what tracing finds out is known."""
+        with self._lock:
+            self._ready()
+
     def __call__(self, *args: Any) -> Any:
         """Call the function with the model's weights of this moment."""
         with self._lock:

@@ -42,8 +42,11 @@ def images():
     return np.random.default_rng(0).uniform(0, 255, (5, *SIZE, 3)).astype(np.float32)
 
 
+ONE_PASS = [m.name for m in METHODS.values() if m.kind == "cam" and not m.refuses]
+
+
 def test_one_pass_equals_a_pass_for_each(model, images):
-    together = explain(model, images, layers=["low", "high"], methods=list(METHODS))
+    together = explain(model, images, layers=["low", "high"], methods=ONE_PASS)
     for (layer, method), heatmap in together.items():
         alone = explain(model, images, layers=layer, methods=method)[layer, method]
         np.testing.assert_allclose(heatmap, alone, rtol=1e-5, atol=1e-6 * np.abs(alone).max())
