@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcam_eval.callback import HeatmapCallback
     from gradcam_eval.contracts import check_method
     from gradcam_eval.core import Case, Curve, InputError, Sample, Undefined
     from gradcam_eval.data import load_samples
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gradcam_eval.timing import measure_cost
 
 _HOMES = {
+    "gradcam_eval.callback": ("HeatmapCallback",),
     "gradcam_eval.contracts": ("check_method",),
     "gradcam_eval.core": ("Case", "Curve", "InputError", "Sample", "Undefined"),
     "gradcam_eval.data": ("load_samples",),
@@ -59,6 +61,7 @@ __all__ = [
     "Case",
     "Curve",
     "Explainer",
+    "HeatmapCallback",
     "Heatmaps",
     "InputError",
     "Predictor",

@@ -28,7 +28,7 @@ stats
 comparison
 report
 results
-picture progress
+picture progress callback
 cli
 __main__
 """
