@@ -90,7 +90,8 @@ class HeatmapCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Compile the explainer and explain once, so that whatever is wrong is said now."""
         if self._explainer is None or self._explainer.model is not self.model:
-            self._explainer = Explainer(self.model, self.layer, self.method)
+            # weights that change from epoch to epoch are not worth folding into a graph
+            self._explainer = Explainer(self.model, self.layer, self.method, engine="tensorflow")
         self._shown = as_rgb(as_batch(self.model, self.images).images)
         self._before = self._explainer(self.images, self.targets)
         _make_folder(self.folder)
