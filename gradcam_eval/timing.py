@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from gradcam_eval.methods.cells import HeatmapCell
     from gradcam_eval.methods.explainer import Layers
     from gradcam_eval.methods.registry import Passes
 
@@ -155,8 +156,7 @@ class CostPlan:
 
 def cost_rows(
     model: keras.Model,
-    layers: Layers,
-    methods: str | Sequence[str],
+    cells: Sequence[HeatmapCell],
     *,
     plan: CostPlan,
     on_call: Callable[[], None] = lambda: None,
@@ -179,7 +179,6 @@ def cost_rows(
     from gradcam_eval.models.inputs import input_shape
 
     shape = input_shape(model, plan.image_size)
-    cells = Explainer(model, layers, methods).cells(shape[:2])
     largest = max(plan.batch_sizes)
     work = [_Work(("", FORWARD), Predictor(model), Passes(), is_floor=True)]
     for cell in cells:
@@ -263,6 +262,8 @@ def measure_cost(  # noqa: PLR0913 - the one call that says all
     """
     import pandas as pd
 
+    from gradcam_eval.methods.explainer import Explainer
+
     plan = CostPlan(tuple(batch_sizes), rounds, image_size)
-    rows = cost_rows(model, layers, methods, plan=plan)
+    rows = cost_rows(model, Explainer(model, layers, methods).cells(image_size), plan=plan)
     return pd.DataFrame([asdict(row) for row in rows])

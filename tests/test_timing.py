@@ -6,6 +6,7 @@ import pytest
 
 from gradcam_eval.core import InputError
 from gradcam_eval.methods import METHODS
+from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.registry import Method, Passes
 from gradcam_eval.timing import CostPlan, Timing, cost_rows, measure, measure_cost
 
@@ -109,6 +110,10 @@ def model():
     return tiny()
 
 
+def cells(model, layers, methods):
+    return Explainer(model, list(layers), methods).cells()
+
+
 def test_each_cell_has_a_row_beside_the_forward_pass(model):
     frame = measure_cost(model, ["a", "b"], ["grad_cam", "eigen_cam"], batch_sizes=(1, 4), rounds=2)
     cells = [("", "forward"), *((la, m) for la in "ab" for m in ("grad_cam", "eigen_cam"))]
@@ -136,7 +141,7 @@ def test_milliseconds_are_those_of_an_image_and_the_ratio_that_of_the_same_batch
     )
     monkeypatch.setattr("gradcam_eval.timing.measure", lambda functions, **_: next(made))
     plan = CostPlan((1, 4), rounds=3)
-    rows = [asdict(row) for row in cost_rows(model, "a", "grad_cam", plan=plan)]
+    rows = [asdict(row) for row in cost_rows(model, cells(model, "a", "grad_cam"), plan=plan)]
     shown = ("batch_size", "first_call_ms", "low_ms_per_image", "median_ms_per_image",
              "high_ms_per_image", "ratio_to_forward", "rounds")  # fmt: skip
     assert [[row[name] for name in shown] for row in rows] == [
@@ -159,14 +164,14 @@ def test_each_pair_is_called_with_the_batch_it_is_shown_for(model, monkeypatch):
         return {cell: Timing(1, (1,)) for cell in functions}
 
     monkeypatch.setattr("gradcam_eval.timing.measure", count)
-    cost_rows(model, "b", ["grad_cam"], plan=CostPlan((2, 5)))
+    cost_rows(model, cells(model, "b", "grad_cam"), plan=CostPlan((2, 5)))
     assert seen == [("forward", 1, 2), ("grad_cam", 1, 2), ("forward", 1, 5), ("grad_cam", 1, 5)]
 
 
 def test_the_count_of_calls_is_what_progress_will_hear(model):
     plan = CostPlan((1, 2), rounds=1)
     heard = []
-    cost_rows(model, ["a", "b"], ["grad_cam"], plan=plan, on_call=lambda: heard.append(1))
+    cost_rows(model, cells(model, "ab", "grad_cam"), plan=plan, on_call=lambda: heard.append(1))
     # two pairs and the forward pass, two sizes, one round beside the first call and the warm-up
     assert len(heard) == plan.count_calls([1, 1]) == 3 * 2 * 3
 
@@ -178,7 +183,8 @@ def test_a_method_of_many_passes_is_timed_less_often(model, monkeypatch):
     method = Method("asks", asks, "input", passes=lambda sizes, options: Passes(39, 2))
     monkeypatch.setitem(METHODS, "asks", method)
     plan, heard = CostPlan((2, 5), rounds=10), []
-    rows = cost_rows(model, "b", ["asks", "grad_cam"], plan=plan, on_call=lambda: heard.append(1))
+    given = cells(model, "b", ["asks", "grad_cam"])
+    rows = cost_rows(model, given, plan=plan, on_call=lambda: heard.append(1))
     shown = [(row.method, row.batch_size, row.rounds, row.forwards, row.backwards) for row in rows]
     assert shown == [
         ("forward", 2, 10, 1, 0),

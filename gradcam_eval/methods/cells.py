@@ -30,6 +30,13 @@ class HeatmapCell:
         """Return what the heatmap is kept under."""
         return self.layer, self.method.label
 
+    @property
+    def members(self) -> list[tuple[str, str]]:
+        """Return the keys of the maps that it is made from: of a fusion one for each layer."""
+        if self.method.kind != "fusion":
+            return [self.key]
+        return [(call.path, member_of(self.method).label) for call in self.calls]
+
     def passes(self, image_size: tuple[int, int]) -> Passes:
         """Return the passes of one image, beyond the forward pass that all methods share."""
         method = member_of(self.method) if self.method.kind == "fusion" else self.method

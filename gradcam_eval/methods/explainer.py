@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods, member_of
-from gradcam_eval.methods.batch import Batch, as_batch, as_regions
+from gradcam_eval.methods.batch import as_batch, as_regions
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
@@ -57,6 +57,8 @@ class Explainer:
     memory : bytes that the activations and gradients of one call may take; layers beyond them are
         explained by another pass
     seed : of whatever is random in a method
+    skip_refused : leave out the heatmaps that a method refuses (CAM at a layer that is not pooled,
+        guided backpropagation through another activation than ReLU) instead of raising
 
     Raises
     ------
@@ -77,6 +79,7 @@ class Explainer:
         batch_size: int = 16,
         memory: int = 2 * 2**30,
         seed: int = 0,
+        skip_refused: bool = False,
     ) -> None:
         check_score(score)
         if engine not in ENGINES:
@@ -90,6 +93,7 @@ class Explainer:
         self.batch_size = batch_size
         self.memory = memory
         self.seed = seed
+        self.skip_refused = skip_refused
         self._image_input = image_input
         self._tokens = parse_token_grid(tokens) if isinstance(tokens, str) else tokens
         self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
@@ -108,6 +112,14 @@ class Explainer:
             if self._calls is None:
                 self._calls = self._find_calls(image_size, inputs)
             return self._calls
+
+    def refused(self, image_size: tuple[int, int] | None = None) -> dict[Key, str]:
+        """Return why a method refuses a layer or the model, by (layer path, method name).
+
+        Compiles the pass; empty unless `skip_refused`, since a refusal is an error otherwise.
+        """
+        inputs = model_inputs(self.model, image_size, image_input=self._image_input)
+        return self._refused(self._compile(inputs, has_against=False, has_regions=False))
 
     def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
         """Return what heatmaps a call returns, in their order, with what each costs in passes."""
@@ -160,7 +172,8 @@ class Explainer:
         for each in compiled:
             found |= each(arrays, batch_size=self.batch_size)
         self._warn_of_saturation(found)
-        return self._heatmaps(found, batch)
+        size = batch.images.shape[1], batch.images.shape[2]
+        return self._heatmaps(found, self._refused(compiled), size)
 
     def _find_calls(
         self, image_size: tuple[int, int] | None, inputs: ModelInputs | None
@@ -203,6 +216,7 @@ class Explainer:
                             has_against,
                             has_regions,
                             seed=self.seed,
+                            skip_refused=self.skip_refused,
                         ),
                         self.engine,
                     )
@@ -217,22 +231,36 @@ class Explainer:
         at_input = [m for m in self.methods if m.kind == "input" and with_input]
         return list({m.label: m for m in (*at_layers, *fused, *at_input)}.values())
 
-    def _heatmaps(self, found: dict[str, NDArray[Any]], batch: Batch) -> Heatmaps:
+    def _refused(self, compiled: list[CompiledPass]) -> dict[Key, str]:
+        found: dict[Key, str] = {}
+        for each in compiled:
+            found |= each.plan.found.refused
+        reasons = {
+            cell.key: next((found[key] for key in cell.members if key in found), None)
+            for cell in cells_of(self.calls(), self.methods)
+        }
+        return {key: reason for key, reason in reasons.items() if reason is not None}
+
+    def _heatmaps(
+        self, found: dict[str, NDArray[Any]], refused: dict[Key, str], size: tuple[int, int]
+    ) -> Heatmaps:
         maps = {key: each for name, each in found.items() if (key := map_key(name))}
         wanted: dict[Key, NDArray[np.float32]] = {}
         for cell in cells_of(self.calls(), self.methods):
+            if cell.key in refused:
+                continue
             if cell.method.kind == "fusion":
-                member = member_of(cell.method).label
-                members = [maps[call.path, member] for call in cell.calls]
-                wanted[cell.key] = cell.method.formula(members, **cell.method.options)
+                each = [maps[key] for key in cell.members]
+                wanted[cell.key] = cell.method.formula(each, **cell.method.options)
             else:
                 wanted[cell.key] = maps[cell.key]
         has_classes = "targets" in found
         return Heatmaps(
             maps=wanted,
             scores=found["scores"],
-            image_size=(batch.images.shape[1], batch.images.shape[2]),
+            image_size=size,
             classes=(found["targets"], found["probabilities"]) if has_classes else None,
+            refused=refused,
         )
 
     def _warn_of_saturation(self, found: dict[str, NDArray[Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,15 @@ class Heatmaps(Mapping[Key, Heatmap]):
     image_size : (H, W) of the images
     classes : the explained class of each image, int64 (N,), and the class probabilities, float32
         (N, K), of the same pass; None for a score function, which knows no classes
+    refused : why a heatmap that was asked for is not there, by (layer path, method name); only
+        where an `Explainer` was told to skip what a method refuses
     """
 
     maps: Mapping[Key, Heatmap]
     scores: NDArray[np.float32]
     image_size: tuple[int, int]
     classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    refused: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[np.int64]:

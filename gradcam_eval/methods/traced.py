@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.heatmaps import Key
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import INPUT, Method
 from gradcam_eval.models.inputs import ModelInputs
@@ -20,9 +22,16 @@ from gradcam_eval.models.tap import LayerCall, record, substituted
 
 @dataclass
 class Found:
-    """What tracing finds out: how many classes there are, None where the score knows none."""
+    """What tracing finds out.
+
+    Attributes
+    ----------
+    classes : how many there are; None where the score knows none
+    refused : why a method cannot explain a layer, or the model, by (layer, method)
+    """
 
     classes: int | None = None
+    refused: dict[Key, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +45,7 @@ class Plan:
     has_against, has_regions : whether the pass takes these as arguments
     seed : of whatever is random in the methods
     chunk : most images that a method puts into one forward pass
+    skip_refused : leave out what a method refuses, and say it in `found`, instead of raising
     found : filled while the plan is traced
     """
 
@@ -47,7 +57,8 @@ class Plan:
     has_against: bool = False
     has_regions: bool = False
     seed: int = 0
-    chunk: int = 32
+    chunk: int = 16
+    skip_refused: bool = False
     found: Found = field(default_factory=Found)
 
     @property
@@ -68,7 +79,7 @@ def map_name(layer: str, method: str) -> str:
     return f"{layer}\t{method}"
 
 
-def map_key(name: str) -> tuple[str, str] | None:
+def map_key(name: str) -> Key | None:
     """Return (layer, method) of a name that `map_name` made, None of another."""
     layer, tab, method = name.partition("\t")
     return (layer, method) if tab else None
@@ -115,13 +126,24 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
         at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))
         for method in plan.methods:
             if method.kind != "input":
-                _check_refusal(method, at, answer["scores"])
-                answer[map_name(call.path, method.label)] = _layer_map(method, at, asker)
+                draw = partial(_layer_map, method, at, asker, answer["scores"])
+                answer |= _unless_refused(plan, (call.path, method.label), draw)
     for method in plan.methods:
         if method.kind == "input":
-            heatmap = method.formula(asker.probe(), **method.options)
-            answer[map_name(INPUT, method.label)] = tf.cast(heatmap, tf.float32)
+            draw = partial(method.formula, asker.probe(), **method.options)
+            answer |= _unless_refused(plan, (INPUT, method.label), draw)
     return {**answer, "scores": tf.cast(answer["scores"], tf.float32)}
+
+
+def _unless_refused(plan: Plan, key: Key, draw: Callable[[], Any]) -> dict[str, Any]:
+    """Return the map by its name, or nothing where the method refuses and that is to be skipped."""
+    try:
+        return {map_name(*key): tf.cast(draw(), tf.float32)}
+    except InputError as error:
+        if not plan.skip_refused:
+            raise
+        plan.found.refused[key] = str(error)
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,23 +215,18 @@ def _needs_gradient(method: Method) -> bool:
     return method.kind in ("cam", "layer") and method.needs_gradient
 
 
-def _check_refusal(method: Method, at: _AtLayer, score: Any) -> None:
-    reason = method.refuses(at.raw, score) if method.refuses else None
-    if reason:
-        raise InputError(f"{method.name} cannot explain layer {at.call.path!r}: {reason}")
-
-
-def _layer_map(method: Method, at: _AtLayer, asker: _Asker) -> Any:
+def _layer_map(method: Method, at: _AtLayer, asker: _Asker, score: Any) -> Any:
     if at.gradient is None and method.needs_gradient:
         raise InputError(
             f"layer {at.call.path!r} does not influence the model's output: choose another layer"
         )
+    reason = method.refuses(at.raw, score) if method.refuses else None
+    if reason:
+        raise InputError(f"{method.name} cannot explain layer {at.call.path!r}: {reason}")
     if method.kind == "layer":
-        heatmap = method.formula(asker.probe(at), **method.options)
-    else:
-        gradient = tf.zeros_like(at.activation) if at.gradient is None else at.gradient
-        heatmap = method.formula(at.activation, gradient, **method.options)
-    return tf.cast(heatmap, tf.float32)
+        return method.formula(asker.probe(at), **method.options)
+    gradient = tf.zeros_like(at.activation) if at.gradient is None else at.gradient
+    return method.formula(at.activation, gradient, **method.options)
 
 
 def _floats(call: LayerCall, activation: Any, gradient: Any) -> tuple[Any, Any]:

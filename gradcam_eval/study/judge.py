@@ -98,6 +98,8 @@ def _heatmaps(
 ) -> Iterator[tuple[Cell, Heatmap | Undefined]]:
     for (layer, method), maps in explained.items():
         yield Cell(layer, method), maps[0]
+    for (layer, method), reason in explained.refused.items():
+        yield Cell(layer, method), Undefined(reason)
     for name in study.controls:
         seed = seed_of(study.seed, sample.id, name)
         given = ControlInput(sample.image, sample.truth, np.random.default_rng(seed))

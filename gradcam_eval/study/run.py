@@ -86,7 +86,6 @@ def _run_model(
 ) -> None:
     label, study = subject.label, subject.study
     names = sample_names(study.data)
-    cells = subject.explainer.cells(loaded.size)
     plan = None
     if study.cost.rounds and not ledger.has_cost(label):
         plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, loaded.size)
@@ -101,10 +100,11 @@ def _run_model(
         _run_image(ledger, folder, subject, sample)
         progress.step()
     if plan:
+        refused = subject.explainer.refused(loaded.size)
+        cells = [each for each in subject.explainer.cells(loaded.size) if each.key not in refused]
         forwards = [1 + cell.passes(loaded.size).forwards for cell in cells]
         progress.stage(f"{label}: cost", plan.count_calls(forwards))
-        calls = subject.explainer.calls(loaded.size)
-        rows = cost_rows(loaded.model, calls, study.methods, plan=plan, on_call=progress.step)
+        rows = cost_rows(loaded.model, cells, plan=plan, on_call=progress.step)
         ledger.write_cost(label, rows)
 
 
