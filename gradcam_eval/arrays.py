@@ -26,19 +26,60 @@ def resize(maps: Heatmap, size: tuple[int, int]) -> Heatmap:
     """
     if maps.shape[-2:] == tuple(size):
         return maps.astype(np.float32, copy=False)
-    rows, columns = (_bilinear(n, m) for n, m in zip(maps.shape[-2:], size, strict=True))
+    rows, columns = (
+        _linear(np.arange(m, dtype=np.float64), (np.arange(n) + 0.5) * m / n - 0.5)
+        for n, m in zip(size, maps.shape[-2:], strict=True)
+    )
+    return _interpolated(maps, rows, columns)
+
+
+def place(
+    maps: Heatmap,
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
+    frame: tuple[int, int],
+    size: tuple[int, int] | None = None,
+) -> Heatmap:
+    """Put each value of a heatmap where it lies on the image; bilinear between, nearest beyond.
+
+    Parameters
+    ----------
+    maps : float (h, w) or (N, h, w)
+    centres : float (h,) and (w,), where the map's rows and columns lie, in pixels of the image:
+        0 is the middle of its first pixel; they may lie beyond its border
+    frame : (H, W) of the image
+    size : (H, W), the size wanted; by default the image's
+
+    Returns
+    -------
+    float32 (H, W) or (N, H, W), on the maps' own scale
+    """
+    wanted = size or frame
+    rows, columns = (
+        _linear(each, (np.arange(n) + 0.5) * pixels / n - 0.5)
+        for each, n, pixels in zip(centres, wanted, frame, strict=True)
+    )
+    return _interpolated(maps, rows, columns)
+
+
+def _interpolated(
+    maps: Heatmap, rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> Heatmap:
     return np.asarray(rows @ maps.astype(np.float64) @ columns.T, np.float32)
 
 
-def _bilinear(n: int, m: int) -> NDArray[np.float64]:
-    """Return the (m, n) matrix that interpolates n values at m half-pixel centres."""
-    position = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
-    left = np.minimum(position.astype(int), max(n - 2, 0))
-    weight = position - left
+def _linear(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (m, n) matrix that interpolates values at n places, in order, at m others."""
+    n, m = len(known), len(wanted)
+    if known[0] > known[-1]:  # a map of a mirrored image
+        return _linear(known[::-1], wanted)[:, ::-1]
+    if n == 1:
+        return np.ones((m, 1))
+    inside = np.clip(wanted, known[0], known[-1])
+    left = np.clip(np.searchsorted(known, inside, side="right") - 1, 0, n - 2)
+    weight = (inside - known[left]) / (known[left + 1] - known[left])
     matrix = np.zeros((m, n))
     matrix[np.arange(m), left] = 1 - weight
-    if n > 1:
-        matrix[np.arange(m), left + 1] += weight
+    matrix[np.arange(m), left + 1] += weight
     return matrix
 
 

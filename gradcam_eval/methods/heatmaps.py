@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.arrays import resize
-from gradcam_eval.core import Heatmap, InputError
+from gradcam_eval.arrays import place, resize
+from gradcam_eval.core import Heatmap, InputError, Undefined, unknown_name
 
 Key = tuple[str, str]
+Centres: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]  # of rows, of columns
+Geometry: TypeAlias = Literal["stretch", "receptive_field"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,8 @@ class Heatmaps(Mapping[Key, Heatmap]):
     image_size : (H, W) of the images
     classes : the explained class of each image, int64 (N,), and the class probabilities, float32
         (N, K), of the same pass; None for a score function, which knows no classes
+    find_centres : returns where each layer's rows and columns lie on the image, in pixels, or why
+        that is not known; called only when a map is to be placed so
     refused : why a heatmap that was asked for is not there, by (layer path, method name); only
         where an `Explainer` was told to skip what a method refuses
     """
@@ -32,6 +36,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
     scores: NDArray[np.float32]
     image_size: tuple[int, int]
     classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+    find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
     refused: Mapping[Key, str] = field(default_factory=dict)
 
     @property
@@ -64,7 +69,47 @@ class Heatmaps(Mapping[Key, Heatmap]):
         """Return the number of (layer, method) pairs."""
         return len(self.maps)
 
-    def resized(self, size: tuple[int, int] | None = None) -> Heatmaps:
-        """Return the same heatmaps at (H, W), bilinearly; by default at the images' size."""
+    def resized(
+        self, size: tuple[int, int] | None = None, geometry: Geometry = "stretch"
+    ) -> Heatmaps:
+        """Return the same heatmaps at (H, W), bilinearly.
+
+        Parameters
+        ----------
+        size : (H, W); by default the images' size
+        geometry : "stretch", corner to corner; or "receptive_field": each value at the middle of
+            the pixels that its position sees by local paths if the image had no border, which is
+            elsewhere wherever convolutions are not padded evenly, and nearest beyond the outermost
+
+        Raises
+        ------
+        InputError : an unknown geometry, or a layer whose receptive field is not computed
+        """
+        if geometry not in get_args(Geometry):
+            raise unknown_name("geometry", geometry, get_args(Geometry))
         wanted = size or self.image_size
-        return replace(self, maps={key: resize(maps, wanted) for key, maps in self.items()})
+        if geometry == "stretch":
+            return replace(self, maps={key: resize(maps, wanted) for key, maps in self.items()})
+        centres = self.find_centres()
+        return replace(
+            self,
+            maps={
+                key: resize(maps, wanted)
+                if maps.shape[-2:] == self.image_size
+                else place(maps, _centres_of(key, maps, centres), self.image_size, wanted)
+                for key, maps in self.items()
+            },
+        )
+
+
+def _centres_of(key: Key, maps: Heatmap, known: Mapping[str, Centres | Undefined]) -> Centres:
+    layer, method = key
+    centres = known.get(layer, Undefined("it is not one layer's, as this model calls it"))
+    if not isinstance(centres, Undefined) and tuple(map(len, centres)) != maps.shape[-2:]:
+        centres = Undefined(f"{method} gave it another size ({maps.shape[-2]}×{maps.shape[-1]})")
+    if isinstance(centres, Undefined):
+        raise InputError(
+            f"the map of {layer!r} cannot be placed by its receptive field: {centres.reason}; "
+            "use geometry='stretch'"
+        )
+    return centres

@@ -139,7 +139,8 @@ def _after_first_weights(calls: Sequence[LayerCall]) -> int:
 
 def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
     """Say that only the tokens before the grid reach the output, as behind the last attention."""
-    if getattr(output, "graph", None) is not traced.graph:
+    is_here = getattr(output, "graph", None) is traced.graph
+    if not is_here:
         return None
     nowhere = Side(None, *(np.zeros(0, np.int64),) * 2)
     downstream = walk(traced.graph, {output.name: (image_side(1, grid.tokens), nowhere)})
