@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +27,18 @@ class Heatmaps(Mapping[Key, Heatmap]):
     image_size : (H, W) of the images
     classes : the explained class of each image, int64 (N,), and the class probabilities, float32
         (N, K), of the same pass; None for a score function, which knows no classes
-    find_centres : returns where each layer's rows and columns lie on the image, in pixels, or why
-        that is not known; called only when a map is to be placed so
     refused : why a heatmap that was asked for is not there, by (layer path, method name); only
         where an `Explainer` was told to skip what a method refuses
+    find_centres : returns where each layer's rows and columns lie on the image, in pixels, or why
+        that is not known; called only when a map is to be placed so
     """
 
     maps: Mapping[Key, Heatmap]
     scores: NDArray[np.float32]
     image_size: tuple[int, int]
     classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
-    find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
     refused: Mapping[Key, str] = field(default_factory=dict)
+    find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
 
     @property
     def targets(self) -> NDArray[np.int64]:
