@@ -77,7 +77,14 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
     return Subject(
         label=loaded.label,
         study=study,
-        explainer=Explainer(loaded.model, calls, study.methods, score=study.score, seed=study.seed),
+        explainer=Explainer(
+            loaded.model,
+            calls,
+            study.methods,
+            score=study.score,
+            seed=study.seed,
+            skip_refused=True,
+        ),
         layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
         predictor=Predictor(loaded.model),
         class_names=loaded.spec.class_names,
