@@ -370,3 +370,42 @@ def test_two_models_stand_side_by_side_each_with_its_cost(values, model, tmp_pat
         (f"{m}: {s}", n) for m in ("tiny", "second") for s, n in (("images", 5), ("cost", 9))
     ]
     assert len(steps) == sum(total for _, total in stages)
+
+
+def test_what_a_method_refuses_is_undefined_with_the_reason(values, tmp_path):
+    """CAM needs the pooled layer: the earlier stage has no CAM, and all else is judged."""
+    changes = {"methods": ["grad_cam", "cam", "fusion_mean(of=cam)"], "metrics": ["deletion"]}
+    changes |= {"controls": [], "cost": {"rounds": 1, "batch_sizes": [1]}}
+    folder = run_study(make_study({**values, **changes}), results=tmp_path).folder
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    found = {
+        (row["layer"], row["method"]): (row["status"], row["reason"])
+        for row in records[records["sample"] == "a.png"].to_dict("records")
+    }
+    assert found["late", "cam"] == found["early", "grad_cam"] == ("value", "")
+    for layer, method in (("early", "cam"), ("early+late", "fusion_mean(of=cam)")):
+        status, reason = found[layer, method]
+        assert status == "undefined"
+        assert reason.startswith("cam cannot explain layer 'early': CAM needs a layer whose output")
+    cost = pd.read_csv(folder / "cost.csv", keep_default_na=False)
+    timed = set(zip(cost["layer"], cost["method"], strict=True))
+    assert timed == {("", "forward"), ("early", "grad_cam"), ("late", "grad_cam"), ("late", "cam")}
+
+
+def test_input_methods_options_ranks_and_fusions_are_studied(values, tmp_path):
+    changes = {
+        "methods": ["gradient", "rise(masks=8)", "fusion_max", "score_cam(channels=2)"],
+        "metrics": ["deletion"], "controls": [], "target": "predicted:2", "score": "log_odds",
+    }  # fmt: skip
+    folder = run_study(make_study({**values, **changes}), results=tmp_path).folder
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    cells = set(zip(records["layer"], records["method"], strict=True))
+    assert cells == {
+        ("input", "gradient"), ("input", "rise(masks=8)"), ("early+late", "fusion_max"),
+        ("early", "score_cam(channels=2)"), ("late", "score_cam(channels=2)"),
+    }  # fmt: skip
+    assert set(records["status"]) <= {"value", "undefined"}
+    images = pd.read_csv(folder / "images.csv", keep_default_na=False)
+    judged = images[images["status"] == "ok"]
+    second = [json.loads(top)[1][0] for top in judged["top5"]]
+    assert judged["target_name"].tolist() == second
