@@ -10,6 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -40,11 +41,12 @@ class Subject:
     layers: tuple[str, ...]
     images: NDArray[np.float32]
 
-    def explain(self, images: NDArray[np.float32] | None = None) -> Heatmaps:
-        """Explain images with an `Explainer` made for this call."""
-        return self.explainer()(self.images if images is None else images)
-
+    @cached_property
     def explainer(self) -> Explainer:
+        """One `Explainer` of the method, for contracts that need no new one."""
+        return self.make_explainer()
+
+    def make_explainer(self) -> Explainer:
         """Make an `Explainer` of the method."""
         return Explainer(self.model, self.layers, self.method.label)
 
@@ -52,7 +54,7 @@ class Subject:
 def gives_finite_float32_maps(subject: Subject) -> None:
     """A map for each image: float32, finite, not constant, of the layer's or the image's size."""
     sizes = {"low": (22, 18), "high": (9, 7)}
-    for (layer, _), maps in subject.explain().items():
+    for (layer, _), maps in subject.explainer(subject.images).items():
         assert maps.dtype == np.float32, f"maps are {maps.dtype}, not float32"
         assert np.isfinite(maps).all(), "a map has values that are not finite"
         assert maps.ndim == 3, f"maps have shape {maps.shape}: wanted (N, h, w)"
@@ -67,16 +69,15 @@ def gives_finite_float32_maps(subject: Subject) -> None:
 def is_finite_where_nothing_is_to_be_seen(subject: Subject) -> None:
     """Black, white and constant images give finite maps: no 0/0."""
     flat = np.stack([np.full_like(subject.images[0], value) for value in (0, 127.5, 255)])
-    for maps in subject.explain(flat).values():
+    for maps in subject.explainer(flat).values():
         assert np.isfinite(maps).all(), "a constant image gives values that are not finite"
 
 
 def does_not_depend_on_the_batch(subject: Subject) -> None:
     """An image alone has the map that it has among others, to 1e-5 of the map's largest value."""
-    explainer = subject.explainer()
-    together = explainer(subject.images)
+    together = subject.explainer(subject.images)
     for n in (0, len(subject.images) - 1):
-        alone = explainer(subject.images[n])
+        alone = subject.explainer(subject.images[n])
         for key, maps in together.items():
             scale = np.abs(maps[n]).max()
             difference = np.abs(alone[key][0] - maps[n]).max()
@@ -85,7 +86,8 @@ def does_not_depend_on_the_batch(subject: Subject) -> None:
 
 def gives_the_same_again(subject: Subject) -> None:
     """Two explainers with one seed give the same maps, bit for bit."""
-    first, second = subject.explain(), subject.explain()
+    first = subject.explainer(subject.images)
+    second = subject.make_explainer()(subject.images)
     for key, maps in first.items():
         assert np.array_equal(maps, second[key]), "the same seed gives other maps"
 
@@ -93,14 +95,14 @@ def gives_the_same_again(subject: Subject) -> None:
 def leaves_the_images(subject: Subject) -> None:
     """The array of images that was given is as it was."""
     given = subject.images.copy()
-    subject.explain(given)
+    subject.explainer(given)
     assert np.array_equal(given, subject.images), "the images were changed"
 
 
 def leaves_the_model(subject: Subject) -> None:
     """Weights, layers, `trainable`, `call` and `predict` are the same after as before."""
     before = _state(subject)
-    subject.explain()
+    subject.make_explainer()(subject.images)
     _assert_same(before, _state(subject))
 
 
@@ -115,7 +117,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
     broken.__signature__ = inspect.signature(subject.method.formula)  # type: ignore[attr-defined]
     METHODS[subject.method.name] = replace(METHODS[subject.method.name], formula=broken)
     try:
-        subject.explain()
+        subject.make_explainer()(subject.images)
     except RuntimeError:
         pass
     else:
@@ -127,7 +129,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
 
 def works_in_a_thread(subject: Subject) -> None:
     """An explainer made in one thread explains in another, and as well."""
-    explainer, found = subject.explainer(), list[Heatmaps]()
+    explainer, found = subject.explainer, list[Heatmaps]()
     thread = threading.Thread(target=lambda: found.append(explainer(subject.images)))
     thread.start()
     thread.join()

@@ -93,10 +93,10 @@ def test_a_method_that_leaves_a_trace_on_the_model_is_found():
 
 def test_a_swallowed_exception_and_changed_images_are_found(monkeypatch):
     subject = make_subject("grad_cam")
-    monkeypatch.setattr(type(subject), "explain", lambda self, images=None: None)
+    monkeypatch.setattr(type(subject), "make_explainer", lambda self: lambda images: None)
     with pytest.raises(AssertionError, match="swallowed"):
         CONTRACTS["leaves_the_model_after_an_exception"](subject)
-    monkeypatch.setattr(type(subject), "explain", lambda self, images: images.fill(0))
+    monkeypatch.setattr(type(subject), "make_explainer", lambda self: lambda images: images.fill(0))
     with pytest.raises(AssertionError, match="images were changed"):
         CONTRACTS["leaves_the_images"](subject)
 
@@ -108,5 +108,5 @@ def test_an_unknown_method_is_named():
 
 def test_the_small_model_has_maps_to_look_at():
     subject = make_subject("grad_cam")
-    maps = subject.explain()
+    maps = subject.explainer(subject.images)
     assert all(np.ptp(each) > 0 for each in maps["high", "grad_cam"])
