@@ -16,7 +16,8 @@ class HeatmapCell:
 
     Attributes
     ----------
-    layer : the path; the paths joined by "+" of a fusion; "input" of a method at no layer
+    layer : the path; of a fusion the paths joined by "+", or the first, the last and their number;
+        "input" of a method at no layer
     method : with its options
     calls : of the layers that the method looks at
     """
@@ -52,6 +53,13 @@ def cells_of(calls: Sequence[LayerCall], methods: Sequence[Method]) -> list[Heat
         for method in methods
         if method.kind in ("cam", "layer")
     ]
-    joined = "+".join(call.path for call in calls)
-    fused = [HeatmapCell(joined, m, tuple(calls)) for m in methods if m.kind == "fusion"]
+    fused = [HeatmapCell(_joined(calls), m, tuple(calls)) for m in methods if m.kind == "fusion"]
     return [*at_layers, *fused, *(HeatmapCell(INPUT, m, ()) for m in methods if m.kind == "input")]
+
+
+def _joined(calls: Sequence[LayerCall]) -> str:
+    """Name several layers: all of up to three, else the first and the last with their number."""
+    paths = [call.path for call in calls]
+    if len(paths) <= 3:
+        return "+".join(paths)
+    return f"{paths[0]}+…+{paths[-1]} ({len(paths)} layers)"

@@ -109,7 +109,9 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     count = len(images) or folder.records[folder.records["model"] == model]["sample"].nunique()
     layers = plural(cams["layer"].nunique(), "layer")
     methods = plural(cams["method"].nunique(), "method")
-    text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({layers} × {methods})."
+    is_product = cells == cams["layer"].nunique() * cams["method"].nunique()
+    of = f"{layers} {'×' if is_product else 'and'} {methods}"  # some methods look at no layer
+    text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({of})."
     known = images[images["hit_top1"] != ""]
     if len(known):
         hits = sum(is_yes(hit) for hit in known["hit_top1"])

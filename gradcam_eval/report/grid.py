@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,29 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.report.overlay import overlay
+from gradcam_eval.report.tiles import (
+    TILE,
+    canvas,
+    draw_text,
+    draw_tile,
+    heading_lines,
+    label_lines,
+    square,
+)
 
 Key = tuple[str, str]  # layer ("" for a control), method
 
 CMAP = "inferno"  # lightness carries the value, so it reads without colour vision too
 ALPHA = 0.55
-_DPI = 100
-_TILE, _GAP, _LABEL, _TITLE, _FOOT = 190, 8, 150, 26, 44  # pixels of the finished picture
-_INK, _FAINT, _TRUTH = "#1a1a1a", "#595959", "#ffffff"
+_GAP, _LABEL, _FOOT = 8, 150, 44  # pixels of the finished picture
+_STEP = TILE + _GAP
+_FAINT, _TRUTH = "#595959", "#ffffff"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,39 +78,72 @@ def read_maps(path: Path) -> Maps:
     return Maps(image, mask if mask is not None and mask.any() else None, boxes, maps)
 
 
+@dataclass(frozen=True)
+class _Band:
+    """Rows of maps under one line of headings."""
+
+    layers: tuple[str, ...]
+    methods: tuple[str, ...]
+
+    @property
+    def heading(self) -> int:
+        """Pixels that the headings take."""
+        return 12 + 14 * max(len(heading_lines(method)) for method in self.methods)
+
+    @property
+    def height(self) -> int:
+        """Pixels that the band takes."""
+        return self.heading + len(self.layers) * _STEP
+
+
 def overlay_grid(maps: Maps, *, caption: Sequence[str] = ()) -> Figure:
     """Draw an image's maps: rows are layers, columns methods; controls stand in the last row.
 
     The first row shows the picture itself with the outline of the truth (box or mask), and the
-    lines of `caption` beside it, the first in bold. Every map is coloured by `overlay`: negatives
+    lines of `caption` beside it, the first in bold. What shares no method with another row (maps
+    of no layer, or of several) has a row of its own. Every map is coloured by `overlay`: negatives
     are 0 and each map is scaled to its own maximum, so colours of two maps do not compare.
     """
-    columns = max(4, len(maps.methods), len(maps.controls))
-    step = _TILE + _GAP
-    rows = 1 + len(maps.layers) + bool(maps.controls)
-    width = _LABEL + columns * step + _GAP
-    height = _GAP + rows * step + 2 * _TITLE + _FOOT
-    figure, axes = _canvas(width, height)
-    _tile(axes, _LABEL, _GAP, maps.image, None)
+    bands = _bands(maps)
+    width = _LABEL + max(4, *(len(band.methods) for band in bands)) * _STEP + _GAP
+    height = _GAP + _STEP + sum(band.height for band in bands) + _FOOT
+    figure, axes = canvas(width, height)
+    draw_tile(axes, _LABEL, _GAP, maps.image, None)
     _draw_truth(axes, _LABEL, _GAP, maps)
     _row_label(axes, _GAP, "the image, truth outlined" if _has_truth(maps) else "the image")
-    _draw_caption(axes, _LABEL + step + 8, caption, width)
-    top = _GAP + step + _TITLE
-    for j, method in enumerate(maps.methods):
-        _text(axes, _LABEL + j * step + _TILE / 2, top - 8, method, ha="center", weight="bold")
-    for i, layer in enumerate(maps.layers):
-        heights = {maps.maps[key].shape for key in maps.maps if key[0] == layer}
-        _row_label(axes, top + i * step, layer, " ".join(f"{h}×{w}" for h, w in sorted(heights)))
-        for j, method in enumerate(maps.methods):
-            _map_tile(axes, (_LABEL + j * step, top + i * step), maps, (layer, method))
-    top += len(maps.layers) * step + _TITLE
-    if maps.controls:
-        _row_label(axes, top, "controls", "no model")
-    for j, method in enumerate(maps.controls):
-        _text(axes, _LABEL + j * step + _TILE / 2, top - 8, method, ha="center", weight="bold")
-        _map_tile(axes, (_LABEL + j * step, top), maps, ("", method))
+    _draw_caption(axes, _LABEL + _STEP + 8, caption, width)
+    top = _GAP + _STEP
+    for band in bands:
+        _draw_band(axes, top, band, maps)
+        top += band.height
     _draw_legend(axes, height)
     return figure
+
+
+def _bands(maps: Maps) -> list[_Band]:
+    at = {layer: tuple(m for k, m in maps.maps if k == layer) for layer in maps.layers}
+    count = Counter(method for methods in at.values() for method in methods)
+    matrix = [layer for layer, methods in at.items() if any(count[m] > 1 for m in methods)]
+    columns = dict.fromkeys(method for layer in matrix for method in at[layer])
+    bands = [_Band(tuple(matrix), tuple(columns))] if matrix else []
+    bands += [_Band((layer,), methods) for layer, methods in at.items() if layer not in matrix]
+    return [*bands, _Band(("",), tuple(maps.controls))] if maps.controls else bands
+
+
+def _draw_band(axes: Any, top: int, band: _Band, maps: Maps) -> None:
+    first = top + band.heading
+    for j, method in enumerate(band.methods):
+        lines = heading_lines(method)
+        for k, line in enumerate(lines):
+            y = first - 8 - 14 * (len(lines) - 1 - k)
+            draw_text(axes, _LABEL + j * _STEP + TILE / 2, y, line, ha="center", weight="bold")
+    for i, layer in enumerate(band.layers):
+        y = first + i * _STEP
+        sizes = sorted({maps.maps[key].shape for key in maps.maps if key[0] == layer})
+        note = " ".join(f"{h}×{w}" for h, w in sizes) if layer else "no model"
+        _row_label(axes, y, layer or "controls", note)
+        for j, method in enumerate(band.methods):
+            _map_tile(axes, (_LABEL + j * _STEP, y), maps, (layer, method))
 
 
 def thumbnail(maps: Maps, key: Key | None, *, size: int = 132) -> NDArray[np.uint8]:
@@ -110,43 +151,9 @@ def thumbnail(maps: Maps, key: Key | None, *, size: int = 132) -> NDArray[np.uin
     parts = [maps.image]
     if key in maps.maps:
         parts.append(overlay(maps.image, maps.maps[key], alpha=ALPHA, cmap=CMAP))
-    squares = [_square(part, size) for part in parts]
+    squares = [square(part, size) for part in parts]
     gap = np.full((size, 4, 3), 255, np.uint8)
     return np.concatenate([squares[0], *(x for s in squares[1:] for x in (gap, s))], axis=1)
-
-
-def _canvas(width: int, height: int) -> tuple[Figure, Any]:
-    """Return a figure and axes whose data coordinates are pixels, y downwards."""
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-    return figure, axes
-
-
-def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Fit an image into a white square."""
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    shape = max(1, round(height * scale)), max(1, round(width * scale))
-    # Pillow's bilinear filter averages where it shrinks, which a picture for the eye wants.
-    small = PillowImage.fromarray(image).resize(shape[::-1], PillowImage.Resampling.BILINEAR)
-    square = np.full((size, size, 3), 255, np.uint8)
-    y, x = (size - shape[0]) // 2, (size - shape[1]) // 2
-    square[y : y + shape[0], x : x + shape[1]] = np.asarray(small)
-    return square
-
-
-def _tile(axes: Any, x: float, y: float, image: NDArray[np.uint8], note: str | None) -> None:
-    """Put one picture at its place, with a note on it where the map shows nothing."""
-    extent = (x, x + _TILE, y + _TILE, y)
-    axes.imshow(_square(image, _TILE), extent=extent, interpolation="nearest", aspect="auto")
-    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
-    if note:
-        note = "\n".join(textwrap.wrap(note, 24))
-        box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 3}
-        _text(axes, x + _TILE / 2, y + _TILE / 2, note, ha="center", va="center", bbox=box)
 
 
 def _map_tile(axes: Any, place: tuple[float, float], maps: Maps, key: Key) -> None:
@@ -154,12 +161,12 @@ def _map_tile(axes: Any, place: tuple[float, float], maps: Maps, key: Key) -> No
     heatmap = maps.maps.get(key)
     if heatmap is None:
         blank = np.full_like(maps.image, 240)
-        _tile(axes, *place, blank, "no map")
+        draw_tile(axes, *place, blank, "no map")
         return
     note = degenerate_reason(heatmap)
     if note is None and heatmap.max() <= 0:
         note = "nothing in the heatmap is positive"
-    _tile(axes, *place, overlay(maps.image, heatmap, alpha=ALPHA, cmap=CMAP), note)
+    draw_tile(axes, *place, overlay(maps.image, heatmap, alpha=ALPHA, cmap=CMAP), note)
 
 
 def _has_truth(maps: Maps) -> bool:
@@ -170,8 +177,8 @@ def _has_truth(maps: Maps) -> bool:
 def _to_tile(maps: Maps, x: float, y: float) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Return the function from the image's pixels to the picture's, for a tile at (x, y)."""
     height, width = maps.image.shape[:2]
-    scale = _TILE / max(height, width)
-    left, top = x + (_TILE - width * scale) / 2, y + (_TILE - height * scale) / 2
+    scale = TILE / max(height, width)
+    left, top = x + (TILE - width * scale) / 2, y + (TILE - height * scale) / 2
     return lambda px, py: (left + np.asarray(px) * scale, top + np.asarray(py) * scale)
 
 
@@ -193,22 +200,21 @@ def _draw_caption(axes: Any, x: float, caption: Sequence[str], width: int) -> No
     """Write the caption beside the picture, each line wrapped to the space there is."""
     y = _GAP + 16.0
     for part in textwrap.wrap(caption[0], int((width - x) / 11))[:2] if caption else []:
-        _text(axes, x, y, part, size=12, weight="bold")
+        draw_text(axes, x, y, part, size=12, weight="bold")
         y += 22
     lines = [part for line in caption[1:] for part in textwrap.wrap(line, int((width - x) / 7.6))]
-    room = int((_GAP + _TILE - y) / 17) + 1
+    room = int((_GAP + TILE - y) / 17) + 1
     for i, part in enumerate(lines[:room]):
-        _text(axes, x, y + 17 * i, part + (" …" if i + 1 == room < len(lines) else ""))
+        draw_text(axes, x, y + 17 * i, part + (" …" if i + 1 == room < len(lines) else ""))
 
 
 def _row_label(axes: Any, y: float, label: str, note: str = "") -> None:
     """Write a row's name left of its tiles, broken where names are broken: at _ and /."""
-    lines = textwrap.wrap(label.replace("_", "_ ").replace("/", "/ "), 18)
-    lines = [line.replace("_ ", "_").replace("/ ", "/") for line in lines]
-    middle = y + _TILE / 2 - 9 * len(lines)
+    lines = label_lines(label)
+    middle = y + TILE / 2 - 9 * len(lines)
     for i, line in enumerate(lines):
-        _text(axes, _LABEL - 10, middle + 18 * i, line, ha="right", weight="bold")
-    _text(axes, _LABEL - 10, middle + 18 * len(lines), note, ha="right", color=_FAINT)
+        draw_text(axes, _LABEL - 10, middle + 18 * i, line, ha="right", weight="bold")
+    draw_text(axes, _LABEL - 10, middle + 18 * len(lines), note, ha="right", color=_FAINT)
 
 
 def _draw_legend(axes: Any, height: int) -> None:
@@ -217,11 +223,6 @@ def _draw_legend(axes: Any, height: int) -> None:
     y = height - _FOOT / 2
     axes.imshow(ramp, extent=(_LABEL, _LABEL + 120, y + 6, y - 6), aspect="auto")
     axes.set(xlim=axes.get_xlim(), ylim=(height, 0))
-    _text(axes, _LABEL - 10, y + 4, "0", ha="right")
+    draw_text(axes, _LABEL - 10, y + 4, "0", ha="right")
     text = "maximum. Negatives are 0; each map has its own scale: do not compare colours of maps."
-    _text(axes, _LABEL + 128, y + 4, text, color=_FAINT)
-
-
-def _text(axes: Any, x: float, y: float, text: str, **style: Any) -> None:
-    """Write text as it is: a `$` in a file's name is no mathematics."""
-    axes.text(x, y, text, parse_math=False, **{"size": 9, "color": _INK, **style})
+    draw_text(axes, _LABEL + 128, y + 4, text, color=_FAINT)

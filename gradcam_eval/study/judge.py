@@ -16,7 +16,6 @@ from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, 
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
 from gradcam_eval.models.classes import class_name
-from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import Subject
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     explained = subject.explainer(sample.image, _target(subject, sample))
     target = int(explained.targets[0])
     mismatch = _mismatch(subject, sample, target)
-    found = dict(_heatmaps(subject.study, sample, explained, mismatch))
+    found = dict(_heatmaps(subject, sample, explained, mismatch))
     cases = {
         cell: Case(sample.image, heatmap, target, sample.truth, sample.original_truth)
         for cell, heatmap in found.items()
@@ -94,14 +93,13 @@ def _mismatch(subject: Subject, sample: Sample, target: int) -> Undefined | None
 
 
 def _heatmaps(
-    study: Study, sample: Sample, explained: Heatmaps, mismatch: Undefined | None
+    subject: Subject, sample: Sample, explained: Heatmaps, mismatch: Undefined | None
 ) -> Iterator[tuple[Cell, Heatmap | Undefined]]:
-    for (layer, method), maps in explained.items():
-        yield Cell(layer, method), maps[0]
-    for (layer, method), reason in explained.refused.items():
-        yield Cell(layer, method), Undefined(reason)
-    for name in study.controls:
-        seed = seed_of(study.seed, sample.id, name)
+    for cell in subject.explainer.cells():
+        reason = explained.refused.get(cell.key)
+        yield Cell(*cell.key), explained[cell.key][0] if reason is None else Undefined(reason)
+    for name in subject.study.controls:
+        seed = seed_of(subject.study.seed, sample.id, name)
         given = ControlInput(sample.image, sample.truth, np.random.default_rng(seed))
         is_oracle = CONTROLS[name] is oracle  # the truth of another class is no truth here
         yield Cell("", name), mismatch if mismatch and is_oracle else CONTROLS[name](given)

@@ -6,8 +6,9 @@ from study_folder import Plan, make_study
 
 from gradcam_eval.core import InputError
 from gradcam_eval.report.folder import read_folder
-from gradcam_eval.report.grid import overlay_grid, read_maps, thumbnail
+from gradcam_eval.report.grid import Maps, overlay_grid, read_maps, thumbnail
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
+from gradcam_eval.report.tiles import label_lines
 from gradcam_eval.stats import summarise
 
 
@@ -129,3 +130,35 @@ def test_maps_that_cannot_be_read_are_refused(tmp_path):
     for name in "abc":
         with pytest.raises(InputError, match=f"{name}.npz is not a file of maps"):
             read_maps(tmp_path / f"{name}.npz")
+
+
+def texts(figure):
+    return [each.get_text() for each in figure.axes[0].texts]
+
+
+def test_maps_of_no_layer_or_several_have_a_row_with_headings_of_their_own():
+    tile = np.arange(4, dtype=np.float32).reshape(2, 2)
+    maps = {
+        ("a", "grad_cam"): tile,
+        ("a", "score_cam(channels=16)"): tile,
+        ("b", "grad_cam"): tile,
+        ("a+b", "fusion_max"): tile,
+        ("input", "rise(masks=64)"): tile,
+        ("", "random"): tile,
+    }
+    image = np.zeros((8, 8, 3), np.uint8)
+    found = texts(overlay_grid(Maps(image, None, np.zeros((0, 4), np.float32), maps)))
+    assert found.count("no map") == 1  # score_cam at b, and nothing for rows that share no method
+    order = ["grad_cam", "score_cam", "(channels=16)", "fusion_max", "rise", "(masks=64)", "random"]
+    assert [each for each in found if each in order] == order
+    assert [each for each in found if each in ("a", "b", "a+b", "input", "controls")] == [
+        "a", "b", "a+b", "input", "controls",
+    ]  # fmt: skip
+
+
+def test_a_long_name_of_many_layers_is_broken_off():
+    path = "+".join(f"block{i}_expand_activation" for i in range(9))
+    lines = label_lines(path)
+    assert len(lines) == 5
+    assert lines[0] == "block0_expand_"
+    assert lines[-1] == "…"
