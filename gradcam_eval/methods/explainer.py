@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import keras
@@ -24,6 +25,7 @@ from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid, parse_token_grid
 from gradcam_eval.models.objective import Objective
+from gradcam_eval.models.placement import find_centres
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
@@ -172,8 +174,7 @@ class Explainer:
         for each in compiled:
             found |= each(arrays, batch_size=self.batch_size)
         self._warn_of_saturation(found)
-        size = batch.images.shape[1], batch.images.shape[2]
-        return self._heatmaps(found, self._refused(compiled), size)
+        return self._heatmaps(found, self._refused(compiled), batch.inputs)
 
     def _find_calls(
         self, image_size: tuple[int, int] | None, inputs: ModelInputs | None
@@ -242,7 +243,7 @@ class Explainer:
         return {key: reason for key, reason in reasons.items() if reason is not None}
 
     def _heatmaps(
-        self, found: dict[str, NDArray[Any]], refused: dict[Key, str], size: tuple[int, int]
+        self, found: dict[str, NDArray[Any]], refused: dict[Key, str], inputs: ModelInputs
     ) -> Heatmaps:
         maps = {key: each for name, each in found.items() if (key := map_key(name))}
         wanted: dict[Key, NDArray[np.float32]] = {}
@@ -258,7 +259,8 @@ class Explainer:
         return Heatmaps(
             maps=wanted,
             scores=found["scores"],
-            image_size=size,
+            image_size=inputs.shape[:2],
+            find_centres=partial(find_centres, self.model, inputs, self.calls()),
             classes=(found["targets"], found["probabilities"]) if has_classes else None,
             refused=refused,
         )

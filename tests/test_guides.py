@@ -1,0 +1,36 @@
+"""What the guides in docs/ show works, in the order in which it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradcam_eval.methods import METHODS
+from gradcam_eval.models.weights import LITE0, is_installed
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "explaining.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_runs_as_it_stands(tmp_path):
+    if not is_installed(LITE0):
+        pytest.skip("the weights of EfficientNet-Lite0 are not installed")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"entropy \d\.\d\d nat", done.stdout)
+    assert "top_activation score_cam(channels=16) (1, 7, 7)" in done.stdout
+    assert "input rise(masks=64) (1, 224, 224)" in done.stdout
+    written = sorted(path.name for path in (tmp_path / "heatmaps").iterdir())
+    assert written == ["epoch_0000.png", "epoch_0002.png", "epoch_0004.png"]
+
+
+def test_the_guide_names_every_method_under_its_kind():
+    rows = dict(re.findall(r"^\| (\w+) \| .*? \| (.*?) \|$", TEXT, flags=re.MULTILINE))
+    for kind in ("cam", "layer", "fusion", "input"):
+        named = re.findall(r"`(\w+)`", rows[kind])
+        assert named == [method.name for method in METHODS.values() if method.kind == kind]
