@@ -10,28 +10,6 @@ from gradcam_eval.models.layers import find_layers, list_layers
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.zoo import load_model
 
-LAST = {
-    "mobilenet_v2": ("out_relu", (7, 7, 1280)),
-    "vgg16": ("block5_conv3", (14, 14, 512)),
-    "mobilenet_v3_small": (None, (7, 7, 576)),  # not its 1×1 maps, which come later
-    "inception_v3": ("mixed10", (8, 8, 2048)),  # not one of the branches it joins
-    "densenet121": ("relu", (7, 7, 1024)),  # not the last 32 of its channels
-    "resnet50": ("conv5_block3_out", (7, 7, 2048)),
-    "efficientnet_b0": ("top_activation", (7, 7, 1280)),
-    "xception": ("block14_sepconv2_act", (10, 10, 2048)),  # not a shortcut's convolution
-    "efficientnet_lite0": ("top_activation", (7, 7, 1280)),
-    "convnext_tiny": ("add_17", (7, 7, 768)),  # the block's output, not its residual branch
-}
-
-
-@pytest.mark.parametrize("name", LAST)
-def test_last_is_the_layer_that_an_expert_names(name):
-    found = find_layers(load_model(name, weights=None))
-    (call,) = found.role("last")
-    path, shape = LAST[name]
-    assert call.shape == shape
-    assert path is None or call.path == path
-
 
 def test_stages_are_the_last_map_of_each_resolution():
     found = find_layers(load_model("vgg16", weights=None))
@@ -71,6 +49,9 @@ def test_the_table(model):
     assert frame.loc["down", "stride"] == 2.0
     assert frame.loc["block/conv", "params"] == 3 * 3 * 3 * 4 + 4
     assert frame.loc["down", "roles"] == "last,stages,all"
+    assert frame.loc["block/relu", "receptive_field"] == 3
+    assert frame.loc["down", "receptive_field"] == 5
+    assert frame.loc["gap", "note"] == "its map is 1×1, one value for the whole image"
     assert list(frame.index[frame["is_candidate"]]) == ["block/conv", "block/relu", "down"]
     assert frame.loc["gap", "roles"] == ""
     assert np.isnan(frame.loc["head", "stride"])
@@ -100,11 +81,15 @@ def test_a_branch_that_does_not_reach_the_output_is_no_candidate():
     [
         ("last", ["down"]),
         ("stages", ["block/relu", "down"]),
-        ("all", ["block/conv", "block/relu", "down"]),
+        ("all", ["block/relu", "down"]),
         ("block/relu", ["block/relu"]),
         ("relu", ["block/relu"]),
         ("block/*", ["block/conv", "block/relu"]),
         (["last", "stages", "down"], ["down", "block/relu"]),
+        (-1, ["down"]),
+        ("-2", ["block/relu"]),
+        (0, ["block/conv"]),
+        ([-1, "block/*", 0], ["down", "block/conv", "block/relu"]),
     ],
 )
 def test_names_become_calls(model, wanted, paths):
@@ -118,6 +103,8 @@ def test_names_become_calls(model, wanted, paths):
         ("nothing*", "no candidate layer matches the glob"),
         ("head", "a heatmap needs a map"),
         ([], "no layer was named"),
+        (3, "index 3 is out of range: this model has 3 candidate layers, 0 to 2"),
+        ("-4", "-1 to -3 from the end"),
     ],
 )
 def test_wrong_names_get_a_sentence(model, wanted, message):
@@ -206,3 +193,114 @@ def test_preprocessing_is_no_evidence(before):
     found = find_layers(residual(before))
     assert [call.path for call in found.candidates][:2] == ["one", "two"]
     assert len(found.candidates) == 3
+
+
+def test_a_layer_that_is_named_like_an_index_is_meant_by_it():
+    layers = [keras.layers.Conv2D(2, 3, name=name) for name in ("1", "0")]
+    head = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    found = find_layers(keras.Sequential([keras.Input((12, 12, 3)), *layers, *head]))
+    assert [call.path for call in resolve_layers(found, ["0", -2])] == ["0", "1"]
+
+
+def bordered():
+    """Like SqueezeNet as some port it: a 1×1 convolution with padding 1 makes 15×15 of 13×13."""
+    inputs = keras.Input((15, 15, 3))
+    x = keras.layers.Conv2D(4, 3, name="inner")(inputs)
+    x = keras.layers.Conv2D(4, 1, name="outer")(keras.layers.ZeroPadding2D(1)(x))
+    x = keras.layers.ReLU(name="outer_relu")(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="gap", keepdims=True)(x))
+
+
+def test_a_border_of_bias_is_never_chosen_silently():
+    found = find_layers(bordered())
+    for role in ("last", "stages", "all"):
+        assert [call.path for call in resolve_layers(found, role)] == ["inner"]
+    with pytest.warns(UserWarning, match="'outer_relu' is no good choice: 56 of its 225 positions"):
+        (call,) = resolve_layers(found, "outer_relu")
+    assert call.map_shape == (15, 15, 4)
+
+
+def test_a_map_of_one_value_is_never_chosen_silently():
+    found = find_layers(bordered())
+    with pytest.warns(UserWarning, match="its map is 1×1"):
+        resolve_layers(found, "gap")
+
+
+def test_a_good_choice_does_not_warn(model, recwarn):
+    resolve_layers(find_layers(model), ["last", "down", -1])
+    assert not [each for each in recwarn if "no good choice" in str(each.message)]
+
+
+def test_channels_first_is_listed_as_maps_of_the_image():
+    inputs = keras.Input((3, 12, 16))
+    x = keras.layers.Conv2D(5, 3, data_format="channels_first", name="first")(inputs)
+    y = keras.layers.Conv2D(4, 3, name="turned")(keras.ops.transpose(x, (0, 2, 3, 1)))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(y))
+    found = find_layers(model)
+    assert [(c.path, c.map_shape, c.layout) for c in found.candidates] == [
+        ("first", (10, 14, 5), "channels_first"),
+        ("turned", (8, 12, 4), "channels_last"),  # told by what its axes see
+    ]
+    frame = list_layers(model).set_index("path")
+    assert frame.loc["turned", "receptive_field"] == 5
+
+
+def test_the_image_is_found_among_other_inputs():
+    image, mask = keras.Input((12, 12, 3), name="image"), keras.Input((12, 12, 1), name="mask")
+    age = keras.Input((4,), name="age")
+    seen = keras.layers.Conv2D(4, 3, name="seen")(image)
+    other = keras.layers.Conv2D(4, 3, name="other")(mask)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Multiply(name="both")([seen, other]))
+    x = keras.layers.Concatenate()([x, age])
+    model = keras.Model({"image": image, "mask": mask, "age": age}, keras.layers.Dense(2)(x))
+    with pytest.raises(InputError, match="name one with image_input"):
+        list_layers(model)
+    frame = list_layers(model, image_input="image").set_index("path")
+    assert list(frame.index[frame["is_candidate"]]) == ["seen", "both"]  # "other" sees the mask
+    assert frame.loc["both", "receptive_field"] == 3
+
+
+def test_attention_over_a_map_is_no_map():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    tokens = keras.layers.Reshape((36, 4))(x)
+    weights = keras.layers.Softmax(name="weights")(tokens @ keras.ops.transpose(tokens, (0, 2, 1)))
+    stacked = keras.layers.Reshape((36, 36, 1), name="stacked")(weights)
+    y = keras.layers.Conv2D(2, 1, name="not_the_image")(stacked)
+    found = find_layers(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(y)))
+    assert [call.path for call in found.candidates] == ["conv"]
+    assert "do not lie on the image" in found.doubts["not_the_image"]
+
+
+def unit_model(*, skip):
+    """conv → normalisation → ReLU → conv; with `skip` the first convolution is read again."""
+    inputs = keras.Input((8, 8, 3))
+    first = keras.layers.Conv2D(4, 3, padding="same", name="first")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(first)
+    x = keras.layers.ReLU(name="relu")(x)
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="second")(x)
+    x = keras.layers.Add(name="add")([x, first]) if skip else x
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, outputs)
+
+
+def test_all_has_one_map_for_each_convolution():
+    found = find_layers(unit_model(skip=False))
+    assert [call.path for call in found.role("all")] == ["relu", "second"]
+    assert [call.path for call in found.candidates] == ["first", "norm", "relu", "second"]
+
+
+def test_a_map_that_something_else_reads_is_looked_at_as_well():
+    found = find_layers(unit_model(skip=True))
+    assert [call.path for call in found.role("all")] == ["first", "relu", "second", "add"]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["softmax inside", "softmax layer"])
+def test_the_prediction_of_a_segmentation_is_no_candidate(inside):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="body")(inputs)
+    x = keras.layers.Conv2D(3, 1, activation="softmax" if inside else None, name="head")(x)
+    outputs = x if inside else keras.layers.Softmax(name="softmax")(x)
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.path for call in found.role("last")] == ["body"]
+    assert found.doubts["head"] == "it is the model's prediction itself"

@@ -184,6 +184,17 @@ def _by_numpy(change: Callable[[Integers, list[Any]], Integers]) -> Rule:
     return rule
 
 
+def _repeat(op: Any, reaches: list[Reach]) -> Reach:
+    """Tile or broadcast: how often is read from the shapes."""
+    after = static_shape(op.outputs[0])
+
+    def repeat(positions: Integers) -> Integers:
+        aligned = positions.reshape((1,) * (len(after) - positions.ndim) + positions.shape)
+        return np.tile(aligned, [n // m for n, m in zip(after, aligned.shape, strict=True)])
+
+    return _rearrange(op, only(reaches), repeat)
+
+
 def _squeeze(op: Any, reaches: list[Reach]) -> Reach:
     axes = tuple(op.get_attr("squeeze_dims")) or None
     return _rearrange(op, only(reaches), lambda positions: np.squeeze(positions, axes))
@@ -261,8 +272,8 @@ RULES: dict[str, Rule] = {
     "Slice": _slice,
     "Squeeze": _squeeze,
     "ExpandDims": _by_numpy(lambda x, v: np.expand_dims(x, int(v[0]))),
-    "Tile": _by_numpy(lambda x, v: np.tile(x, v[0])),
-    "BroadcastTo": _by_numpy(lambda x, v: np.broadcast_to(x, v[0])),
+    "Tile": _repeat,
+    "BroadcastTo": _repeat,
     "ReverseV2": _by_numpy(lambda x, v: np.flip(x, tuple(v[0]))),
     "Roll": _by_numpy(lambda x, v: np.roll(x, tuple(np.ravel(v[0])), tuple(np.ravel(v[1])))),
     "GatherV2": _gather,

@@ -69,9 +69,10 @@ def _on_axes(
             raise NotComputedError("it mixes an axis of the image as if it were channels")
         return change_of[side.axis](side)
 
-    if reach[0].axis is not None and reach[0].axis == reach[1].axis:
-        raise NotComputedError("it slides over rows and columns that lie on one axis")
-    return changed(reach[0]), changed(reach[1])
+    rows, columns = changed(reach[0]), changed(reach[1])
+    if rows.axis is not None and rows.axis == columns.axis:  # over tokens: no longer on a grid
+        return replace(rows, grid=None), replace(columns, grid=None)
+    return rows, columns
 
 
 def _windows(op: Any, sizes: Any, steps: Any, dilations: Any) -> list[Callable[[Side], Side]]:

@@ -1,0 +1,118 @@
+"""Transformers: tokens become maps once their grid is declared, and the maps show the object."""
+
+import keras
+import numpy as np
+import pytest
+import vit
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.explainer import Explainer
+from gradcam_eval.models.layers import find_layers, list_layers
+from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.selection import resolve_layers
+
+GRIDS = {True: "8x8+1", False: "8x8"}
+VARIANTS = pytest.mark.parametrize("has_class_token", [True, False], ids=["class token", "mean"])
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return {kind: vit.trained(kind) for kind in GRIDS}
+
+
+@pytest.fixture(scope="module")
+def deep():
+    return {kind: vit.build(kind) for kind in GRIDS}
+
+
+@VARIANTS
+def test_the_maps_point_at_the_object(trained, has_class_token):
+    model = trained[has_class_token]
+    images, classes, corners = vit.pictures(100, seed=9)
+    assert (np.asarray(model(images)).argmax(axis=1) == classes).mean() > 0.95
+    explainer = Explainer(
+        model, "last", ["grad_cam", "hires_cam"], tokens=GRIDS[has_class_token], batch_size=50
+    )
+    maps = explainer(images, classes)
+    for key, resized in maps.resized().items():
+        assert maps[key].shape == (100, 8, 8)
+        peaks = [np.unravel_index(each.argmax(), each.shape) for each in resized]
+        inside = (np.array(peaks) >= corners) & (np.array(peaks) < corners + vit.OBJECT)
+        assert inside.all(axis=1).mean() > 0.8, key  # by chance 1/16
+
+
+def test_behind_the_last_attention_only_the_class_token_counts(deep):
+    found = find_layers(deep[True], tokens="8x8+1")
+    paths = [call.path for call in found.candidates]
+    assert paths[-1] == "block2_norm1"
+    assert "block1_out" in paths
+    for path in ("block2_attention", "block2_add1", "block2_mlp2", "block2_out", "norm"):
+        assert path not in paths
+        assert "do not influence the output" in found.doubts[path]
+
+
+def test_a_dead_layer_warns_and_its_gradient_is_zero_as_the_warning_says(deep):
+    images, _, _ = vit.pictures(2)
+    with pytest.warns(UserWarning, match="'block2_out' is no good choice: its patch tokens"):
+        maps = Explainer(deep[True], "block2_out", "hires_cam", tokens="8x8+1")(images)
+    assert not maps["block2_out", "hires_cam"].any()
+    alive = Explainer(deep[True], "last", "hires_cam", tokens="8x8+1")(images)
+    assert alive["block2_norm1", "hires_cam"].any()
+
+
+def test_pooled_tokens_count_to_the_end(deep):
+    found = find_layers(deep[False], tokens=TokenGrid(8, 8))
+    assert [call.path for call in found.role("last")] == ["norm"]
+    assert not [path for path, doubt in found.doubts.items() if "influence" in doubt]
+
+
+@VARIANTS
+@pytest.mark.parametrize("role", ["last", "stages", "all"])
+def test_without_a_grid_the_error_says_what_to_declare(deep, has_class_token, role):
+    found = find_layers(deep[has_class_token])
+    with pytest.raises(InputError, match=r"rows of 6[45] tokens") as error:
+        resolve_layers(found, role)
+    assert f"give tokens='{GRIDS[has_class_token]}'" in str(error.value)
+    with pytest.raises(InputError, match="declare how they lie on it") as error:
+        resolve_layers(found, "block1_out")
+    assert f"tokens='{GRIDS[has_class_token]}'" in str(error.value)
+    assert [call.path for call in resolve_layers(found, "patches")] == ["patches"]
+
+
+def test_a_grid_that_is_not_the_models_is_refused(deep):
+    with pytest.raises(InputError, match=r"'7x7' do not fit.*tokens='8x8\+1'"):
+        find_layers(deep[True], tokens="7x7")
+    with pytest.raises(InputError, match=r"'4x16\+1' do not fit.*tokens='8x8\+1'"):
+        find_layers(deep[True], tokens="4x16+1")
+    plain = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(InputError, match="it has no such rows"):
+        find_layers(plain, tokens="8x8")
+
+
+def test_the_grid_is_told_by_the_operations_also_where_it_is_no_square():
+    inputs = keras.Input((12, 20, 3))
+    x = keras.layers.Conv2D(4, 4, strides=4)(inputs)
+    x = keras.layers.Dense(4, name="mixed")(keras.layers.Reshape((15, 4))(x))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))
+    with pytest.raises(InputError, match="3 rows × 5 columns"):
+        resolve_layers(find_layers(model), "last")
+    (call,) = resolve_layers(find_layers(model, tokens="3x5"), "last")
+    assert (call.path, call.map_shape) == ("mixed", (3, 5, 4))
+
+
+def test_reshaping_before_the_head_does_not_make_a_token_model():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Reshape((36, 4))(keras.layers.Conv2D(4, 3, name="conv")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))
+    assert [call.path for call in resolve_layers(find_layers(model), "last")] == ["conv"]
+
+
+def test_the_table_of_a_transformer(deep):
+    frame = list_layers(deep[True], tokens="8x8+1").set_index("path")
+    assert frame.loc["block1_out", "stride"] == 4
+    assert frame.loc["position", "receptive_field"] == 4
+    assert frame.loc["block1_out", "receptive_field"] == 32
+    assert "a global operation" in frame.loc["block1_out", "note"]
+    assert np.isnan(frame.loc["block1_attention/key", "stride"])
+    undeclared = list_layers(deep[True]).set_index("path")
+    assert undeclared.loc["norm", "note"] == "tokens: declare tokens='8x8+1' to explain it"
