@@ -20,6 +20,7 @@ from gradcam_eval.models.receptive_field import (
     walk,
 )
 from gradcam_eval.models.tap import LayerCall
+from gradcam_eval.models.target import prediction_operations
 
 # Their output is a map, but not one that an expert would explain: they only move, drop or rescale
 # what the layer before them made.
@@ -50,6 +51,15 @@ _NOT_CANDIDATES = (
 )
 
 
+# They finish what a convolution begins: of the maps of one unit the last is looked at.
+_FINISHING = (
+    *("BatchNormalization", "GroupNormalization", "LayerNormalization", "UnitNormalization"),
+    *("ReLU", "LeakyReLU", "PReLU", "ELU", "Activation"),
+    # operations between layers
+    *("Relu", "Relu6", "LeakyRelu", "Elu", "Silu", "Gelu", "Selu", "HardSilu", "HardSigmoid"),
+)
+
+
 def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, str]]:
     """Return the calls that can carry a heatmap, and the doubts about others.
 
@@ -57,15 +67,19 @@ def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, st
     -------
     candidates : a map (h, w, C) larger than 1×1 that lies on the image, sees pixels at all its
         positions and influences the output, made by a layer that does more than move or rescale
-        values, and behind the first layer that learned something: preprocessing is not evidence
+        values, behind the first layer that learned something (preprocessing is not evidence) and
+        before the prediction itself
     doubts : path → why a map that may be asked for by name is no candidate
     """
     useful, learned = _ancestors(traced.graph.outputs), _after_first_weights(traced.calls)
+    predicted = prediction_operations(traced.graph.outputs)
     candidates, doubts = [], {}
     for i, (call, output) in enumerate(zip(traced.calls, traced.outputs, strict=True)):
         if len(call.map_shape) != 3:
             continue
         doubt = _doubt(call, traced.fields[i])
+        if doubt is None and getattr(output, "op", None) in predicted:
+            doubt = "it is the model's prediction itself"
         if doubt is None and isinstance(call.layout, TokenGrid):
             doubt = _no_influence(traced, output, call.layout)
         if doubt is not None:
@@ -73,6 +87,28 @@ def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, st
         elif i >= learned and _makes_a_map(call) and getattr(output, "op", None) in useful:
             candidates.append(call)
     return tuple(candidates), doubts
+
+
+def finished_maps(traced: Traced, candidates: Sequence[LayerCall]) -> tuple[LayerCall, ...]:
+    """Return the candidates whose values do not all go on through a normalisation or activation.
+
+    Of a convolution, its normalisation and its activation only the last is left, unless something
+    else reads one of the earlier two.
+    """
+    outputs = {(id(c.layer), c.index): t for c, t in zip(traced.calls, traced.outputs, strict=True)}
+    tensors = [outputs[id(call.layer), call.index] for call in candidates]
+    useful = _ancestors(traced.graph.outputs)
+    ends = {tensor.op for tensor in traced.graph.outputs}
+
+    def is_passed_on(i: int) -> bool:
+        return any(
+            type(after.layer).__name__ in _FINISHING
+            and after.map_shape == candidates[i].map_shape
+            and not _reaches(tensors[i], ends, useful - {tensors[j].op})
+            for j, after in enumerate(candidates[i + 1 : i + 5], start=i + 1)
+        )
+
+    return tuple(call for i, call in enumerate(candidates) if not is_passed_on(i))
 
 
 def token_grids(traced: Traced) -> dict[str, TokenGrid]:
@@ -153,6 +189,21 @@ def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
     if seen >= grid.prefix:
         return None
     return "its patch tokens do not influence the output, so their gradient is exactly zero"
+
+
+def _reaches(tensor: Any, ends: set[Any], ways: set[Any]) -> bool:
+    """Return whether a tensor reaches one of the operations, through operations of `ways` alone."""
+    seen: set[Any] = set()
+    waiting = [op for op in tensor.consumers() if op in ways]
+    while waiting:
+        operation = waiting.pop()
+        if operation in ends:
+            return True
+        if operation not in seen:
+            seen.add(operation)
+            consumers = (op for output in operation.outputs for op in output.consumers())
+            waiting.extend(op for op in consumers if op in ways)
+    return tensor.op in ends
 
 
 def _ancestors(outputs: Sequence[Any]) -> set[Any]:

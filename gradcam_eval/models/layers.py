@@ -11,7 +11,12 @@ import keras
 
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.models.calls import Traced, trace_calls
-from gradcam_eval.models.candidates import find_candidates, has_weights, token_grids
+from gradcam_eval.models.candidates import (
+    find_candidates,
+    finished_maps,
+    has_weights,
+    token_grids,
+)
 from gradcam_eval.models.inputs import Key, ModelInputs, model_inputs
 from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.receptive_field import NO_PLACE, FieldAxis, ReceptiveField
@@ -35,6 +40,7 @@ class ModelLayers:
     doubts : path → why a map is no candidate, though it may be asked for by name
     fields : path → the map's receptive field, or why there is none
     undeclared : path → the grid to declare: calls that return rows of tokens
+    finished : the candidates but those that only pass through a normalisation or activation
     """
 
     calls: tuple[LayerCall, ...]
@@ -43,6 +49,7 @@ class ModelLayers:
     doubts: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, ReceptiveField | Undefined] = field(default_factory=dict)
     undeclared: Mapping[str, TokenGrid] = field(default_factory=dict)
+    finished: tuple[LayerCall, ...] = ()
 
     def roles_of(self, call: LayerCall) -> list[str]:
         """Return the roles ("last", "stages", "all") under which a call is chosen."""
@@ -51,12 +58,13 @@ class ModelLayers:
     def role(self, role: str) -> list[LayerCall]:
         """Return the calls of a role: "last", "stages" (the last of each resolution) or "all".
 
-        None has a role where the model goes on in tokens behind its last map.
+        "all" has one map for each convolution: behind its normalisation and activation. None has a
+        role where the model goes on in tokens behind its last map.
         """
         if self.missing_grid is not None:
             return []
         if role == "all":
-            return list(self.candidates)
+            return list(self.finished)
         if role == "stages":
             last_of = {call.map_shape[:2]: call for call in self.candidates}
             return sorted(last_of.values(), key=self.candidates.index)
@@ -109,6 +117,7 @@ def find_layers(
         doubts,
         {call.path: each for call, each in zip(traced.calls, traced.fields, strict=True)},
         {} if tokens else grids,
+        finished_maps(traced, candidates),
     )
 
 
@@ -148,7 +157,7 @@ def describe_call(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
     """Return a call's row of `list_layers`."""
     seen = found.fields.get(call.path)
     rows = seen.rows if isinstance(seen, ReceptiveField) else None
-    is_map = len(call.map_shape) == 3 and bool(call.map_shape[0])
+    is_map = len(call.map_shape) == 3 and bool(call.map_shape[0]) and seen is not NO_PLACE
     ratio = found.input_size[0] / (call.map_shape[0] or 1) if is_map else None
     return {
         "path": call.path,

@@ -124,6 +124,11 @@ def _rule(op: Any, inputs: list[Reach]) -> Any:
 def _through_function(op: Any, inputs: list[Reach | Undefined]) -> list[Reach | Undefined]:
     """Walk the function that an operation calls, as grouped convolutions do."""
     inner = op.graph._get_function(op.get_attr("f").name).graph  # there is no public way
+    if len(inner.inputs) != len(inputs) or len(inner.outputs) != len(op.outputs):
+        # a function that was loaded from a file, whose graph is not that of the call
+        return [Undefined(f"the function that {op.name} calls cannot be looked into")] * len(
+            op.outputs
+        )
     pairs = zip(inner.inputs, inputs, strict=True)
     given = {tensor.name: reach for tensor, reach in pairs if reach is not None}
     reaches = walk(inner, given)  # type: ignore[arg-type]

@@ -70,6 +70,12 @@ def _of_role(found: ModelLayers, role: str) -> list[LayerCall]:
             f"which are no maps until their grid is declared: give tokens='{grid}', "
             f"{_in_words(grid)}, or name a layer by its path"
         )
+    if any(type(call.layer).__name__ == "TFSMLayer" for call in found.calls):
+        raise InputError(
+            f"no layer fits {role!r}: this model's layers lie inside a SavedModel (TFSMLayer), "
+            "where their outputs cannot be read; use a method that looks at no layer, such as "
+            "'gradient' or 'rise'"
+        )
     raise InputError(
         f"no layer fits {role!r}: this model has no map larger than 1×1 before its output"
     )

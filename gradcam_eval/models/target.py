@@ -112,6 +112,21 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     return heads[head]
 
 
+def prediction_operations(outputs: Sequence[Any]) -> set[Any]:
+    """Return the operations that make a model's outputs and the logits behind them.
+
+    Between a logit and its output stand a softmax or sigmoid, and what changes no value.
+    """
+    found: set[Any] = set()
+    for tensor in outputs:
+        operation = tensor.op
+        found.add(operation)
+        while operation.type in (*_PASSES_THROUGH, *_ACTIVATIONS):
+            operation = operation.inputs[0].op
+            found.add(operation)
+    return found
+
+
 def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
     """Return the score of each image's target class.
 
