@@ -43,7 +43,7 @@ def test_make_has_the_two_commands():
 
 def test_the_commands_and_options_exist():
     shown = re.findall(r"^gradcam-eval (\w+)(.*?)(?:#|$)", README, flags=re.MULTILINE)
-    assert {name for name, _ in shown} == {"explain", "layers", "study", "report"}
+    assert {name for name, _ in shown} == {"explain", "layers", "methods", "study", "report"}
     for name, rest in shown:
         help_text = CliRunner().invoke(app, [name, "--help"], terminal_width=200).output
         for option in re.findall(r"\s(--?[a-z-]+)", rest):
