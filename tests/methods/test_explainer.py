@@ -1,6 +1,5 @@
 """Contracts of every registered method, properties of the formulas, targets and errors."""
 
-
 import keras
 import numpy as np
 import pytest

@@ -109,9 +109,7 @@ def test_the_logit_behind_a_compiled_function_is_refused_and_its_probability_is_
         return value_of(class_scores(hidden(x)), tf.constant([2, 0]), score)
 
     x = tf.constant(LOGITS)
-    np.testing.assert_allclose(
-        run(x, "probability"), softmax(LOGITS)[[0, 1], [2, 0]], rtol=1e-6
-    )
+    np.testing.assert_allclose(run(x, "probability"), softmax(LOGITS)[[0, 1], [2, 0]], rtol=1e-6)
     for score in ("logit", "log_odds"):
         with pytest.raises(InputError, match=r"compiled function of its own.*'probability'"):
             run(x, score)
