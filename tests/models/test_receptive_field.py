@@ -83,13 +83,21 @@ def test_upsampling_lies_between():
     assert bilinear.rows.pixels[:3].tolist() == [[0, 1], [0, 2], [0, 2]]
 
 
-class Reversed(L.Layer):
+def test_a_transposed_convolution_lies_where_its_kernel_is_laid_down():
+    _, field = field_of(L.Conv2DTranspose(2, 3, strides=2, padding="same"), size=(4, 4))
+    # o = 2 i + t for t in 0, 1, 2: output 1 is the middle of what input 0 lays down
+    assert field.rows.centres.tolist() == [-0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3]
+    assert field.rows.pixels[:4].tolist() == [[0, 1], [0, 1], [0, 2], [1, 2]]
+    assert (field.rows.size, field.rows.stride) == (2, 0.5)
+
+
+class Cumulated(L.Layer):
     def call(self, x):
         return tf.math.cumsum(x, axis=1)
 
 
 def test_an_operation_without_a_rule_is_said_and_not_guessed():
-    _, field = field_of(conv(3), Reversed(), conv(3))
+    _, field = field_of(conv(3), Cumulated(), conv(3))
     assert isinstance(field, Undefined)
     assert "Cumsum" in field.reason
     assert "is not known" in field.reason
