@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -14,13 +13,14 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods, member_of
+from gradcam_eval.methods.answer import maps_of, refused_cells, warn_of_saturation
 from gradcam_eval.methods.batch import as_batch, as_regions
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.targets import Targets, target_indices
-from gradcam_eval.methods.traced import Plan, map_key
+from gradcam_eval.methods.traced import Plan
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid, parse_token_grid
@@ -31,8 +31,6 @@ from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
 
 Layers: TypeAlias = str | int | Sequence[str | int | LayerCall]
-
-_SATURATED = 1e-6  # a softmax's gradient is about p (1 − p): below this, float32 has no digits left
 
 
 class Explainer:
@@ -121,7 +119,8 @@ class Explainer:
         Compiles the pass; empty unless `skip_refused`, since a refusal is an error otherwise.
         """
         inputs = model_inputs(self.model, image_size, image_input=self._image_input)
-        return self._refused(self._compile(inputs, has_against=False, has_regions=False))
+        compiled = self._compile(inputs, has_against=False, has_regions=False)
+        return refused_cells(self.cells(), compiled)
 
     def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
         """Return what heatmaps a call returns, in their order, with what each costs in passes."""
@@ -173,8 +172,17 @@ class Explainer:
         found: dict[str, NDArray[Any]] = {}
         for each in compiled:
             found |= each(arrays, batch_size=self.batch_size)
-        self._warn_of_saturation(found)
-        return self._heatmaps(found, self._refused(compiled), batch.inputs)
+        if self.objective.score == "probability":
+            warn_of_saturation(found, stacklevel=3)
+        refused = refused_cells(self.cells(), compiled)
+        return Heatmaps(
+            maps=maps_of(found, [cell for cell in self.cells() if cell.key not in refused]),
+            scores=found["scores"],
+            image_size=batch.inputs.shape[:2],
+            classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
+            refused=refused,
+            find_centres=partial(find_centres, self.model, batch.inputs, self.calls()),
+        )
 
     def _find_calls(
         self, image_size: tuple[int, int] | None, inputs: ModelInputs | None
@@ -231,51 +239,6 @@ class Explainer:
         at_layers = [m for m in self.methods if m.kind in ("cam", "layer")]
         at_input = [m for m in self.methods if m.kind == "input" and with_input]
         return list({m.label: m for m in (*at_layers, *fused, *at_input)}.values())
-
-    def _refused(self, compiled: list[CompiledPass]) -> dict[Key, str]:
-        found: dict[Key, str] = {}
-        for each in compiled:
-            found |= each.plan.found.refused
-        reasons = {
-            cell.key: next((found[key] for key in cell.members if key in found), None)
-            for cell in cells_of(self.calls(), self.methods)
-        }
-        return {key: reason for key, reason in reasons.items() if reason is not None}
-
-    def _heatmaps(
-        self, found: dict[str, NDArray[Any]], refused: dict[Key, str], inputs: ModelInputs
-    ) -> Heatmaps:
-        maps = {key: each for name, each in found.items() if (key := map_key(name))}
-        wanted: dict[Key, NDArray[np.float32]] = {}
-        for cell in cells_of(self.calls(), self.methods):
-            if cell.key in refused:
-                continue
-            if cell.method.kind == "fusion":
-                each = [maps[key] for key in cell.members]
-                wanted[cell.key] = cell.method.formula(each, **cell.method.options)
-            else:
-                wanted[cell.key] = maps[cell.key]
-        has_classes = "targets" in found
-        return Heatmaps(
-            maps=wanted,
-            scores=found["scores"],
-            image_size=inputs.shape[:2],
-            find_centres=partial(find_centres, self.model, inputs, self.calls()),
-            classes=(found["targets"], found["probabilities"]) if has_classes else None,
-            refused=refused,
-        )
-
-    def _warn_of_saturation(self, found: dict[str, NDArray[Any]]) -> None:
-        if self.objective.score != "probability":
-            return
-        p = np.take_along_axis(found["probabilities"], found["targets"][:, None], axis=1)
-        count = int(((p < _SATURATED) | (p > 1 - _SATURATED)).sum())
-        if count:
-            warnings.warn(
-                f"the probability of {count} of {len(p)} images is saturated (within "
-                f"{_SATURATED:g} of 0 or 1): its gradient is lost in rounding; explain the logit",
-                stacklevel=3,
-            )
 
 
 def explain(  # noqa: PLR0913 - the one call that says all

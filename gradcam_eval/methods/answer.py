@@ -1,0 +1,52 @@
+"""From what the compiled passes return to the heatmaps that were asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import Heatmap
+from gradcam_eval.methods.cells import HeatmapCell
+from gradcam_eval.methods.compiled import CompiledPass
+from gradcam_eval.methods.heatmaps import Key
+from gradcam_eval.methods.traced import map_key
+
+_SATURATED = 1e-6  # a softmax's gradient is about p (1 − p): below this, float32 has no digits left
+
+
+def refused_cells(cells: Sequence[HeatmapCell], passes: Sequence[CompiledPass]) -> dict[Key, str]:
+    """Return the cells that a method refused, or that are made from one, with the reason."""
+    found: dict[Key, str] = {}
+    for each in passes:
+        found |= each.plan.found.refused
+    reasons = {
+        cell.key: next((found[key] for key in cell.members if key in found), None) for cell in cells
+    }
+    return {key: reason for key, reason in reasons.items() if reason is not None}
+
+
+def maps_of(found: Mapping[str, NDArray[Any]], cells: Sequence[HeatmapCell]) -> dict[Key, Heatmap]:
+    """Return the map of each cell, fused where the method fuses those of several layers."""
+    maps = {key: each for name, each in found.items() if (key := map_key(name))}
+    return {
+        cell.key: cell.method.formula([maps[key] for key in cell.members], **cell.method.options)
+        if cell.method.kind == "fusion"
+        else maps[cell.key]
+        for cell in cells
+    }
+
+
+def warn_of_saturation(found: Mapping[str, NDArray[Any]], *, stacklevel: int) -> None:
+    """Warn where the explained probability is so near 0 or 1 that its gradient is rounding."""
+    p = np.take_along_axis(found["probabilities"], found["targets"][:, None], axis=1)
+    count = int(((p < _SATURATED) | (p > 1 - _SATURATED)).sum())
+    if count:
+        warnings.warn(
+            f"the probability of {count} of {len(p)} images is saturated (within {_SATURATED:g} of "
+            "0 or 1): its gradient is lost in rounding; explain the logit",
+            stacklevel=stacklevel + 1,
+        )
