@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-    from gradcam_eval.methods.heatmaps import Heatmaps
+    from gradcam_eval.methods.heatmaps import Geometry, Heatmaps
     from gradcam_eval.models.target import Score
 
 
@@ -47,6 +47,7 @@ class Question:
     score: Score = "logit"
     head: str | None = None
     tokens: str | None = None
+    geometry: Geometry = "stretch"
 
 
 def check_question(asked: LocalModel, question: Question) -> None:
@@ -89,7 +90,8 @@ def explain_to_file(
     model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
     picture = load_image(source, spec.input_size or ANY_SIZE)
     heatmaps = _explain(model, spec, picture, question)
-    _write(picture, heatmaps, out)
+    is_placed = question.geometry != "stretch"
+    _write(picture, heatmaps.resized(geometry=question.geometry) if is_placed else heatmaps, out)
     return [*_describe(heatmaps, spec), f"written to {out}"]
 
 

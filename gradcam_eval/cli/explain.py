@@ -68,6 +68,10 @@ def explain(
         str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
     ] = None,
     tokens: TokensOption = None,
+    geometry: Annotated[
+        Literal["stretch", "receptive_field"],
+        typer.Option(help="How a map is laid on the image: see docs/explaining.md."),
+    ] = "stretch",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +102,7 @@ def explain(
         score=score,
         head=head,
         tokens=tokens,
+        geometry=geometry,
     )
     out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
     picture.check_output(out, image)

@@ -57,14 +57,27 @@ def _print_layers(model: str, frame: pd.DataFrame) -> None:
 
     # Text throughout: names in brackets are names, not rich's markup.
     table = Table(title=Text(f"{model}: {len(frame)} layers"), box=None, header_style="bold")
-    for column in ("path", "type", "shape", "stride", "params", "roles"):
+    columns = ("path", "type", "shape", "stride", "receptive field", "params", "roles")
+    has_notes = bool((frame["note"] != "").any())
+    for column in (*columns, "note") if has_notes else columns:
         table.add_column(column, overflow="fold")
     for row in frame.to_dict("records"):
-        shape = "×".join(str(side or "any") for side in row["shape"])
-        stride = "" if row["stride"] != row["stride"] else f"{row['stride']:.4g}"
-        cells = (row["path"], row["type"], shape, stride, f"{row['params']:,}", row["roles"])
+        cells = (
+            row["path"],
+            row["type"],
+            "×".join(str(side or "any") for side in row["shape"]),
+            _number(row["stride"]),
+            _number(row["receptive_field"]),
+            f"{row['params']:,}",
+            row["roles"],
+            *([row["note"]] if has_notes else []),
+        )
         table.add_row(*map(Text, cells))
     console().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.4g}"
 
 
 def methods(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import keras
@@ -181,7 +181,7 @@ class Explainer:
             image_size=batch.inputs.shape[:2],
             classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
             refused=refused,
-            find_centres=partial(find_centres, self.model, batch.inputs, self.calls()),
+            find_centres=cache(partial(find_centres, self.model, batch.inputs, self.calls())),
         )
 
     def _find_calls(
