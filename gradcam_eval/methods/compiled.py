@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -14,7 +15,7 @@ from gradcam_eval.methods.traced import Plan, traced
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.tap import LayerCall
 
-Engine: TypeAlias = Literal["auto", "tensorflow"]
+Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 
 
@@ -24,12 +25,17 @@ class CompiledPass:
     Parameters
     ----------
     plan : what is computed
-    engine : "auto" runs on a graph with the weights folded in for as long as they stay, see
-        `FrozenFunction`; "tensorflow" reads them at each call
+    engine : "tensorflow" reads the weights at each call; "frozen" runs on a graph with the weights
+        folded in for as long as they stay, see `FrozenFunction`; "openvino" does, and runs what
+        stands before the explained layers in OpenVINO; "auto" is "frozen"
 
     Attributes
     ----------
     classes : how many classes the targets are taken from; None where the score knows none
+
+    Warns
+    -----
+    UserWarning : OpenVINO was asked for and cannot compute this pass, and why
     """
 
     def __init__(self, plan: Plan, engine: Engine = "auto") -> None:
@@ -38,8 +44,14 @@ class CompiledPass:
         if engine == "tensorflow":
             self._run: Any = function.get_concrete_function()
         else:
-            self._run = FrozenFunction(function, plan.model)
+            wanted: Literal["frozen", "openvino"] = "openvino" if engine == "openvino" else "frozen"
+            self._run = FrozenFunction(function, plan.model, engine=wanted)
             self._run.prepare()
+            if engine == "openvino" and self._run.engine != "openvino":
+                warnings.warn(
+                    f"this pass runs in TensorFlow, not in OpenVINO: {self._run.reason}",
+                    stacklevel=5,
+                )
         self.classes = plan.found.classes
 
     def __call__(

@@ -25,6 +25,7 @@ from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid, parse_token_grid
 from gradcam_eval.models.objective import Objective
+from gradcam_eval.models.openvino_trunk import check_openvino
 from gradcam_eval.models.placement import find_centres
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import LayerCall
@@ -51,8 +52,10 @@ class Explainer:
     head : which output of a model with several, by name or index
     image_input : which input holds the images, where several could
     tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
-    engine : "auto": a graph with the weights folded in while they stay as they are; "tensorflow":
-        a graph that reads them at each call
+    engine : "auto" or "frozen": a graph with the weights folded in while they stay as they are;
+        "tensorflow": a graph that reads them at each call; "openvino": what stands before the
+        explained layers runs in OpenVINO (float32; `pip install "gradcam-eval[fast]"`), and in
+        TensorFlow, with a warning, where the graph cannot be cut there
     batch_size : most images in one compiled call; more are taken in turn
     memory : bytes that the activations and gradients of one call may take; layers beyond them are
         explained by another pass
@@ -84,6 +87,8 @@ class Explainer:
         check_score(score)
         if engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
+        if engine == "openvino":
+            check_openvino()
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: wanted 1 or more")
         self.model = model

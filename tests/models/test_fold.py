@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.models.fold import folded
-from gradcam_eval.models.frozen import _imported
+from gradcam_eval.models.frozen_graph import FrozenGraph, Signature
 
 SPEC = tf.TensorSpec((None, 5, 5, 3), tf.float32)
 SCALE, BIAS = np.array([2.0, -3.0, 0.5], np.float32), np.array([0.1, 0.2, -0.3], np.float32)
@@ -33,7 +33,9 @@ def run(function, images):
     definition, count = folded(traced.graph)
     kinds = Counter(node.op for node in definition.node)
     wanted = tf.nest.flatten(traced(images))
-    found = tf.nest.flatten(_imported(definition, traced)(tf.constant(images)))
+    names = [[each.name for each in some] for some in (traced.inputs, traced.outputs)]
+    signature = Signature((SPEC,), tuple(traced.captured_inputs), [0] * len(wanted))
+    found = FrozenGraph(definition, *names, signature, traced.graph).compiled()(images)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
     return count, kinds

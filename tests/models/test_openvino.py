@@ -1,0 +1,163 @@
+"""OpenVINO computes the trunk: the numbers are the reference's, and it steps back where it must."""
+
+import importlib.util
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.models import openvino_trunk
+from gradcam_eval.models.frozen import FrozenFunction
+from gradcam_eval.models.openvino_trunk import check_openvino
+from gradcam_eval.models.tap import LayerCall, record
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
+)
+SIGNATURE = [tf.TensorSpec((None, 16, 16, 3), tf.float32), tf.TensorSpec((None,), tf.int64)]
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.DepthwiseConv2D(3),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(6.0, name="explained"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(5, activation="softmax"),
+        ]
+    )
+    generator = np.random.default_rng(1)
+    model.set_weights([generator.uniform(-0.5, 0.6, w.shape) for w in model.get_weights()])
+    model.layers[2].moving_variance.assign(np.full(8, 0.7))
+    return model
+
+
+@pytest.fixture
+def images(rng):
+    return rng.uniform(0, 1, (4, 16, 16, 3)).astype(np.float32)
+
+
+def grad_cam(model, name="explained"):
+    call = LayerCall(name, model.get_layer(name), 0, ())
+
+    def function(images, targets):
+        def score(outputs):
+            return tf.gather(tf.math.log(outputs), targets, batch_dims=1)
+
+        seen = record(lambda: model(images, training=False), [call], score)
+        weights = tf.reduce_mean(seen.gradients[0], axis=(1, 2), keepdims=True)
+        heatmap = tf.nn.relu(tf.reduce_sum(weights * seen.activations[0], axis=-1))
+        return {"map": heatmap, "probabilities": seen.outputs, "A": seen.activations[0]}
+
+    return tf.function(function, input_signature=SIGNATURE, autograph=False)
+
+
+def assert_same(found, wanted):
+    for key in wanted:
+        largest = np.abs(wanted[key]).max()
+        np.testing.assert_allclose(found[key], wanted[key], atol=1e-4 * largest, rtol=0)
+
+
+@needs_openvino
+def test_the_numbers_are_the_references(model, images):
+    function = FrozenFunction(grad_cam(model), model, engine="openvino")
+    targets = np.array([0, 1, 2, 4])
+    wanted = grad_cam(model)(images, targets)
+    assert np.max(wanted["map"]) > 0
+    for count in (4, 1, 3, 2):  # any batch size, from one compiled trunk
+        found = function(images[:count], targets[:count])
+        assert function.engine == "openvino"
+        assert function.reason == ""
+        assert_same(found, {key: value[:count] for key, value in wanted.items()})
+
+
+@needs_openvino
+def test_a_result_is_not_overwritten_by_the_next(model, images):
+    function = FrozenFunction(grad_cam(model), model, engine="openvino")
+    first = function(images, np.zeros(4, int))
+    copies = {key: np.array(value) for key, value in first.items()}
+    function(images * 0.5, np.ones(4, int))
+    for key, copy in copies.items():
+        np.testing.assert_array_equal(first[key], copy)
+
+
+@needs_openvino
+@pytest.mark.parametrize("which", [0, 3, 7, 8], ids=lambda n: f"weight {n}")
+def test_it_is_never_stale(model, images, which):
+    function = FrozenFunction(grad_cam(model), model, engine="openvino", patience=1)
+    targets = np.zeros(4, int)
+    before = function(images, targets)["probabilities"].numpy()
+    weight = model.weights[which]
+    weight.assign(weight + np.linspace(0.2, 0.6, weight.shape[-1]))
+    wanted = grad_cam(model)(images, targets)
+    assert np.abs(wanted["probabilities"] - before).max() > 1e-4
+    engines = []
+    for _ in range(2):
+        assert_same(function(images, targets), wanted)
+        engines.append(function.engine)
+    assert engines == ["tensorflow", "openvino"]
+
+
+@needs_openvino
+def test_threads_do_not_mix_their_answers(model, images):
+    function = FrozenFunction(grad_cam(model), model, engine="openvino")
+    targets = np.zeros(1, int)
+    wanted = [function(images[i : i + 1], targets)["A"].numpy() for i in range(4)]
+    wrong = []
+
+    def call(i):
+        for _ in range(10):
+            found = function(images[i : i + 1], targets)["A"].numpy()
+            if not np.array_equal(found, wanted[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@needs_openvino
+def test_where_no_cut_is_possible_it_runs_frozen_and_says_why(model, images):
+    def function(images, targets):
+        chosen = tf.gather(model(images), targets, batch_dims=1)
+        return chosen * tf.reduce_mean(images, axis=(1, 2, 3))
+
+    traced = tf.function(function, input_signature=SIGNATURE, autograph=False)
+    quick = FrozenFunction(traced, model, engine="openvino")
+    targets = np.zeros(4, int)
+    np.testing.assert_allclose(quick(images, targets), traced(images, targets), rtol=1e-4)
+    assert quick.engine == "frozen"
+    assert "cannot be cut" in quick.reason
+
+
+@needs_openvino
+def test_where_openvino_fails_it_runs_frozen_and_says_why(model, images, monkeypatch):
+    import openvino
+
+    def refuse(*_):
+        raise RuntimeError("no such operation\nand a page of more")
+
+    monkeypatch.setattr(openvino, "convert_model", refuse)
+    quick = FrozenFunction(grad_cam(model), model, engine="openvino")
+    assert_same(quick(images, np.zeros(4, int)), grad_cam(model)(images, np.zeros(4, int)))
+    assert quick.engine == "frozen"
+    assert quick.reason == "OpenVINO cannot convert the model: no such operation"
+
+
+def test_without_openvino_the_error_says_what_to_install(model, images, monkeypatch):
+    monkeypatch.setattr(openvino_trunk.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'gradcam-eval\[fast\]'"):
+        check_openvino()
+    with pytest.raises(InputError, match="not installed"):
+        FrozenFunction(grad_cam(model), model, engine="openvino")(images, np.zeros(4, int))
