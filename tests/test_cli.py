@@ -262,9 +262,11 @@ def test_layers_are_a_table_of_what_can_carry_a_heatmap(call):
     assert (code, err) == (0, "")
     rows = [line.split() for line in said.splitlines()]
     assert rows[0] == ["tiny.keras:", "2", "layers"]
-    assert rows[1] == ["path", "type", "shape", "stride", "params", "roles"]
-    assert rows[2] == ["early", "Conv2D", "40×40×4", "1", "112", "stages,all"]
-    assert rows[3] == ["late", "Conv2D", "20×20×6", "2", "222", "last,stages,all"]
+    assert rows[1] == [
+        "path", "type", "shape", "stride", "receptive", "field", "params", "roles",
+    ]  # fmt: skip
+    assert rows[2] == ["early", "Conv2D", "40×40×4", "1", "3", "112", "stages,all"]
+    assert rows[3] == ["late", "Conv2D", "20×20×6", "2", "5", "222", "last,stages,all"]
     everything = call("layers", "tiny.keras", "--all")[1]
     assert "GlobalAveragePooling2D" in everything
     assert "Dense" in everything
@@ -282,12 +284,13 @@ def test_csv_stands_alone_on_standard_output(workplace):
 def test_names_in_brackets_are_not_markup(capfd):
     frame = pd.DataFrame(
         [{"path": "[red]x[/red]", "type": ":cat:", "shape": (2, None, 3), "stride": float("nan"),
-          "params": 1234, "roles": ""}]
+          "receptive_field": None, "params": 1234, "roles": "", "note": "[i]"}]
     )  # fmt: skip
     lists._print_layers("[b]", frame)
     said = capfd.readouterr().out
-    assert said.split() == ["[b]:", "1", "layers", "path", "type", "shape", "stride", "params",
-                            "roles", "[red]x[/red]", ":cat:", "2×any×3", "1,234"]  # fmt: skip
+    assert said.split() == ["[b]:", "1", "layers", "path", "type", "shape", "stride",
+                            "receptive", "field", "params", "roles", "note", "[red]x[/red]",
+                            ":cat:", "2×any×3", "1,234", "[i]"]  # fmt: skip
 
 
 def test_a_study_from_one_command_to_its_report(workplace, call, tmp_path):
