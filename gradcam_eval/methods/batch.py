@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,19 @@ class Batch:
     extras: tuple[NDArray[Any], ...]
 
 
-def as_batch(model: keras.Model, given: Any, image_input: Key | None = None) -> Batch:
+def as_batch(
+    model: keras.Model,
+    given: Any,
+    image_input: Key | None = None,
+    *,
+    known: dict[Any, ModelInputs] | None = None,
+) -> Batch:
     """Check what a model is to be called with.
+
+    Parameters
+    ----------
+    model, given, image_input : see `model_inputs`
+    known : what was found out in earlier calls, by the shapes that were given; it is added to
 
     Raises
     ------
@@ -39,7 +51,7 @@ def as_batch(model: keras.Model, given: Any, image_input: Key | None = None) -> 
     """
     if not is_structure(given):
         given = _unless_listed(model, given)
-    inputs = model_inputs(model, given=given, image_input=image_input)
+    inputs = _known_inputs(model, given, image_input, {} if known is None else known)
     found, extras = split(inputs, given)
     images = as_images(found)
     check_shape(inputs, images.shape[1:])
@@ -53,6 +65,20 @@ def as_batch(model: keras.Model, given: Any, image_input: Key | None = None) -> 
             )
         others.append(other)
     return Batch(inputs, images, tuple(others))
+
+
+def _known_inputs(
+    model: keras.Model, given: Any, image_input: Key | None, known: dict[Any, ModelInputs]
+) -> ModelInputs:
+    if isinstance(given, Mapping):
+        shapes: Any = tuple((key, np.shape(value)[1:]) for key, value in given.items())
+    elif isinstance(given, list | tuple):
+        shapes = tuple(np.shape(value)[1:] for value in given)
+    else:
+        shapes = np.shape(given)[-3:]
+    if shapes not in known:
+        known[shapes] = model_inputs(model, given=given, image_input=image_input)
+    return known[shapes]
 
 
 def as_images(images: Any) -> NDArray[np.float32]:

@@ -103,6 +103,7 @@ class Explainer:
         self._tokens = parse_token_grid(tokens) if isinstance(tokens, str) else tokens
         self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
         self._calls: list[LayerCall] | None = None
+        self._inputs: dict[Any, ModelInputs] = {}
         self._compiled: dict[Any, list[CompiledPass]] = {}
         self._lock = threading.RLock()
 
@@ -164,7 +165,7 @@ class Explainer:
         -----
         UserWarning : the probability that is explained is saturated, so its gradient is rounding
         """
-        batch = as_batch(self.model, images, self._image_input)
+        batch = as_batch(self.model, images, self._image_input, known=self._inputs)
         compiled = self._compile(batch.inputs, against is not None, regions is not None)
         count = len(batch.images)
         arrays: list[NDArray[Any]] = [
