@@ -58,6 +58,7 @@ _FINISHING = (
     # operations between layers
     *("Relu", "Relu6", "LeakyRelu", "Elu", "Silu", "Gelu", "Selu", "HardSilu", "HardSigmoid"),
 )
+_MIXING = ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "MatMul", "BatchMatMulV2")
 
 
 def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, str]]:
@@ -104,7 +105,7 @@ def finished_maps(traced: Traced, candidates: Sequence[LayerCall]) -> tuple[Laye
         return any(
             type(after.layer).__name__ in _FINISHING
             and after.map_shape == candidates[i].map_shape
-            and not _reaches(tensors[i], ends, useful - {tensors[j].op})
+            and _goes_straight_to(tensors[i], tensors[j].op, ends, useful)
             for j, after in enumerate(candidates[i + 1 : i + 5], start=i + 1)
         )
 
@@ -191,19 +192,22 @@ def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
     return "its patch tokens do not influence the output, so their gradient is exactly zero"
 
 
-def _reaches(tensor: Any, ends: set[Any], ways: set[Any]) -> bool:
-    """Return whether a tensor reaches one of the operations, through operations of `ways` alone."""
-    seen: set[Any] = set()
-    waiting = [op for op in tensor.consumers() if op in ways]
+def _goes_straight_to(tensor: Any, place: Any, ends: set[Any], useful: set[Any]) -> bool:
+    """Return whether all ways from a tensor to the output pass an operation, by no convolution."""
+    if tensor.op in ends:
+        return False
+    seen: set[Any] = {place}
+    waiting = [op for op in tensor.consumers() if op in useful]
     while waiting:
         operation = waiting.pop()
-        if operation in ends:
-            return True
-        if operation not in seen:
-            seen.add(operation)
-            consumers = (op for output in operation.outputs for op in output.consumers())
-            waiting.extend(op for op in consumers if op in ways)
-    return tensor.op in ends
+        if operation in seen:
+            continue
+        if operation in ends or operation.type in _MIXING:
+            return False
+        seen.add(operation)
+        consumers = (op for output in operation.outputs for op in output.consumers())
+        waiting.extend(op for op in consumers if op in useful)
+    return True
 
 
 def _ancestors(outputs: Sequence[Any]) -> set[Any]:

@@ -290,6 +290,18 @@ def test_all_has_one_map_for_each_convolution():
     assert [call.path for call in found.candidates] == ["first", "norm", "relu", "second"]
 
 
+def test_a_depthwise_unit_does_not_swallow_the_one_before():
+    """The first activation has the shape of the last one, and a convolution between them."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(inputs)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.ReLU(name="relu")(x)
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.path for call in found.role("all")] == ["first", "relu"]
+
+
 def test_a_map_that_something_else_reads_is_looked_at_as_well():
     found = find_layers(unit_model(skip=True))
     assert [call.path for call in found.role("all")] == ["first", "relu", "second", "add"]
