@@ -19,7 +19,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CPU_WHEELS = ("--extra-index-url", "https://download.pytorch.org/whl/cpu")
-TORCH = (*CPU_WHEELS, "torch>=2.5", "torchvision", "numpy")
+TORCH = (*CPU_WHEELS, "torch==2.13.0", "torchvision")
 
 # peer → what pip installs. None: the environment that runs this script.
 ENVIRONMENTS: dict[str, tuple[str, ...] | None] = {
