@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -23,11 +24,13 @@ Engine: TypeAlias = Literal["tensorflow", "frozen", "openvino"]
 
 PATIENCE = 4
 
+_CHECKS = ThreadPoolExecutor(1, thread_name_prefix="weights")
+
 
 class FrozenFunction:
     """A `tf.function` of tensors that runs on a frozen graph for as long as the weights stay.
 
-    The weights are looked at before each call, in about a millisecond. After they changed, the
+    The weights are looked at during each call, in about a millisecond. After they changed, the
     next calls run live, and a graph is frozen again when the new weights have stayed: while a model
     trains, freezing would cost more than it gains. A graph that cannot be frozen, or whose weights
     lie on another device than the CPU, runs live. Calls from several threads compute side by side.
@@ -74,14 +77,22 @@ class FrozenFunction:
     def __call__(self, *args: Any) -> Any:
         """Call the function with the model's weights of this moment."""
         with self._lock:
+            run, watch = self._run, self._watch
+        if run is not None and watch is not None:
+            # The weights are looked at while the answer is computed, which is thrown away where
+            # they are not those of the graph.
+            check = _CHECKS.submit(watch.is_current)
+            found = run(*args)
+            if check.result():
+                return found
+        with self._lock:
             run = self._ready()
         return run(*args)
 
-    @property
-    def structured_outputs(self) -> Any:
-        """The outputs' structure, with a symbolic tensor for each: the live function's."""
+    def prepare(self) -> None:
+        """Trace the function now, so that a call is quick and what tracing finds out is known."""
         with self._lock:
-            return self._traced().structured_outputs
+            self._ready()
 
     def _ready(self) -> Callable[..., Any]:
         if self._watch is None:
