@@ -17,10 +17,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.cut import Cut, cut
+from gradcam_eval.models.cut import cut
 from gradcam_eval.models.frozen_graph import FrozenGraph, Unsuitable
 
-_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+_SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
 def check_openvino() -> None:
@@ -46,7 +46,7 @@ def through_openvino(frozen: FrozenGraph) -> Callable[..., Any]:
     """
     check_openvino()
     parts = cut(frozen)
-    trunk, head, signature = _Trunk(parts), parts.head, frozen.signature
+    trunk, head, signature = _Trunk(parts.trunk), parts.head, frozen.signature
 
     def run(*args: Any) -> Any:
         tensors = signature.tensors(args)
@@ -57,56 +57,20 @@ def through_openvino(frozen: FrozenGraph) -> Callable[..., Any]:
 
 
 class _Trunk:
-    """The trunk of a cut in OpenVINO; threads do not wait for each other.
+    """A concrete function images → [value] in OpenVINO; threads do not wait for each other."""
 
-    All cores share one image. Of several images, each core takes one after the other: what a layer
-    makes of one image then stays in the core's cache, which a whole batch would overflow.
-    """
-
-    def __init__(self, parts: Cut) -> None:
+    def __init__(self, concrete: Any) -> None:
         openvino: Any = importlib.import_module("openvino")
         try:
-            self._model = openvino.convert_model(parts.trunk.graph)
-            self._core = openvino.Core()
-            self._for_one = self._compiled("LATENCY")
+            model = openvino.convert_model(concrete.graph)
+            self._compiled = openvino.Core().compile_model(model, "CPU", _SETTINGS)
         except Exception as problem:  # whatever it cannot do, TensorFlow can
             first_line = str(problem).strip().split("\n")[0]
             raise Unsuitable(f"OpenVINO cannot convert the model: {first_line}") from problem
-        # Values of single images can be joined where the images are the value's first axis.
-        self._is_by_image = parts.shape[0] is None and None not in parts.shape[1:]
-        self._for_many: Any = None
-        self._lock = threading.Lock()
-        self._own = threading.local()
+        self._requests = threading.local()
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        if len(images) == 1 or not self._is_by_image:
-            if not hasattr(self._own, "request"):
-                self._own.request = self._for_one.create_infer_request()
-            # A copy, since TensorFlow may go on with the array that it is given.
-            return self._own.request.infer([images], share_inputs=True)[0]
-        return self._one_by_one(images)
-
-    def _one_by_one(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        requests = self._requests()
-        values: list[NDArray[np.float32]] = []
-        for i in range(len(images) + len(requests)):
-            request = requests[i % len(requests)]
-            if i >= len(requests):
-                request.wait()
-                values.append(request.get_output_tensor(0).data.copy())
-            if i < len(images):
-                request.start_async([images[i : i + 1]], share_inputs=True)
-        return np.concatenate(values)
-
-    def _requests(self) -> list[Any]:
-        """Return this thread's requests, as many as compute side by side."""
-        if not hasattr(self._own, "requests"):
-            with self._lock:
-                if self._for_many is None:
-                    self._for_many = self._compiled("THROUGHPUT")
-            count = self._for_many.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            self._own.requests = [self._for_many.create_infer_request() for _ in range(count)]
-        return self._own.requests
-
-    def _compiled(self, hint: str) -> Any:
-        return self._core.compile_model(self._model, "CPU", {"PERFORMANCE_HINT": hint, **_FLOAT32})
+        if not hasattr(self._requests, "own"):
+            self._requests.own = self._compiled.create_infer_request()
+        # A copy, since TensorFlow may go on with the array that it is given.
+        return self._requests.own.infer([images], share_inputs=True)[0]

@@ -80,35 +80,6 @@ def test_the_numbers_are_the_references(model, images):
 
 
 @needs_openvino
-@pytest.mark.parametrize("count", [2, 3, 7], ids="{} images".format)
-def test_each_image_of_a_batch_has_the_value_that_it_has_alone(model, rng, count):
-    images = rng.uniform(0, 1, (count, 16, 16, 3)).astype(np.float32)
-    function = FrozenFunction(grad_cam(model), model, engine="openvino")
-    found = function(images, np.zeros(count, int))["A"].numpy()
-    assert len({each.tobytes() for each in found}) == count
-    for image, value in zip(images, found, strict=True):
-        alone = function(image[None], np.zeros(1, int))["A"].numpy()[0]
-        np.testing.assert_allclose(value, alone, rtol=1e-5, atol=1e-6)
-
-
-@needs_openvino
-def test_images_that_are_not_the_first_axis_of_the_cut_stay_together(model, images):
-    inner = keras.Model(model.inputs, model.get_layer("explained").output)
-
-    def function(images, targets):
-        turned = tf.transpose(inner(images), (1, 0, 2, 3))  # here everything meets
-        pooled = tf.reduce_mean(turned, axis=(0, 2))
-        return {"map": tf.reduce_sum(turned, axis=-1), "of": tf.gather(pooled, targets, axis=1)}
-
-    traced = tf.function(function, input_signature=SIGNATURE, autograph=False)
-    quick = FrozenFunction(traced, model, engine="openvino")
-    targets = np.array([1, 2, 0, 3])
-    found = quick(images, targets)
-    assert quick.engine == "openvino"
-    assert_same(found, traced(images, targets))
-
-
-@needs_openvino
 def test_a_result_is_not_overwritten_by_the_next(model, images):
     function = FrozenFunction(grad_cam(model), model, engine="openvino")
     first = function(images, np.zeros(4, int))
@@ -136,18 +107,15 @@ def test_it_is_never_stale(model, images, which):
 
 
 @needs_openvino
-@pytest.mark.parametrize("many", [False, True], ids=["one image", "several"])
-def test_threads_do_not_mix_their_answers(model, images, many):
+def test_threads_do_not_mix_their_answers(model, images):
     function = FrozenFunction(grad_cam(model), model, engine="openvino")
-    count = 1 + 2 * many  # of which each thread has its own
-    images = np.stack([np.roll(images[i % 4], i, axis=0) for i in range(4 * count)])
-    batches, targets = np.split(images, 4), np.zeros(count, int)
-    wanted = [function(batch, targets)["A"].numpy() for batch in batches]
+    targets = np.zeros(1, int)
+    wanted = [function(images[i : i + 1], targets)["A"].numpy() for i in range(4)]
     wrong = []
 
     def call(i):
         for _ in range(10):
-            found = function(batches[i], targets)["A"].numpy()
+            found = function(images[i : i + 1], targets)["A"].numpy()
             if not np.array_equal(found, wanted[i]):
                 wrong.append(i)
 
