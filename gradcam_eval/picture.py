@@ -98,9 +98,9 @@ def explain_to_file(
 def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
     """Return `list_layers` of a named model, built with random weights, or of a model file."""
     from gradcam_eval.models.layers import list_layers
-    from gradcam_eval.models.layout import parse_token_grid
+    from gradcam_eval.models.layout import token_grid
 
-    grid = None if tokens is None else parse_token_grid(tokens)
+    grid = token_grid(tokens)  # first: a misspelt one costs no model
     if name in MODELS:
         return list_layers(load_model(name, weights=None), MODELS[name].input_size, tokens=grid)
     return list_layers(load_model(name), ANY_SIZE, tokens=grid)

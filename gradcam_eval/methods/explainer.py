@@ -23,7 +23,7 @@ from gradcam_eval.methods.targets import Targets, target_indices
 from gradcam_eval.methods.traced import Plan
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
-from gradcam_eval.models.layout import TokenGrid, parse_token_grid
+from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_trunk import check_openvino
 from gradcam_eval.models.placement import find_centres
@@ -100,7 +100,7 @@ class Explainer:
         self.seed = seed
         self.skip_refused = skip_refused
         self._image_input = image_input
-        self._tokens = parse_token_grid(tokens) if isinstance(tokens, str) else tokens
+        self._tokens = token_grid(tokens)
         self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
         self._calls: list[LayerCall] | None = None
         self._inputs: dict[Any, ModelInputs] = {}
@@ -180,9 +180,10 @@ class Explainer:
             found |= each(arrays, batch_size=self.batch_size)
         if self.objective.score == "probability":
             warn_of_saturation(found, stacklevel=3)
-        refused = refused_cells(self.cells(), compiled)
+        cells = self.cells()
+        refused = refused_cells(cells, compiled)
         return Heatmaps(
-            maps=maps_of(found, [cell for cell in self.cells() if cell.key not in refused]),
+            maps=maps_of(found, [cell for cell in cells if cell.key not in refused]),
             scores=found["scores"],
             image_size=batch.inputs.shape[:2],
             classes=(found["targets"], found["probabilities"]) if "targets" in found else None,

@@ -1,6 +1,6 @@
 """Compiled functions on a snapshot of the model's weights: faster, and never stale.
 
-Before each call a `Watch` tells whether the weights are still those of the snapshot.
+During each call a `Watch` tells whether the weights are still those of the snapshot.
 """
 
 from __future__ import annotations

@@ -67,11 +67,9 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.layers import describe_call, find_layers
-    from gradcam_eval.models.layout import parse_token_grid
     from gradcam_eval.models.selection import resolve_layers
 
-    grid = parse_token_grid(loaded.tokens) if loaded.tokens else None
-    found = find_layers(loaded.model, loaded.size, tokens=grid)
+    found = find_layers(loaded.model, loaded.size, tokens=loaded.tokens)
     looks_at_layers = any(method.kind != "input" for method in find_methods(study.methods))
     calls = resolve_layers(found, study.layers) if looks_at_layers else []
     return Subject(
