@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -78,16 +78,55 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Where the object is, in one pixel frame of `size` (H, W). Empty where nobody annotated it."""
+    """Where the objects are, in one pixel frame. Empty where nobody annotated them.
+
+    Attributes
+    ----------
+    size : (H, W) of the frame
+    boxes : one for each object
+    mask : the pixels of all objects; None where only boxes are known
+    ignore : pixels that count neither as hit nor as miss (void, crowds, difficult objects)
+    instances : one mask for each box, or none at all
+    classes : the model's class index of each box (-1: the model has no such class), or none at all
+        where every box shows the sample's labels
+    """
 
     size: tuple[int, int]
     boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     mask: Mask | None = None
+    ignore: Mask | None = None
+    instances: tuple[Mask, ...] = ()
+    classes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse lists of different lengths: they would be paired by position."""
+        for name, values in (("instances", self.instances), ("classes", self.classes)):
+            if values and len(values) != len(self.boxes):
+                raise InputError(
+                    f"a truth has {len(self.boxes)} boxes and {len(values)} {name}: wanted one "
+                    "for each box, or none"
+                )
 
     @property
     def is_known(self) -> bool:
         """Whether there is a box or a non-empty mask to judge a heatmap by."""
         return len(self.boxes) > 0 or (self.mask is not None and bool(self.mask.any()))
+
+    def of(self, target: int) -> Truth:
+        """Return the objects of one class alone; all of them where the classes are not told apart.
+
+        Objects of other classes are background then, as the ignored pixels stay ignored. Their
+        mask is known only where each object has one of its own.
+        """
+        if not self.classes:
+            return self
+        kept = [n for n, known in enumerate(self.classes) if known == target]
+        instances = tuple(self.instances[n] for n in kept) if self.instances else ()
+        mask = np.any(instances, axis=0) if instances else None
+        classes = tuple(self.classes[n] for n in kept)
+        return replace(
+            self, boxes=self.boxes[kept], mask=mask, instances=instances, classes=classes
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +167,16 @@ class Case:
 
     `heatmap` keeps the size and scale the method gave it; a metric resizes it to the frame that
     its protocol names.
+
+    Attributes
+    ----------
+    truth, original_truth : of the target's class, in the image's frame and in the file's
+    labels : indices of the classes that are right for this image; empty where unknown
+    predicted : the model's classes for it, the most probable first, five at most
+    seed : from the study's seed and the sample alone, so that all cells of an image meet the same
+        random draws and differ by their heatmaps only
+    explain : what made the heatmap, for further images; None where nothing can be asked (controls,
+        heatmaps made elsewhere)
     """
 
     image: Image
@@ -135,6 +184,14 @@ class Case:
     target: int
     truth: Truth
     original_truth: Truth
+    labels: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
+    seed: int = 0
+    explain: Explain | None = None
+
+    def generator(self, metric: str) -> np.random.Generator:
+        """Return the random generator of one metric: the same at each call."""
+        return np.random.default_rng([self.seed, *metric.encode()])
 
 
 Status: TypeAlias = Literal["value", "undefined", "failed"]
@@ -154,6 +211,14 @@ class Record:
     value: float | None = None
     reason: str = ""
     curve: Curve | None = None
+
+
+class Explain(Protocol):
+    """What made a heatmap: float32 (n, H, W, C) images, 0..255 → (n, h, w), for the same target."""
+
+    def __call__(self, images: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the heatmap of each image."""
+        ...
 
 
 class Predict(Protocol):

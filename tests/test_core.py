@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gradcam_eval.core import Curve, InputError, Sample, Truth, Undefined, unknown_name
+from gradcam_eval.core import Case, Curve, InputError, Sample, Truth, Undefined, unknown_name
 
 BOX = np.array([[1, 2, 3, 4]], np.float32)
 
@@ -80,3 +80,36 @@ def test_a_long_list_is_cut_and_counted():
 def test_a_curve_without_an_area_is_refused(fraction, score):
     with pytest.raises(InputError, match="two or more"):
         Curve(np.array(fraction), np.array(score))
+
+
+def two_classes(**changes):
+    boxes = np.array([[0, 0, 2, 2], [2, 2, 4, 4], [0, 2, 2, 4]], np.float32)
+    instances = tuple(np.zeros((4, 4), bool) for _ in boxes)
+    for n, instance in enumerate(instances):
+        instance[n, n] = True
+    mask = np.eye(4, dtype=bool)
+    return Truth((4, 4), boxes, mask, **{"instances": instances, "classes": (7, 3, 7)} | changes)
+
+
+def test_the_truth_of_a_class_is_that_of_its_objects_alone():
+    truth = two_classes(ignore=np.ones((4, 4), bool)).of(7)
+    assert truth.boxes.tolist() == [[0, 0, 2, 2], [0, 2, 2, 4]]
+    assert np.argwhere(truth.mask).tolist() == [[0, 0], [2, 2]]
+    assert (len(truth.instances), truth.classes) == (2, (7, 7))
+    assert truth.ignore.all()
+    assert not two_classes().of(5).is_known
+    assert two_classes(instances=()).of(3).mask is None  # the mask of all says nothing of one
+    plain = two_classes(classes=())
+    assert plain.of(7) is plain
+
+
+def test_a_truth_pairs_instances_and_classes_with_boxes():
+    with pytest.raises(InputError, match="3 boxes and 2 classes"):
+        two_classes(classes=(1, 2))
+
+
+def test_a_case_draws_the_same_numbers_for_a_metric_at_each_call():
+    truth = Truth((2, 2))
+    case = Case(np.zeros((2, 2, 3), np.float32), np.zeros((1, 1)), 0, truth, truth, seed=5)
+    draws = [case.generator(name).random() for name in ("road", "road", "irof")]
+    assert draws[0] == draws[1] != draws[2]

@@ -14,7 +14,7 @@ from gradcam_eval.protocols import describe
 
 Result: TypeAlias = Curve | float | bool | Undefined
 MetricFunction: TypeAlias = Callable[[Sequence[Case], Predict | None, str], Sequence[Result]]
-Need: TypeAlias = Literal["predict", "truth"]
+Need: TypeAlias = Literal["predict", "truth", "explain", "heatmap"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Metric:
     ----------
     name : the metric's name
     function : (cases, predict, protocol name) → one result for each case
-    needs : "predict" (the model) or "truth" (boxes or a mask)
+    needs : beside the heatmap: "predict" (the model), "truth" (boxes or a mask), "explain" (more
+        heatmaps of the same cell), or nothing ("heatmap")
     unit : of the number
     higher_is_better : the direction
     protocols : names of the protocols under which it can be computed

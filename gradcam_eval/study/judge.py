@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,8 +61,18 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     target = int(explained.targets[0])
     mismatch = _mismatch(subject, sample, target)
     found = dict(_heatmaps(subject, sample, explained, mismatch))
+    shared = Case(
+        image=sample.image,
+        heatmap=np.zeros((0, 0), np.float32),
+        target=target,
+        truth=sample.truth.of(target),
+        original_truth=sample.original_truth.of(target),
+        labels=sample.labels,
+        predicted=tuple(np.argsort(-explained.probabilities[0], kind="stable")[:5].tolist()),
+        seed=seed_of(subject.study.seed, sample.id),
+    )
     cases = {
-        cell: Case(sample.image, heatmap, target, sample.truth, sample.original_truth)
+        cell: replace(shared, heatmap=heatmap)
         for cell, heatmap in found.items()
         if not isinstance(heatmap, Undefined)
     }
@@ -98,9 +108,10 @@ def _heatmaps(
     for cell in subject.explainer.cells():
         reason = explained.refused.get(cell.key)
         yield Cell(*cell.key), explained[cell.key][0] if reason is None else Undefined(reason)
+    truth = sample.truth.of(int(explained.targets[0]))
     for name in subject.study.controls:
         seed = seed_of(subject.study.seed, sample.id, name)
-        given = ControlInput(sample.image, sample.truth, np.random.default_rng(seed))
+        given = ControlInput(sample.image, truth, np.random.default_rng(seed))
         is_oracle = CONTROLS[name] is oracle  # the truth of another class is no truth here
         yield Cell("", name), mismatch if mismatch and is_oracle else CONTROLS[name](given)
 

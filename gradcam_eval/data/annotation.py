@@ -1,0 +1,81 @@
+"""What a reader of a data set finds before any pixel is decoded: images, classes, drawn objects.
+
+Readers know files and formats; what happens to their findings (decoding, one geometric transform
+for picture and truth, class indices, bad images as rows) is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from gradcam_eval.core import Mask
+
+Polygon: TypeAlias = tuple[tuple[float, float], ...]  # (x, y) in the file's pixels
+Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in the file's pixels, half-open
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One annotated object in the pixels of the image file, upright as it is decoded.
+
+    Attributes
+    ----------
+    box : where a box was drawn; otherwise it is that of the polygons or of the mask
+    polygons, holes : the object lies inside any of the polygons and inside none of the holes
+    mask : bool (H, W) of the file, where the object is given by pixels
+    label : the data set's own name of its class (synset, name, number as text), or None where it
+        is one of the image's labels
+    is_ignored : a crowd or a difficult object: its pixels count neither as hit nor as miss
+    """
+
+    box: Box | None = None
+    polygons: tuple[Polygon, ...] = ()
+    holes: tuple[Polygon, ...] = ()
+    mask: Mask | None = None
+    label: str | None = None
+    is_ignored: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """All that is drawn on one image.
+
+    Attributes
+    ----------
+    objects : in the data set's order
+    void : bool (H, W) of the file, pixels that count neither way, beside the ignored objects
+    size : (H, W) for which the objects were drawn, where the data set says it; an image file of
+        another size is an error, never rescaled in silence
+    """
+
+    objects: tuple[Drawn, ...] = ()
+    void: Mask | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One image of a data set, listed and not yet decoded.
+
+    Attributes
+    ----------
+    name : unique in its data set and stable: the image's path in it, with /
+    file : the image's path, a function that returns the file's bytes, or uint8 RGB pixels (H, W, 3)
+    labels : the data set's own names of the classes that are right for the image, the main first
+    annotate : reads what is drawn, for a file of this (H, W); raises InputError where it cannot,
+        which makes this image a row that says so
+    subset : the data set's own split or group ("val", "small"), by which summaries can be split
+    """
+
+    name: str
+    file: Path | Callable[[], bytes] | np.ndarray
+    labels: tuple[str, ...] = ()
+    annotate: Callable[[tuple[int, int]], Annotation] = lambda size: Annotation()
+    subset: str = ""
+    credit: str = ""
+    licence: str = ""
