@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gradcam_eval.core import Case, Curve, Predict, Undefined
+from gradcam_eval.metrics.agreement import Agreement, agreement
+from gradcam_eval.metrics.complexity import (
+    effective_complexity,
+    entropy_complexity,
+    gini_sparseness,
+)
 from gradcam_eval.metrics.faithfulness import deletion, insertion
 from gradcam_eval.metrics.localization import pointing_game
 from gradcam_eval.metrics.registry import (
@@ -20,19 +26,36 @@ from gradcam_eval.metrics.registry import (
     register_metric,
     result_value,
 )
+from gradcam_eval.metrics.robustness import (
+    average_sensitivity,
+    local_lipschitz,
+    max_sensitivity,
+)
+from gradcam_eval.metrics.stability import flip_stability, jpeg_stability, shift_stability
 from gradcam_eval.protocols import PointingProtocol, protocol
 
 __all__ = [
     "METRICS",
+    "Agreement",
     "Metric",
     "Result",
+    "agreement",
+    "average_sensitivity",
     "deletion",
+    "effective_complexity",
+    "entropy_complexity",
     "evaluate",
     "find_metric",
+    "flip_stability",
+    "gini_sparseness",
     "insertion",
+    "jpeg_stability",
+    "local_lipschitz",
+    "max_sensitivity",
     "pointing_game",
     "register_metric",
     "result_value",
+    "shift_stability",
 ]
 
 _CURVES = ("rise2018", "rise2018_batch")

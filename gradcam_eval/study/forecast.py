@@ -80,7 +80,8 @@ def forecast(
         each.forwards + 2 * each.backwards for each in own if each.forwards
     )
     points = sum(_points(study.protocol_of(metric), pixels) for metric in study.metrics)
-    forwards = images * (asked + (len(cells) + controls) * points)
+    changed = max(_changed(study.protocol_of(metric)) for metric in study.metrics)
+    forwards = images * (asked * (1 + changed) + (len(cells) + controls) * points)
     map_values = sum(_map_pixels(cell, size) for cell in cells)
     calls = explainer.calls(size)
     activations = sum(math.prod(_sides(call, size)) * (call.map_shape[2] or 1) for call in calls)
@@ -121,6 +122,11 @@ def _cost_images(plan: CostPlan | None, forwards: Sequence[int]) -> int:
 def _points(protocol: str, pixels: int) -> int:
     step = getattr(PROTOCOLS[protocol], "step_pixels", None)
     return math.ceil(pixels / step) + 1 if step else 0
+
+
+def _changed(protocol: str) -> int:
+    """Return how many changed images are explained; metrics with the same ones share them."""
+    return getattr(PROTOCOLS[protocol], "draws", 0)
 
 
 def _map_pixels(cell: HeatmapCell, size: tuple[int, int]) -> int:

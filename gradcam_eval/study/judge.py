@@ -16,6 +16,7 @@ from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, 
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
 from gradcam_eval.models.classes import class_name
+from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.subject import Subject
 
 if TYPE_CHECKING:
@@ -71,8 +72,13 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         predicted=tuple(np.argsort(-explained.probabilities[0], kind="stable")[:5].tolist()),
         seed=seed_of(subject.study.seed, sample.id),
     )
+    asked = SharedExplainer(subject.explainer, target)
     cases = {
-        cell: replace(shared, heatmap=heatmap)
+        cell: replace(
+            shared,
+            heatmap=heatmap,
+            explain=asked.of((cell.layer, cell.method)) if cell.kind == "cam" else None,
+        )
         for cell, heatmap in found.items()
         if not isinstance(heatmap, Undefined)
     }

@@ -36,6 +36,12 @@ def truth_of(generator, size):
     return Truth(size, np.array([[column, row, column + 4, row + 4]], np.float32), mask)
 
 
+def explainer_of(shape):
+    """What explains further images, with heatmaps of one shape."""
+    weights = np.random.default_rng(shape[0]).normal(size=(*SIZE, 3, *shape))
+    return lambda images: np.tensordot(images, weights, 3) ** 2
+
+
 def cases_of(images=2, heatmaps=3):
     generator = np.random.default_rng(0)
     cases = []
@@ -44,7 +50,9 @@ def cases_of(images=2, heatmaps=3):
         truth, original = truth_of(generator, SIZE), truth_of(generator, ORIGINAL)
         for n in range(heatmaps):
             heatmap = generator.random((4 + n, 5)).astype(np.float32)
-            cases.append(Case(image, heatmap, n % 3, truth, original))
+            heatmap[:n] = 0  # as rectified maps have
+            explain = explainer_of(heatmap.shape)
+            cases.append(Case(image, heatmap, n % 3, truth, original, explain=explain))
     return cases
 
 
@@ -104,7 +112,7 @@ def test_no_cases_give_no_results(name, protocol):
 def test_an_entry_says_all_that_a_reader_needs(metric):
     assert METRICS[metric.name] is metric
     assert metric.unit
-    assert metric.needs in ("predict", "truth")
+    assert metric.needs in ("predict", "truth", "explain", "heatmap")
     assert metric.default_protocol == metric.protocols[0]
     assert set(metric.protocols) <= set(PROTOCOLS)
 

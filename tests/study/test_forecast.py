@@ -89,3 +89,9 @@ def test_methods_that_ask_the_model_more_than_once_are_counted(subject, monkeypa
     assert found.seconds == 0.5 * (2 * 39 + 5 * 12 * (2 * 2 + 1) + (2 + 2) * 32)
     # two maps of the layers, and one as large as the image
     assert found.disk_bytes == 2 * (4 * (1600 + 400 + 1600) + 4 * 1600)
+
+
+def test_changed_images_that_are_explained_are_counted_once_for_all_metrics(subject):
+    metrics = ["max_sensitivity", "average_sensitivity", "local_lipschitz"]
+    found = forecast(subject(metrics=metrics), None, images=2, size=SIZE)
+    assert found.forwards == 2 * 3 * (1 + 50)  # the image and its 50 neighbours, in one pass each

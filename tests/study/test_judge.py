@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 
+from gradcam_eval.arrays import resize
 from gradcam_eval.core import InputError, Sample, Truth
 from gradcam_eval.methods import METHODS, register_method
 from gradcam_eval.metrics import METRICS, register_metric
+from gradcam_eval.metrics.similarity import rank_correlation
 from gradcam_eval.models.catalogue import ModelSpec
+from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.judge import failed_row, judge, reason_of, seed_of
 from gradcam_eval.study.subject import LoadedModel, make_subject
@@ -205,3 +208,56 @@ def test_a_seed_is_the_same_on_every_machine():
     # int.from_bytes(sha256(b"0\x1fc1\x1frandom").digest()[:8], "big")
     assert seed_of(0, "c1", "random") == 3202565022603290262
     assert seed_of("ab", "c") != seed_of("a", "bc")
+
+
+ASKING = ["max_sensitivity", "local_lipschitz", "average_sensitivity", "flip_stability"]
+
+
+def test_metrics_may_ask_for_heatmaps_of_changed_images(subject, rng):
+    sample = make_sample(rng)
+    toy = subject(methods=["layer_cam", "eigen_cam"], metrics=ASKING)
+    judged = judge(toy, sample)
+    for record in table(judged).values():
+        if record.layer:
+            assert record.status == "value", record.reason
+        else:
+            assert "cannot be asked for others (a control" in record.reason
+    maps = toy.explainer(np.stack([sample.image, sample.image[:, ::-1]]), judged.row["target"])
+    first, mirrored = (resize(each, (SIDE, SIDE)) for each in maps["late", "layer_cam"])
+    expected = rank_correlation(first, mirrored[:, ::-1])
+    assert table(judged)["flip_stability", "layer_cam"].value == pytest.approx(expected, abs=1e-5)
+
+
+def test_all_cells_share_one_pass_over_the_changed_images(subject, rng, monkeypatch):
+    toy, asked = subject(methods=["layer_cam", "eigen_cam"], metrics=ASKING), []
+    original = type(toy.explainer).__call__
+
+    def counting(self, images, *rest, **more):
+        asked.append(len(images) if np.ndim(images) == 4 else 1)
+        return original(self, images, *rest, **more)
+
+    monkeypatch.setattr(type(toy.explainer), "__call__", counting)
+    judge(toy, make_sample(rng))
+    assert asked == [1, 51, 2]  # the image; its neighbours, for three metrics; its mirror image
+
+
+def test_changed_images_are_explained_for_the_class_of_the_first(subject, rng):
+    toy, sample = subject(methods=["grad_cam"]), make_sample(rng)
+    for target in range(3):
+        shared = SharedExplainer(toy.explainer, target)
+        images = np.stack([sample.image, sample.image[::-1]])
+        found = shared.of(("late", "grad_cam"))(images)
+        expected = toy.explainer(images, target)["late", "grad_cam"]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_answer_is_kept_by_the_images_content(subject, rng):
+    toy, sample = subject(methods=["layer_cam"]), make_sample(rng)
+    explain = SharedExplainer(toy.explainer, 0).of(("late", "layer_cam"))
+    images = sample.image[None].copy()
+    before = explain(images)
+    images[0, :20] = 0  # the same array with another content is another question
+    assert not np.array_equal(explain(images), before)
+    for shade in range(5):
+        explain(np.full_like(images, shade))
+    np.testing.assert_array_equal(explain(sample.image[None]), before)

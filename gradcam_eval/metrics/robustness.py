@@ -1,0 +1,217 @@
+"""Robustness: does a heatmap stay the same where the image hardly changes?
+
+The model is asked for further heatmaps of the same layer, method and class (`Explain`). Its own
+prediction may change as well; that is part of what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval import arrays
+from gradcam_eval.core import Case, Explain, Heatmap, Image, InputError, Predict, Undefined
+from gradcam_eval.metrics.registry import register_metric
+from gradcam_eval.protocols import SensitivityProtocol, protocol
+
+Images: TypeAlias = NDArray[np.float32]
+
+NOT_ASKABLE = (
+    "what made this heatmap cannot be asked for others (a control, or a heatmap made elsewhere)"
+)
+
+
+def max_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
+    """Largest relative change of a heatmap under small changes of its image.
+
+    ``max_d ‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖`` over the given neighbours x_d, in the L2 norm.
+
+    Parameters
+    ----------
+    explain : images (n, H, W, C), 0..255 → heatmaps (n, h, w) of one class
+    image : float32 (H, W, C), 0..255
+    neighbours : float32 (D, H, W, C), see `uniform_neighbours`
+
+    Returns
+    -------
+    float, 0 or more, lower is better: 0 where the heatmap never changes. Undefined where the
+    heatmap is constant or not finite, or a neighbour's is not finite.
+
+    Notes
+    -----
+    The paper's definition has no denominator; its code (chihkuanyeh/saliency_evaluation) divides
+    by ‖Φ(x)‖, without which heatmaps of different scales do not compare. That code divides the
+    running maximum again at each draw, which we take for an oversight and do not follow.
+
+    References
+    ----------
+    Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations,
+    NeurIPS 2019, arXiv:1901.09392.
+    """
+    changes = _relative_changes(explain, image, neighbours)
+    return changes if isinstance(changes, Undefined) else float(changes.max())
+
+
+def average_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
+    """Mean relative change of a heatmap under small changes of its image.
+
+    ``mean_d ‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖``; all else as `max_sensitivity`.
+    """
+    changes = _relative_changes(explain, image, neighbours)
+    return changes if isinstance(changes, Undefined) else float(changes.mean())
+
+
+def local_lipschitz(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
+    """Largest relative change of a heatmap per change of its image.
+
+    ``max_d (‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖) / ‖x_d − x‖`` with images in units of their range (x / 255).
+
+    Parameters
+    ----------
+    explain, image, neighbours : as of `max_sensitivity`
+
+    Returns
+    -------
+    float, 0 or more, lower is better. Undefined as `max_sensitivity` is, and where no neighbour
+    differs from the image.
+
+    Notes
+    -----
+    The paper searches the neighbourhood for the maximum by Bayesian optimisation; random draws give
+    a lower bound of it, as common libraries do. Its ratio has no ‖Φ(x)‖: we divide by it, so that
+    methods of different scales compare.
+
+    References
+    ----------
+    Alvarez-Melis, Jaakkola: On the Robustness of Interpretability Methods, 2018, arXiv:1806.08049.
+    """
+    changes = _relative_changes(explain, image, neighbours)
+    if isinstance(changes, Undefined):
+        return changes
+    distances = _norms((neighbours - image) / 255)
+    if not distances.any():
+        return Undefined("no neighbour differs from the image")
+    return float((changes[distances > 0] / distances[distances > 0]).max())
+
+
+def uniform_neighbours(
+    image: Image, *, radius: float, draws: int, generator: np.random.Generator
+) -> Images:
+    """Draw images uniformly from the box ``‖x' − x‖∞ ≤ radius``.
+
+    Parameters
+    ----------
+    image : float32 (H, W, C), 0..255
+    radius : grey levels, of 255
+    draws : how many
+
+    Returns
+    -------
+    float32 (draws, H, W, C); values may leave 0..255, as in Yeh et al.
+    """
+    if not (radius > 0 and draws > 0):
+        raise InputError(f"radius is {radius} and draws {draws}: wanted both above 0")
+    noise = generator.uniform(-radius, radius, (draws, *image.shape))
+    return (image + noise).astype(np.float32)
+
+
+def _relative_changes(
+    explain: Explain, image: Image, neighbours: Images
+) -> NDArray[np.float64] | Undefined:
+    # One question, so that all heatmaps come from the same kind of pass.
+    maps = asked(explain, np.concatenate([image[None], neighbours]))
+    reason = arrays.degenerate_reason(maps[0])
+    if reason:
+        return Undefined(reason)
+    if not np.isfinite(maps).all():
+        return Undefined("a heatmap of a changed image has values that are not finite")
+    return _norms(maps[1:] - maps[0]) / _norms(maps[:1])
+
+
+def _norms(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    return np.asarray(np.linalg.norm(flat, axis=1))
+
+
+def asked(explain: Explain, images: Images) -> Heatmap:
+    """Return the heatmap (n, h, w) of each image, or say that these are none."""
+    maps = np.asarray(explain(images))
+    if maps.ndim != 3 or len(maps) != len(images):
+        raise InputError(
+            f"explain returned shape {maps.shape} for {len(images)} images: wanted (n, h, w), a "
+            "heatmap for each"
+        )
+    return maps
+
+
+def _of_neighbours(
+    cases: Sequence[Case],
+    metric: Callable[[Explain, Image, Images], float | Undefined],
+    rules: SensitivityProtocol,
+) -> list[float | Undefined]:
+    """Measure each case on neighbours that all cells and metrics of an image share."""
+    drawn: dict[tuple[int, int], Images] = {}
+    results: list[float | Undefined] = []
+    for case in cases:
+        reason = arrays.degenerate_reason(case.heatmap)
+        if reason or case.explain is None:
+            results.append(Undefined(reason or NOT_ASKABLE))
+            continue
+        key = (id(case.image), case.seed)
+        if key not in drawn:
+            generator = case.generator("sensitivity")
+            drawn[key] = uniform_neighbours(
+                case.image, radius=rules.radius, draws=rules.draws, generator=generator
+            )
+        results.append(metric(case.explain, case.image, drawn[key]))
+    return results
+
+
+def _rules(name: str, metric: str) -> SensitivityProtocol:
+    rules = protocol(name, metric)
+    assert isinstance(rules, SensitivityProtocol)
+    return rules
+
+
+_PROTOCOLS = ("yeh2019", "yeh2019_small")
+
+
+@register_metric(
+    "max_sensitivity",
+    needs="explain",
+    unit="relative change",
+    higher_is_better=False,
+    protocols=_PROTOCOLS,
+)
+def _max(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Largest relative change of the heatmap under noise on the image."""
+    return _of_neighbours(cases, max_sensitivity, _rules(name, "max_sensitivity"))
+
+
+@register_metric(
+    "average_sensitivity",
+    needs="explain",
+    unit="relative change",
+    higher_is_better=False,
+    protocols=_PROTOCOLS,
+)
+def _average(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Mean relative change of the heatmap under noise on the image."""
+    return _of_neighbours(cases, average_sensitivity, _rules(name, "average_sensitivity"))
+
+
+@register_metric(
+    "local_lipschitz",
+    needs="explain",
+    unit="relative change per unit of image change",
+    higher_is_better=False,
+    protocols=("lipschitz2018",),
+)
+def _lipschitz(
+    cases: Sequence[Case], predict: Predict | None, name: str
+) -> list[float | Undefined]:
+    """Largest relative change of the heatmap per change of the image."""
+    return _of_neighbours(cases, local_lipschitz, _rules(name, "local_lipschitz"))
