@@ -2,99 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from gradcam_eval.core import BadSample, Sample, unknown_name
+from gradcam_eval.core import BadSample, Sample
+from gradcam_eval.data.annotation import Annotation, Drawn, Entry
+from gradcam_eval.data.classmap import ClassMap, class_map
 from gradcam_eval.data.decode import load_image
-from gradcam_eval.data.folder import folder_names, iter_folder, load_folder
-from gradcam_eval.data.photos import iter_photos, load_photos, photo_names
+from gradcam_eval.data.geometry import Fit, Framing
+from gradcam_eval.data.pipeline import Reading
+from gradcam_eval.data.readers import READERS
+from gradcam_eval.data.source import DATASETS, DataSet, Source, open_source
 
 __all__ = [
     "DATASETS",
+    "READERS",
+    "Annotation",
+    "ClassMap",
     "DataSet",
+    "Drawn",
+    "Entry",
+    "Framing",
+    "Reading",
+    "Source",
     "iter_samples",
-    "load_folder",
     "load_image",
-    "load_photos",
     "load_samples",
+    "open_source",
     "sample_names",
 ]
 
 
-class _Samples(Protocol):
-    def __call__(
-        self, size: tuple[int, int], *, names: Sequence[str] | None = None
-    ) -> Iterator[Sample | BadSample]: ...
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set that is known by name.
-
-    Attributes
-    ----------
-    description : one line
-    names : the names of its samples, found without decoding any
-    samples : yields them at a size (H, W), all or the named ones
-    """
-
-    description: str
-    names: Callable[[], list[str]]
-    samples: _Samples
-
-
-DATASETS: dict[str, DataSet] = {
-    "photos": DataSet(
-        "photographs inside pip packages, with classes, boxes and masks", photo_names, iter_photos
-    ),
-}
-
-
-def load_samples(source: str | Path, size: tuple[int, int]) -> list[Sample | BadSample]:
+def load_samples(
+    source: str | Path | Source,
+    size: tuple[int, int],
+    *,
+    format: str | None = None,
+    classes: ClassMap | Sequence[str] | None = None,
+    framing: Framing | Fit = "squash",
+) -> list[Sample | BadSample]:
     """Return all samples of a source at `size` (H, W); see `iter_samples`."""
-    return list(iter_samples(source, size))
+    return list(iter_samples(source, size, format=format, classes=classes, framing=framing))
 
 
 def iter_samples(
-    source: str | Path, size: tuple[int, int], *, names: Sequence[str] | None = None
+    source: str | Path | Source,
+    size: tuple[int, int],
+    *,
+    format: str | None = None,
+    classes: ClassMap | Sequence[str] | None = None,
+    framing: Framing | Fit = "squash",
 ) -> Iterator[Sample | BadSample]:
     """Yield the samples of a source one at a time, so that memory holds one image, not all.
 
     Parameters
     ----------
-    source : a name in `DATASETS`, a folder, or an image file; a name wins over a folder so called
-        (write `./photos` for the folder)
+    source : a name in `DATASETS`, a folder, an image file, or what `open_source` returned
     size : (H, W) of the model's input
-    names : which samples, of those that `sample_names` lists; all of them where None
+    format : a name in `READERS`, where it does not follow from the source
+    classes : the model's class names, or a `ClassMap`; None: those of ImageNet-1k
+    framing : "squash", "crop", "letterbox", or a `Framing` with its options
 
     Raises
     ------
-    InputError
-        If the source is unknown, the folder has no image, or a sample has not that name.
+    InputError : the source is unknown, or it cannot be read as a whole
     """
-    dataset = _registered(source)
-    if dataset is not None:
-        return dataset.samples(size, names=names)
-    return iter_folder(source, size, names=names)
+    opened = source if isinstance(source, Source) else open_source(source, format=format)
+    framing = framing if isinstance(framing, Framing) else Framing(framing)
+    return opened.samples(Reading(size, framing, class_map(classes)))
 
 
 def sample_names(source: str | Path) -> list[str]:
     """Return the names of a source's samples without decoding them: their number is cheap."""
-    dataset = _registered(source)
-    return folder_names(source) if dataset is None else dataset.names()
-
-
-def _registered(source: str | Path) -> DataSet | None:
-    """Return the data set of that name, or None where `source` is a path that exists."""
-    if isinstance(source, str) and source in DATASETS:
-        return DATASETS[source]
-    try:
-        exists = Path(source).exists()
-    except OSError:  # for example a name longer than the file system allows
-        exists = False
-    if not exists:
-        raise unknown_name("data set, folder or image", str(source), DATASETS)
-    return None
+    return open_source(source).names

@@ -65,7 +65,8 @@ class Entry:
     Attributes
     ----------
     name : unique in its data set and stable: the image's path in it, with /
-    file : the image's path, a function that returns the file's bytes, or uint8 RGB pixels (H, W, 3)
+    file : the image's path, uint8 RGB pixels (H, W, 3), or a function that returns the file's
+        bytes or such pixels, called from any thread
     labels : the data set's own names of the classes that are right for the image, the main first
     annotate : reads what is drawn, for a file of this (H, W); raises InputError where it cannot,
         which makes this image a row that says so
@@ -73,7 +74,7 @@ class Entry:
     """
 
     name: str
-    file: Path | Callable[[], bytes] | np.ndarray
+    file: Path | np.ndarray | Callable[[], bytes | np.ndarray]
     labels: tuple[str, ...] = ()
     annotate: Callable[[tuple[int, int]], Annotation] = lambda size: Annotation()
     subset: str = ""

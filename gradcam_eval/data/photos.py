@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gradcam_eval.core import BadSample, InputError, Sample, unknown_name
-from gradcam_eval.data.decode import decode, load_image, read_file
-from gradcam_eval.data.geometry import Outline, Polygon, truth_in_frame
+from gradcam_eval.core import InputError
+from gradcam_eval.data.annotation import Annotation, Drawn, Entry, Polygon
+from gradcam_eval.data.decode import read_file
 from gradcam_eval.resources import datasets_root
 
 
@@ -27,7 +27,7 @@ class Photo:
     size : (H, W) of the file
     match : "exact" (the class is in the picture), "nearest" (ImageNet has no better one), or
         "none" (no ImageNet class is right, and `labels` is empty)
-    labels : ImageNet class indices, the best first
+    labels, synsets : ImageNet class indices, the best first, and their synsets
     """
 
     name: str
@@ -38,7 +38,8 @@ class Photo:
     title: str
     match: str
     labels: tuple[int, ...]
-    outlines: tuple[Outline, ...]
+    synsets: tuple[str, ...]
+    objects: tuple[Drawn, ...]
     credit: str
     licence: str
     note: str
@@ -61,47 +62,24 @@ def read_manifest(path: Path | None = None) -> Manifest:
     return Manifest(entries["version"], hashlib.sha256(content).hexdigest(), photos)
 
 
-def load_photos(size: tuple[int, int]) -> list[Sample | BadSample]:
-    """Return all photographs at `size` (H, W); see `iter_photos`."""
-    return list(iter_photos(size))
+def photo_entries() -> list[Entry]:
+    """Return the photographs in the manifest's order, none of them decoded.
 
-
-def iter_photos(
-    size: tuple[int, int], *, names: Sequence[str] | None = None
-) -> Iterator[Sample | BadSample]:
-    """Yield the photographs at `size` (H, W), or the named ones, in the manifest's order.
-
-    A photograph whose package is missing, or whose file is not the one that was annotated, is
-    yielded as a `BadSample` that says so.
+    A photograph whose package is missing, or whose file is not the one that was annotated, says so
+    when it is read.
     """
-    photos = read_manifest().photos
-    for name in set(names or ()) - {photo.name for photo in photos}:
-        raise unknown_name("photograph", name, [photo.name for photo in photos])
-    for photo in photos:
-        if names is None or photo.name in names:
-            yield read_photo(photo, size)
+    return [photo_entry(photo) for photo in read_manifest().photos]
 
 
-def photo_names() -> list[str]:
-    """Return the photographs' names, in the manifest's order."""
-    return [photo.name for photo in read_manifest().photos]
-
-
-def read_photo(photo: Photo, size: tuple[int, int]) -> Sample | BadSample:
-    """Read one photograph from its package, at `size` (H, W), with its truth in both frames."""
-    try:
-        content = _read_from_package(photo)
-        picture = decode(content, name=photo.file)
-        image = load_image(picture, size)
-    except InputError as error:
-        return BadSample(photo.name, str(error))
-    return Sample(
-        id=photo.sha256[:16],
+def photo_entry(photo: Photo) -> Entry:
+    """Return one photograph, to be read from its package."""
+    annotation = Annotation(photo.objects, size=photo.size)
+    return Entry(
         name=photo.name,
-        image=image,
-        labels=photo.labels,
-        truth=truth_in_frame(photo.outlines, photo.size, size),
-        original_truth=truth_in_frame(photo.outlines, photo.size, photo.size),
+        file=partial(_read_from_package, photo),
+        labels=photo.synsets,
+        annotate=lambda size: annotation,
+        subset=photo.match,
         credit=photo.credit,
         licence=photo.licence,
     )
@@ -133,16 +111,17 @@ def _photo(entry: dict[str, Any]) -> Photo:
         title=entry["title"],
         match=entry["match"],
         labels=tuple(found["index"] for found in entry["classes"]),
-        outlines=tuple(_outline(found) for found in entry["objects"]),
+        synsets=tuple(found["synset"] for found in entry["classes"]),
+        objects=tuple(_drawn(found) for found in entry["objects"]),
         credit=entry["credit"],
         licence=entry["licence"],
         note=entry["note"],
     )
 
 
-def _outline(entry: dict[str, Any]) -> Outline:
+def _drawn(entry: dict[str, Any]) -> Drawn:
     x0, y0, x1, y1 = entry["box"]
-    return Outline(_polygons(entry["polygons"]), _polygons(entry["holes"]), (x0, y0, x1, y1))
+    return Drawn((x0, y0, x1, y1), _polygons(entry["polygons"]), _polygons(entry["holes"]))
 
 
 def _polygons(points: list[list[list[float]]]) -> tuple[Polygon, ...]:

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import csv
 import difflib
-import functools
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gradcam_eval.core import InputError
-from gradcam_eval.resources import datasets_root
+from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
 
-# WordNet gives these synsets the name of another class too, and so does Keras' table. Whoever
-# types that name may mean either.
-ALSO_CALLED = {"n02012849": "crane", "n03710721": "maillot"}
-
-
-@dataclass(frozen=True)
-class ImageNetClass:
-    """One class of ImageNet-1k: position in a network's output, WordNet synset, name."""
-
-    index: int
-    synset: str
-    name: str
-
-
-@functools.cache
-def imagenet_classes() -> tuple[ImageNetClass, ...]:
-    """Return the 1000 classes of ImageNet-1k in the order of a network's output."""
-    path = datasets_root() / "imagenet" / "classes.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(
-            ImageNetClass(int(row["index"]), row["synset"], row["name"])
-            for row in csv.DictReader(file)
-        )
+__all__ = ["class_name", "class_names_from", "imagenet_classes", "resolve_class"]
 
 
 def resolve_class(

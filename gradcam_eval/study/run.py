@@ -96,7 +96,7 @@ def _run_model(
     if left < len(names):
         progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
     progress.stage(f"{label}: images", len(names))
-    for sample in iter_samples(study.data, loaded.size):
+    for sample in iter_samples(study.data, loaded.size, classes=loaded.classes):
         _run_image(ledger, folder, subject, sample)
         progress.step()
     if plan:

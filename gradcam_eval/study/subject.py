@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.study.config import ModelEntry, Study
 
@@ -32,6 +33,11 @@ class LoadedModel:
         """Return a digest of all that the model brings to the results: its class names too."""
         names = hashlib.sha256("\n".join(self.spec.class_names).encode())
         return f"{self.digest} {names.hexdigest()}"
+
+    @property
+    def classes(self) -> ClassMap:
+        """Return how the names of a data set's classes become the model's indices."""
+        return ClassMap(self.spec.class_names, self.spec.synsets, _n_classes(self.model))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,4 +104,8 @@ def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:
     if str(study.target).startswith("predicted:"):
         return study.target
     names, synsets = loaded.spec.class_names, loaded.spec.synsets
-    return resolve_class(study.target, names, synsets, n_classes=loaded.model.output_shape[-1])
+    return resolve_class(study.target, names, synsets, n_classes=_n_classes(loaded.model))
+
+
+def _n_classes(model: keras.Model) -> int:
+    return int(model.output_shape[-1])

@@ -3,13 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcam_eval.data.geometry import Outline, truth_in_frame
+from gradcam_eval.data import truth as module
+from gradcam_eval.data.annotation import Annotation, Drawn
+from gradcam_eval.data.geometry import Framing
 
 SQUARE = ((1.0, 1.0), (5.0, 1.0), (5.0, 4.0), (1.0, 4.0))
 
 
 def outline(*polygons, holes=(), box=(0.0, 0.0, 1.0, 1.0)):
-    return Outline(tuple(polygons), tuple(holes), box)
+    return Drawn(box, tuple(polygons), tuple(holes))
+
+
+def truth_in_frame(objects, original, size):
+    return module.truth_in_frame(Annotation(objects), Framing().frame(original, size))
 
 
 def contains(polygon, x, y):

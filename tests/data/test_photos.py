@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 
 from gradcam_eval.core import BadSample, InputError, Sample
-from gradcam_eval.data.photos import (
-    iter_photos,
-    load_photos,
-    photo_names,
-    read_manifest,
-    read_photo,
-)
+from gradcam_eval.data import Reading, load_samples, open_source, sample_names
+from gradcam_eval.data.photos import photo_entry, read_manifest
+from gradcam_eval.data.pipeline import read_entry
 from gradcam_eval.resources import datasets_root
 
 SIZE = (224, 224)
@@ -40,11 +36,11 @@ AREAS = {
 
 @pytest.fixture(scope="module")
 def samples():
-    return {sample.name: sample for sample in load_photos(SIZE)}
+    return {sample.name: sample for sample in load_samples("photos", SIZE)}
 
 
 def test_the_manifest_lists_the_expected_photographs():
-    assert list(PHOTOS) == photo_names() == list(AREAS)
+    assert list(PHOTOS) == sample_names("photos") == list(AREAS)
     assert MANIFEST.version == "1"
     assert len(MANIFEST.sha256) == 64
 
@@ -64,8 +60,8 @@ def test_every_photograph_is_there_as_annotated(name, samples):
 def test_polygons_lie_inside_and_boxes_are_their_extent(name):
     photo = PHOTOS[name]
     height, width = photo.size
-    assert photo.outlines
-    for outline in photo.outlines:
+    assert photo.objects
+    for outline in photo.objects:
         points = np.concatenate([np.array(polygon) for polygon in outline.polygons])
         assert all(len(polygon) >= 3 for polygon in outline.polygons + outline.holes)
         assert (points >= 0).all()
@@ -162,35 +158,37 @@ def test_skimage_states_the_credit_that_is_quoted():
 
 def test_a_missing_package_gives_a_bad_sample():
     photo = replace(PHOTOS["china"], package="no_such_package")
-    got = read_photo(photo, SIZE)
+    got = read_entry(photo_entry(photo), Reading(SIZE))
     assert isinstance(got, BadSample)
     assert got.reason.startswith("the package no_such_package is not installed: pip install")
 
 
 def test_another_file_than_the_annotated_one_gives_a_bad_sample():
-    got = read_photo(replace(PHOTOS["china"], sha256="0" * 64), SIZE)
+    got = read_entry(photo_entry(replace(PHOTOS["china"], sha256="0" * 64)), Reading(SIZE))
     assert isinstance(got, BadSample)
     assert got.name == "china"
     assert "is not the file that was annotated" in got.reason
 
 
 def test_a_file_that_the_package_no_longer_has_gives_a_bad_sample():
-    got = read_photo(replace(PHOTOS["china"], file="datasets/images/gone.jpg"), SIZE)
+    got = read_entry(
+        photo_entry(replace(PHOTOS["china"], file="datasets/images/gone.jpg")), Reading(SIZE)
+    )
     assert isinstance(got, BadSample)
     assert "there is no file sklearn/datasets/images/gone.jpg" in got.reason
 
 
 def test_names_choose_photographs_in_the_manifest_order():
-    got = [sample.name for sample in iter_photos((32, 32), names=["rocket", "chelsea"])]
-    assert got == ["chelsea", "rocket"]
-    with pytest.raises(InputError, match="unknown photograph 'chelsee': did you mean 'chelsea'"):
-        list(iter_photos((32, 32), names=["chelsee"]))
+    photos = open_source("photos")
+    assert photos.named(["rocket", "chelsea"]).names == ["chelsea", "rocket"]
+    with pytest.raises(InputError, match="unknown image 'chelsee': did you mean 'chelsea'"):
+        photos.named(["chelsee"])
 
 
 def test_reading_imports_neither_tensorflow_nor_the_packages_of_the_photographs():
     code = (
         "import sys, gradcam_eval.data as d; assert 'skimage' not in sys.modules; "
-        "d.load_photos((16, 16)); "
+        "d.load_samples('photos', (16, 16)); "
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

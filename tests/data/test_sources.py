@@ -10,11 +10,11 @@ from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import (
     DATASETS,
     iter_samples,
-    load_folder,
     load_samples,
+    open_source,
     sample_names,
 )
-from gradcam_eval.data import folder as module
+from gradcam_eval.data import pipeline as module
 
 SIZE = (8, 10)
 
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 def test_a_folder_is_read_recursively_in_order_without_hidden_files(folder):
     assert sample_names(folder) == ["a.JPG", "b.png", "broken.png", "sub/c.webp"]
-    assert [sample.name for sample in load_folder(folder, SIZE)] == sample_names(folder)
+    assert [sample.name for sample in load_samples(folder, SIZE)] == sample_names(folder)
 
 
 def test_samples_of_a_folder_have_neither_labels_nor_truth(folder):
@@ -63,10 +63,11 @@ def test_a_single_file_is_a_data_set_of_one(folder):
 
 
 def test_names_choose_samples(folder):
-    got = list(iter_samples(folder, SIZE, names=["sub/c.webp", "a.JPG"]))
+    source = open_source(folder)
+    got = load_samples(source.named(["sub/c.webp", "a.JPG"]), SIZE)
     assert [sample.name for sample in got] == ["a.JPG", "sub/c.webp"]
     with pytest.raises(InputError, match=r"unknown image 'sub/c\.web': did you mean 'sub/c\.webp'"):
-        list(iter_samples(folder, SIZE, names=["sub/c.web"]))
+        source.named(["sub/c.web"])
 
 
 def test_samples_are_decoded_one_at_a_time(folder, monkeypatch):
@@ -109,7 +110,7 @@ def test_every_registered_set_keeps_its_promises(name):
     names = sample_names(name)
     assert DATASETS[name].description
     assert len(set(names)) == len(names) > 0
-    (sample,) = iter_samples(name, (16, 24), names=names[:1])
+    (sample,) = load_samples(open_source(name).named(names[:1]), (16, 24))
     assert sample.name == names[0]
     assert sample.image.shape == (16, 24, 3)
     assert sample.image.dtype == np.float32

@@ -1,0 +1,170 @@
+"""From a data set's own names of its classes to the indices of a model's; nothing is guessed.
+
+The names and synsets of the model are given as plain sequences, so that no model is needed here.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gradcam_eval.core import InputError
+from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
+
+_COLUMNS = ("index", "synset", "class")
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Which class of a model a name of a data set means.
+
+    In this order: what `explicit` says; the synset; the class name, where exactly one class has it
+    (case, and `_` for a space, do not matter); a whole number as text, the index itself. A name
+    that two of these understand differently means none.
+
+    Attributes
+    ----------
+    names : of the model's classes by index; empty where nobody knows them
+    synsets : their WordNet synsets, likewise
+    n_classes : how many classes the model has, where there are no names; None where unknown
+    explicit : the data set's name → index, from a mapping file
+    """
+
+    names: tuple[str, ...] = ()
+    synsets: tuple[str, ...] = ()
+    n_classes: int | None = None
+    explicit: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int | None:
+        """The number of the model's classes, or None where it is unknown."""
+        return self.n_classes if self.n_classes is not None else (len(self.names) or None)
+
+    def index(self, name: str) -> int | None:
+        """Return the index that a name means, or None where the model has no such class.
+
+        Raises
+        ------
+        InputError : the name is a whole number outside the model's classes
+        """
+        if name in self.explicit:
+            return self.explicit[name]
+        found = set(self._by_name.get(_plain(name), ()))
+        if name.strip().removeprefix("-").isdecimal():
+            number = int(name)
+            if self.count is None or 0 <= number < self.count:
+                found.add(number)
+            elif not found:
+                raise InputError(
+                    f"label {number} is outside the model's {self.count} classes: valid is 0 to "
+                    f"{self.count - 1}."
+                )
+        return found.pop() if len(found) == 1 else None
+
+    def unmapped(self, names: Iterable[str]) -> list[str]:
+        """Return the names that mean no class of the model, each once, in order of appearance."""
+        missing = []
+        for name in dict.fromkeys(names):
+            try:
+                is_mapped = self.index(name) is not None
+            except InputError:
+                is_mapped = False
+            if not is_mapped:
+                missing.append(name)
+        return missing
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for index, name in enumerate(self.names):
+            found.setdefault(_plain(name), []).append(index)
+        for index, synset in enumerate(self.synsets):
+            for name in filter(None, (synset, ALSO_CALLED.get(synset))):
+                if index not in found.setdefault(_plain(name), []):
+                    found[_plain(name)].append(index)
+        return found
+
+
+@functools.cache
+def imagenet_map() -> ClassMap:
+    """Return the map for models with the 1000 classes of ImageNet-1k."""
+    classes = imagenet_classes()
+    return ClassMap(tuple(c.name for c in classes), tuple(c.synset for c in classes))
+
+
+def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
+    """Return the map of a model with what a CSV file says about the data set's names on top.
+
+    The header is `name` and one or more of `index`, `synset`, `class` (a class name of the model);
+    each row fills in exactly one of these.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, has other columns, names a class twice or one that the model has
+        not; the message says in which row.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows, columns = list(reader), list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the class mapping {path} cannot be read: {error}.") from error
+    if "name" not in columns or set(columns) - {"name", *_COLUMNS} or len(columns) < 2:
+        raise InputError(
+            f"the class mapping {path} has the columns {', '.join(columns) or 'none'}: wanted name "
+            f"and one or more of {', '.join(_COLUMNS)}."
+        )
+    explicit: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            name, index = _mapped(row, model)
+            if name in explicit:
+                raise InputError(f"{name!r} stands in another row too: name it once.")
+        except InputError as error:
+            raise InputError(f"line {number} of the class mapping {path}: {error}") from error
+        explicit[name] = index
+    return ClassMap(model.names, model.synsets, model.n_classes, explicit)
+
+
+def class_map(
+    classes: ClassMap | Sequence[str] | None = None, mapping: Path | str | None = None
+) -> ClassMap:
+    """Return the map for a model's class names, or for ImageNet-1k where none are given."""
+    if isinstance(classes, str):
+        raise InputError(f"classes = {classes!r}: give a list of class names, or a ClassMap.")
+    if classes is None:
+        model = imagenet_map()
+    else:
+        model = classes if isinstance(classes, ClassMap) else ClassMap(tuple(classes))
+    return model if mapping is None else read_mapping(mapping, model)
+
+
+def _mapped(row: dict[str, str | None], model: ClassMap) -> tuple[str, int]:
+    filled = [key for key in _COLUMNS if (row.get(key) or "").strip()]
+    if not row["name"] or None in row or len(filled) != 1:
+        raise InputError("wanted a name and exactly one of index, synset and class.")
+    wanted = str(row[filled[0]]).strip()
+    if filled[0] == "index":
+        return row["name"], _checked_index(wanted, model.count)
+    if filled[0] == "synset" and wanted not in model.synsets:
+        raise InputError(f"the model has no synset {wanted!r}.")
+    index = model.index(wanted)
+    if index is None:
+        raise InputError(f"the model has no class {wanted!r}, or more than one so called.")
+    return row["name"], index
+
+
+def _checked_index(wanted: str, count: int | None) -> int:
+    if not wanted.isdecimal() or (count is not None and int(wanted) >= count):
+        end = "" if count is None else f" to {count - 1}"
+        raise InputError(f"index {wanted!r} is not a class of the model: wanted 0{end}.")
+    return int(wanted)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
