@@ -114,6 +114,15 @@ def rank_pixels(maps: Heatmap) -> NDArray[np.int32]:
     return ranks.reshape(maps.shape)
 
 
+def rank_at_random(heatmap: Heatmap, generator: np.random.Generator) -> NDArray[np.int32]:
+    """Rank one map's pixels as `rank_pixels` does, but ties in an order that is drawn."""
+    flat = heatmap.reshape(-1)
+    order = np.lexsort((generator.random(flat.size), -flat.astype(np.float64)))
+    ranks = np.empty(flat.size, np.int32)
+    ranks[order] = np.arange(flat.size, dtype=np.int32)
+    return ranks.reshape(heatmap.shape)
+
+
 def degenerate_reason(heatmap: Heatmap) -> str | None:
     """Say why a heatmap cannot rank pixels (non-finite, 1×1, constant), or None where it can."""
     if not np.isfinite(heatmap).all():

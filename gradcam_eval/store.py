@@ -22,7 +22,7 @@ from gradcam_eval.core import Curve, InputError, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1  # 1: first version
+FORMAT = 2  # 1: first version; 2: curves.csv names the protocol
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -184,7 +184,7 @@ class Ledger:
         """Return a row for each point of each curve."""
         import pandas as pd
 
-        query = f"SELECT model, layer, method, sample, metric, curve {_IN_ORDER}"
+        query = f"SELECT model, layer, method, sample, metric, protocol, curve {_IN_ORDER}"
         frame = pd.read_sql_query(query, self._connection).dropna(subset="curve")
         points = frame.pop("curve").map(json.loads)
         frame["fraction"] = [curve["fraction"] for curve in points]

@@ -6,16 +6,16 @@ import json
 import pytest
 
 from gradcam_eval.core import InputError
-from gradcam_eval.protocols import PROTOCOLS, FaithfulnessProtocol, describe, protocol
+from gradcam_eval.protocols import _ALL, PROTOCOLS, FaithfulnessProtocol, describe, protocol
 
 
 def test_rise2018_fixes_the_published_parameters():
     rules = protocol("rise2018", "deletion")
     assert isinstance(rules, FaithfulnessProtocol)
     assert rules.step_pixels == 224
-    assert rules.deletion_colour == pytest.approx((0.485 * 255, 0.456 * 255, 0.406 * 255))
-    assert rules.blur_border == rules.deletion_colour
-    assert (rules.blur_kernel, rules.blur_sigma) == (11, 5.0)
+    assert rules.removal.colour == pytest.approx((0.485 * 255, 0.456 * 255, 0.406 * 255))
+    assert rules.start.colour == rules.removal.colour
+    assert (rules.start.rule, rules.start.kernel, rules.start.sigma) == ("rise_blur", 11, 5.0)
     assert protocol("rise2018", "insertion") is rules
 
 
@@ -39,7 +39,7 @@ def test_every_protocol_is_frozen_named_by_its_key_and_can_be_stored(name):
     record = PROTOCOLS[name]
     assert record.name == name
     assert record.source
-    assert json.loads(json.dumps(describe(name)))["name"] == name
+    assert json.loads(json.dumps(describe(name), allow_nan=False))["name"] == name
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.name = "other"
 
@@ -57,3 +57,7 @@ def test_a_protocol_of_another_metric_is_unknown():
 def test_describing_an_unknown_protocol_fails_in_words():
     with pytest.raises(InputError, match="unknown protocol 'risee'"):
         describe("risee")
+
+
+def test_no_two_protocols_have_one_name():
+    assert len(_ALL) == len(PROTOCOLS)

@@ -6,16 +6,16 @@ an adapter of each, which takes cases, so that a study can call any metric in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from gradcam_eval.core import Case, Curve, Predict, Undefined
+from gradcam_eval.core import Case, Predict, Undefined
 from gradcam_eval.metrics.agreement import Agreement, agreement
 from gradcam_eval.metrics.complexity import (
     effective_complexity,
     entropy_complexity,
     gini_sparseness,
 )
-from gradcam_eval.metrics.faithfulness import deletion, insertion
+from gradcam_eval.metrics.curves import abpc, deletion, insertion, lerf, morf
 from gradcam_eval.metrics.localization import pointing_game
 from gradcam_eval.metrics.registry import (
     METRICS,
@@ -39,6 +39,7 @@ __all__ = [
     "Agreement",
     "Metric",
     "Result",
+    "abpc",
     "agreement",
     "average_sensitivity",
     "deletion",
@@ -50,33 +51,15 @@ __all__ = [
     "gini_sparseness",
     "insertion",
     "jpeg_stability",
+    "lerf",
     "local_lipschitz",
     "max_sensitivity",
+    "morf",
     "pointing_game",
     "register_metric",
     "result_value",
     "shift_stability",
 ]
-
-_CURVES = ("rise2018", "rise2018_batch")
-
-
-@register_metric(
-    "deletion", needs="predict", unit="probability", higher_is_better=False, protocols=_CURVES
-)
-def _deletion(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
-    """Mean probability of the target while the most relevant pixels are removed first."""
-    return _by_image(deletion, cases, predict, name)
-
-
-@register_metric(
-    "insertion", needs="predict", unit="probability", higher_is_better=True, protocols=_CURVES
-)
-def _insertion(
-    cases: Sequence[Case], predict: Predict | None, name: str
-) -> list[Curve | Undefined]:
-    """Mean probability of the target while the most relevant pixels come back first."""
-    return _by_image(insertion, cases, predict, name)
 
 
 @register_metric(
@@ -100,23 +83,3 @@ def _point(case: Case, tolerance: float) -> bool | Undefined:
     if truth.mask is not None and truth.mask.any():
         return pointing_game(heatmaps, masks=[truth.mask], tolerance=tolerance)[0]
     return pointing_game(heatmaps, boxes=[truth.boxes], tolerance=tolerance, size=truth.size)[0]
-
-
-def _by_image(
-    metric: Callable[..., list[Curve | Undefined]],
-    cases: Sequence[Case],
-    predict: Predict | None,
-    name: str,
-) -> list[Curve | Undefined]:
-    """Call a metric once for each image, with all the heatmaps of that image."""
-    groups: dict[int, list[int]] = {}
-    for n, case in enumerate(cases):
-        groups.setdefault(id(case.image), []).append(n)
-    results: dict[int, Curve | Undefined] = {}
-    for members in groups.values():
-        image = cases[members[0]].image[None]
-        heatmaps = [cases[n].heatmap for n in members]
-        targets = [cases[n].target for n in members]
-        found = metric(predict, image, heatmaps, targets, protocol=name)
-        results.update(zip(members, found, strict=True))
-    return [results[n] for n in range(len(cases))]

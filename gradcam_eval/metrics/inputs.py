@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap, InputError, Predict
+from gradcam_eval import arrays
+from gradcam_eval.core import Heatmap, InputError, Predict, Undefined
 
 Heatmaps: TypeAlias = Heatmap | Sequence[Heatmap]
 
@@ -37,6 +38,36 @@ def as_predict(predict: Predict | Any) -> Predict:
     return predict
 
 
+def reader(predict: Predict | Any, score: str) -> Predict:
+    """Return `predict` giving the score that a protocol asks for in place of probabilities.
+
+    A Keras model and a `Predictor` give all three. Of a black box ln(p / (1 - p)) is computed from
+    its probabilities, and is not finite where they are 0 or 1.
+
+    Raises
+    ------
+    InputError : the logit of a black box, which its probabilities do not tell
+    """
+    found = as_predict(predict)
+    if score == "probability":
+        return found
+    reading = getattr(found, "reading", None)
+    if callable(reading):
+        return reading(score)
+    if score == "log_odds":
+        return partial(_log_odds, found)
+    raise InputError(
+        "this protocol reads the logit, and predict gives probabilities alone: give the Keras "
+        "model, or use a protocol that reads the probability or the log-odds."
+    )
+
+
+def _log_odds(predict: Predict, images: NDArray[np.float32], /) -> NDArray[np.float64]:
+    probability = np.asarray(predict(images), np.float64)
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)
+
+
 @lru_cache(maxsize=1)
 def _predictor(model: Any) -> Predict:
     from gradcam_eval.models.engine import Predictor
@@ -46,15 +77,59 @@ def _predictor(model: Any) -> Predict:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What was asked, checked: images (I, H, W, C) with I = 1 or N, N heatmaps, N targets."""
+    """What was asked, checked: images (I, H, W, C) with I = 1 or N, N heatmaps, N targets.
+
+    `generator` makes the random generator of each image: the same for all, so that an image meets
+    the same draws alone and in a batch, and so do all heatmaps of it.
+    """
 
     images: NDArray[np.float32]
     heatmaps: list[Heatmap]
     targets: NDArray[np.int32]
+    generator: Callable[[], np.random.Generator]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @property
+    def owners(self) -> NDArray[np.int32]:
+        """The image of each heatmap, (N,)."""
+        owners = np.arange(len(self.heatmaps), dtype=np.int32)
+        return owners if len(self.images) > 1 else np.zeros_like(owners)
+
+    def framed(self) -> tuple[dict[int, Heatmap], dict[int, Undefined]]:
+        """Return the heatmaps in the images' frame by number, and why others rank no pixels."""
+        good: dict[int, Heatmap] = {}
+        bad: dict[int, Undefined] = {}
+        for n, heatmap in enumerate(self.heatmaps):
+            framed, reason = _framed(heatmap, self.size)
+            if reason:
+                bad[n] = Undefined(reason)
+            else:
+                good[n] = framed
+        return good, bad
+
+    def groups(self, numbers: Sequence[int]) -> list[tuple[int, int, list[int]]]:
+        """Return (image, target, heatmaps) for heatmaps that share both."""
+        found: dict[tuple[int, int], list[int]] = {}
+        for n in numbers:
+            found.setdefault((int(self.owners[n]), int(self.targets[n])), []).append(n)
+        return [(*key, members) for key, members in found.items()]
+
+
+def _framed(heatmap: Heatmap, size: tuple[int, int]) -> tuple[Heatmap, str | None]:
+    """Return the heatmap in the image's frame, and why it cannot rank pixels, if so."""
+    reason = arrays.degenerate_reason(heatmap)
+    if reason:
+        return heatmap, reason
+    framed = arrays.resize(heatmap, size)
+    return framed, arrays.degenerate_reason(framed)  # a smaller frame may lose what differed
 
 
 def checked_request(
-    images: NDArray[np.float32], heatmaps: Heatmaps, targets: Sequence[int]
+    images: NDArray[np.float32], heatmaps: Heatmaps, targets: Sequence[int], seed: int = 0
 ) -> Request:
     """Check what a caller gave, in the words that help to put it right."""
     maps = checked_heatmaps(heatmaps)
@@ -70,7 +145,8 @@ def checked_request(
             f"{len(pictures)} images for {len(maps)} heatmaps: give one image for each heatmap, "
             "or one for all."
         )
-    return Request(pictures, maps, classes.astype(np.int32))
+    generator = partial(np.random.default_rng, seed)
+    return Request(pictures, maps, classes.astype(np.int32), generator)
 
 
 def checked_heatmaps(heatmaps: Heatmaps) -> list[Heatmap]:

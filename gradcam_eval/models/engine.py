@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.inputs import check_image_shape, model_inputs
-from gradcam_eval.models.target import class_scores
+from gradcam_eval.models.target import Score, class_scores, table_of
 
 
 class Predictor:
@@ -25,11 +25,20 @@ class Predictor:
     Parameters
     ----------
     model : keras.Model with one output (N, K), probabilities or logits
+    score : what is read off it instead of probabilities: "logit" or "log_odds"
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, score: Score = "probability") -> None:
         self.model = model
+        self.score = score
+        self._readings: dict[Score, Predictor] = {score: self}
         self._compiled: dict[Any, Any] = {}
+
+    def reading(self, score: Score) -> Predictor:
+        """Return the same model with another score in place of probabilities, made once."""
+        if score not in self._readings:
+            self._readings[score] = Predictor(self.model, score)
+        return self._readings[score]
 
     def __call__(self, images: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return the class probabilities of a batch, float32 (N, K), each row in 0..1."""
@@ -53,7 +62,8 @@ class Predictor:
                 f"this model takes {', '.join(map(repr, inputs.extras))} beside the images, and "
                 "metrics change images alone: wrap it in a model that fixes the others"
             )
-        return class_scores(self.model(inputs.join(images), training=False)).probabilities
+        scores = class_scores(self.model(inputs.join(images), training=False))
+        return table_of(scores, self.score)
 
     def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
         """Return `builder(self.forward)` compiled, made once per builder.

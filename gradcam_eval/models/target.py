@@ -159,6 +159,27 @@ def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
     return logit - tf.reduce_logsumexp(tf.where(is_target, lowest, scores.logits), axis=-1)
 
 
+def table_of(scores: ClassScores, score: Score) -> Any:
+    """Return one score of every class: (N, K), as `value_of` defines it for the target."""
+    if score == "probability":
+        return scores.probabilities
+    if scores.logits is None:
+        raise InputError(
+            "this model computes its output inside a compiled function of its own, so its logits "
+            "cannot be found: use a protocol that reads the probability"
+        )
+    if score == "logit" or not scores.is_softmax:
+        return scores.logits
+    # ln(1 - p) loses all digits where p is near 1, which only the first class can be: its rivals
+    # are added up without it
+    lowest = tf.constant(scores.logits.dtype.min, scores.logits.dtype)
+    is_first = tf.one_hot(tf.argmax(scores.logits, -1), tf.shape(scores.logits)[-1], True, False)
+    rivals = tf.reduce_logsumexp(tf.where(is_first, lowest, scores.logits), -1, keepdims=True)
+    log_p = scores.logits - tf.reduce_logsumexp(scores.logits, -1, keepdims=True)
+    others = log_p - tf.math.log1p(-tf.exp(tf.where(is_first, lowest, log_p)))
+    return tf.where(is_first, scores.logits - rivals, others)
+
+
 def over_region(values: Any, region: Any) -> Any:
     """Sum pixel scores (N, h, w, …) over each image's region (N, h, w), 1 inside and 0 outside.
 

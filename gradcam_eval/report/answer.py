@@ -14,6 +14,7 @@ from gradcam_eval.report.text import (
     direction,
     interval,
     is_yes,
+    metric_label,
     milliseconds,
     number,
     plural,
@@ -30,6 +31,7 @@ class Verdict:
     """The best cell of one model by one metric, and how all others differ from it by image."""
 
     metric: dict[str, Any]
+    label: str  # the metric's name, with its protocol where the study has several of it
     best: dict[str, Any]
     others: pd.DataFrame  # of stats.rivals, with `gain`: better than the best cell by how much
 
@@ -97,7 +99,9 @@ def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
         cell = best["model"], best["layer"], best["method"]
         others = rivals(folder.records, cell, best["metric"], best["protocol"])
         sign = 1 if metric["higher_is_better"] else -1
-        verdicts.append(Verdict(metric, best, others.assign(gain=sign * others["difference"])))
+        others = others.assign(gain=sign * others["difference"])
+        label = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
+        verdicts.append(Verdict(metric, label, best, others))
     return verdicts
 
 
@@ -122,7 +126,7 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
 def _best(verdict: Verdict) -> Sentence:
     """Name the best cell by one metric, its score, and what it gains over a random map."""
     metric, best = verdict.metric, verdict.best
-    lead = f"By {metric['name']}, {verdict.name} is best:"
+    lead = f"By {verdict.label}, {verdict.name} is best:"
     score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
     text = (
         f"{score} on {plural(int(best['n']), 'image')} ({metric['protocol']}, "
@@ -176,10 +180,7 @@ def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
         )
         if mine.any():
             time = float(cells[mine]["median_ms_per_image"].iloc[0])
-            text += (
-                f", the best by {verdict.metric['name']} {time / ms:.2f} times "
-                f"({milliseconds(time)} ms)"
-            )
+            text += f", the best by {verdict.label} {time / ms:.2f} times ({milliseconds(time)} ms)"
     return f"{text}."
 
 
@@ -213,7 +214,7 @@ def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
                     _control(row, verdict, summary) for row in chosen.to_dict("records")
                 )
                 texts.append(
-                    f"By {verdict.metric['name']} the best cell is {says} a control that looks at "
+                    f"By {verdict.label} the best cell is {says} a control that looks at "
                     f"no layer: {names}."
                 )
     return texts
@@ -235,8 +236,8 @@ def _disagreement(verdicts: list[Verdict]) -> list[str]:
         by_one, by_two = _clear_loss(one, two), _clear_loss(two, one)
         if by_one and by_two:
             texts.append(
-                f"The metrics disagree. By {one.metric['name']} {one.name} beats {two.name} "
-                f"({by_one}); by {two.metric['name']} it is the other way round ({by_two})."
+                f"The metrics disagree. By {one.label} {one.name} beats {two.name} "
+                f"({by_one}); by {two.label} it is the other way round ({by_two})."
             )
     return texts
 
@@ -274,7 +275,7 @@ def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
         rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] == "cam")]
         if verdict.best["n"] < rows["n"].max():
             return (
-                f"The best cell by {verdict.metric['name']} has a value on {verdict.best['n']} "
+                f"The best cell by {verdict.label} has a value on {verdict.best['n']} "
                 f"images, other cells on up to {rows['n'].max()}: their means are not over the "
                 "same images."
             )

@@ -17,7 +17,7 @@ _COLUMNS: dict[str, str] = {
     "credit licence width height status reason",
     "layers": "model path type shape stride roles",
     "records": "model layer method kind sample metric protocol status value reason",
-    "curves": "model layer method sample metric fraction score",
+    "curves": "model layer method sample metric protocol fraction score",
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
 }

@@ -224,12 +224,12 @@ def _troubles(folder: Folder, model: str) -> list[dict[str, Any]]:
     ]
     records = folder.records[(folder.records["model"] == model)]
     records = records[records["status"] != "value"]
-    for (status, metric, reason), group in records.groupby(
-        ["status", "metric", "reason"], sort=False
-    ):
+    keys = ["status", "metric", "protocol", "reason"]
+    for (status, metric, protocol, reason), group in records.groupby(keys, sort=False):
         cells = group[["layer", "method"]].drop_duplicates().itertuples(index=False, name=None)
         rows.append(
-            {"status": status, "what": metric, "reason": reason, "count": len(group)}
+            {"status": status, "reason": reason, "count": len(group)}
+            | {"what": text.metric_label(str(metric), str(protocol), folder.study["metrics"])}
             | {"cells": [text.cell_name(*cell) for cell in cells]}
             | {"samples": list(group["sample"].unique())}
         )

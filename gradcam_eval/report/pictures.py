@@ -95,6 +95,7 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
         album._save(heat, f"figures/{place}/{name}_table.png", dpi=_CHART_DPI)
         curves = folder.curves[folder.curves["model"] == model]
         curves = curves[curves["metric"] == metric["name"]]
+        curves = curves[curves["protocol"] == metric["protocol"]]
         if len(curves):
             figure = curve_figure(curves, rows, metric, last_layer=folder.last_layer(model))
             alt = f"Mean {metric['name']} curves of {model}; the areas stand in the summary table"

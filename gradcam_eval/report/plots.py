@@ -35,6 +35,16 @@ _CONTROL_STYLE: dict[str, tuple[str, Any]] = {
 _MARKERS = "osD^vPX*<>hp"
 _HEAT = LinearSegmentedColormap.from_list("paper to blue", ["#f5f8fa", "#6fb1d6"])
 
+_CHANGED = {
+    "deletion": "removed, most relevant first",
+    "insertion": "added back, most relevant first",
+    "morf": "removed, most relevant first",
+    "lerf": "removed, least relevant first",
+    "road_morf": "removed, most relevant first",
+    "road_lerf": "removed, least relevant first",
+    "sensitivity_n": "removed at random",
+}
+
 
 def curve_figure(
     curves: pd.DataFrame,
@@ -77,9 +87,8 @@ def curve_figure(
             low, high = bootstrap_interval(scores, resamples=1000)
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     n = curves["sample"].nunique()
-    removed = "removed" if "deletion" in metric["name"] else "changed"
-    removed = "added back" if "insertion" in metric["name"] else removed
-    axes.set(xlabel=f"share of pixels {removed}, most relevant first", xlim=(0, 1))
+    changed = _CHANGED.get(metric["name"], "changed, most relevant first")
+    axes.set(xlabel=f"share of pixels {changed}", xlim=(0, 1))
     unit = "probability" if "probability" in str(metric.get("unit")) else "score"
     axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -79,3 +80,9 @@ def plural(n: int, noun: str) -> str:
 def is_yes(value: Any) -> bool:
     """Read a yes/no of a CSV."""
     return str(value).strip().lower() in {"true", "1", "1.0", "yes"}
+
+
+def metric_label(name: str, protocol: str, metrics: Sequence[dict[str, Any]]) -> str:
+    """Name a metric, and its protocol where the study has the metric under several."""
+    several = sum(metric["name"] == name for metric in metrics) > 1
+    return f"{name} ({protocol})" if several else name

@@ -76,7 +76,7 @@ class Study(_Strict):
     target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
         class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
-    protocols : a metric's protocol, where it is not the metric's default
+    protocols : a metric's protocol, or several, where it is not the metric's default alone
     """
 
     name: str
@@ -89,7 +89,7 @@ class Study(_Strict):
     metrics: tuple[str, ...] = Field(
         default=("deletion", "insertion", "pointing_game"), min_length=1
     )
-    protocols: dict[str, str] = {}
+    protocols: dict[str, tuple[str, ...]] = {}
     target: str | StrictInt = "predicted"
     score: Literal["logit", "probability", "log_odds"] = "logit"
     seed: StrictInt = Field(default=0, ge=0)
@@ -109,6 +109,24 @@ class Study(_Strict):
     @classmethod
     def _one_to_list(cls, names: Any) -> Any:
         return [names] if isinstance(names, str) else names
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def _one_to_list_each(cls, protocols: Any) -> Any:
+        if not isinstance(protocols, dict):
+            return protocols
+        return {metric: cls._one_to_list(names) for metric, names in protocols.items()}
+
+    @field_validator("protocols")
+    @classmethod
+    def _each_protocol_once(
+        cls, protocols: dict[str, tuple[str, ...]]
+    ) -> dict[str, tuple[str, ...]]:
+        for metric, names in protocols.items():
+            if not names:
+                raise ValueError(f"wanted at least one protocol for {metric!r}")
+            cls._each_once(names)
+        return protocols
 
     @field_validator("models", mode="before")
     @classmethod
@@ -145,11 +163,17 @@ class Study(_Strict):
 
         return run_study(self, results=results, fresh=fresh)
 
-    def protocol_of(self, metric: str) -> str:
-        """Return the name of the protocol by which a metric is measured here."""
+    def protocols_of(self, metric: str) -> tuple[str, ...]:
+        """Return the names of the protocols by which a metric is measured here, all checked."""
         from gradcam_eval.metrics import find_metric
 
-        return find_metric(metric, self.protocols.get(metric))[1]
+        names = self.protocols.get(metric, (None,))
+        return tuple(find_metric(metric, name)[1] for name in names)
+
+    @property
+    def measures(self) -> list[tuple[str, str]]:
+        """Each metric with each of its protocols, in the study's order."""
+        return [(metric, name) for metric in self.metrics for name in self.protocols_of(metric)]
 
     def fingerprint(self, *details: str) -> str:
         """Return a digest of all that decides the results: this study, and `details` of the run."""
@@ -213,7 +237,7 @@ def check_names(study: Study) -> None:
             if name not in valid:
                 raise unknown_name(kind, name, valid)
     for metric in study.metrics:
-        study.protocol_of(metric)
+        study.protocols_of(metric)
     for model in study.models:
         check_model_name(model.name)
         preprocessing(model.preprocess)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcam_eval.perturb import CHUNK
-from gradcam_eval.protocols import PROTOCOLS
+from gradcam_eval.protocols import PROTOCOLS, Calls, SensitivityProtocol
 from gradcam_eval.study.subject import Subject
 from gradcam_eval.timing import CostPlan
 
@@ -79,9 +79,11 @@ def forecast(
     asked = _PASS * passes + sum(
         each.forwards + 2 * each.backwards for each in own if each.forwards
     )
-    points = sum(_points(study.protocol_of(metric), pixels) for metric in study.metrics)
-    changed = max(_changed(study.protocol_of(metric)) for metric in study.metrics)
-    forwards = images * (asked * (1 + changed) + (len(cells) + controls) * points)
+    calls_of = [_calls(protocol, pixels) for _, protocol in study.measures]
+    judged = (len(cells) + controls) * sum(each.each_heatmap for each in calls_of)
+    judged += sum(each.each_image for each in calls_of)
+    changed = max(_changed(protocol) for _, protocol in study.measures)
+    forwards = images * (asked * (1 + changed) + judged)
     map_values = sum(_map_pixels(cell, size) for cell in cells)
     calls = explainer.calls(size)
     activations = sum(math.prod(_sides(call, size)) * (call.map_shape[2] or 1) for call in calls)
@@ -119,14 +121,16 @@ def _cost_images(plan: CostPlan | None, forwards: Sequence[int]) -> int:
     )
 
 
-def _points(protocol: str, pixels: int) -> int:
-    step = getattr(PROTOCOLS[protocol], "step_pixels", None)
-    return math.ceil(pixels / step) + 1 if step else 0
+def _calls(protocol: str, pixels: int) -> Calls:
+    """Return what a protocol asks the model; one that asks nothing does not say so."""
+    calls = getattr(PROTOCOLS[protocol], "calls", None)
+    return calls(pixels) if calls else Calls(0)
 
 
 def _changed(protocol: str) -> int:
     """Return how many changed images are explained; metrics with the same ones share them."""
-    return getattr(PROTOCOLS[protocol], "draws", 0)
+    rules = PROTOCOLS[protocol]
+    return rules.draws if isinstance(rules, SensitivityProtocol) else 0
 
 
 def _map_pixels(cell: HeatmapCell, size: tuple[int, int]) -> int:

@@ -83,9 +83,9 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         if not isinstance(heatmap, Undefined)
     }
     records = [
-        (cell.kind, _record(subject, sample, cell, metric, result))
-        for metric in subject.study.metrics
-        for cell, result in _results(subject, metric, found, cases, mismatch)
+        (cell.kind, _record(subject, sample, cell, measure, result))
+        for measure in subject.study.measures
+        for cell, result in _results(subject, measure, found, cases, mismatch)
     ]
     row = image_row(subject, sample, target, explained.probabilities[0])
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
@@ -130,16 +130,16 @@ def seed_of(*parts: object) -> int:
 
 def _results(
     subject: Subject,
-    metric: str,
+    measure: tuple[str, str],
     found: dict[Cell, Heatmap | Undefined],
     cases: dict[Cell, Case],
     mismatch: Undefined | None,
 ) -> Iterator[tuple[Cell, Result | Exception]]:
+    metric, protocol = measure
     if mismatch and METRICS[metric].needs == "truth":
         yield from dict.fromkeys(found, mismatch).items()
         return
     try:
-        protocol = subject.study.protocol_of(metric)
         judged = evaluate(metric, list(cases.values()), subject.predictor, protocol)
         results: dict[Cell, Result | Exception] = dict(zip(cases, judged, strict=True))
     except Exception as error:  # whatever a registered metric raises must not end the study
@@ -150,7 +150,11 @@ def _results(
 
 
 def _record(
-    subject: Subject, sample: Sample, cell: Cell, metric: str, result: Result | Exception
+    subject: Subject,
+    sample: Sample,
+    cell: Cell,
+    measure: tuple[str, str],
+    result: Result | Exception,
 ) -> Record:
     status, value, reason = _outcome(result)
     return Record(
@@ -158,8 +162,8 @@ def _record(
         layer=cell.layer,
         method=cell.method,
         sample=sample.name,
-        metric=metric,
-        protocol=subject.study.protocol_of(metric),
+        metric=measure[0],
+        protocol=measure[1],
         status=status,
         value=value,
         reason=reason,

@@ -34,7 +34,7 @@ def write_provenance(
     resolved = study.model_dump(mode="json")
     entries = resolved.pop("models")
     resolved.pop("protocols")
-    resolved["metrics"] = [_describe_metric(study, metric) for metric in study.metrics]
+    resolved["metrics"] = [_describe_metric(*measure) for measure in study.measures]
     path = folder / "study.json"
     content = {
         "format": FORMAT,
@@ -73,8 +73,8 @@ def _first_created(path: Path, fingerprint: str) -> str:
         return now
 
 
-def _describe_metric(study: Study, name: str) -> dict[str, Any]:
-    metric, protocol = METRICS[name], study.protocol_of(name)
+def _describe_metric(name: str, protocol: str) -> dict[str, Any]:
+    metric = METRICS[name]
     parameters = describe(protocol)
     for said_already in ("name", "metrics"):
         del parameters[said_already]

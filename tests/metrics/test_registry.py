@@ -1,6 +1,5 @@
 """The contract of every registered metric, and what the registry says when it is broken."""
 
-import dataclasses
 
 import numpy as np
 import pytest
@@ -18,9 +17,6 @@ from gradcam_eval.metrics import (
 from gradcam_eval.protocols import PROTOCOLS
 
 SIZE, ORIGINAL = (16, 16), (40, 60)
-EVERY_METRIC = pytest.mark.parametrize(
-    ("name", "protocol"), [(m.name, p) for m in METRICS.values() for p in m.protocols]
-)
 
 
 def predict(images):
@@ -54,58 +50,6 @@ def cases_of(images=2, heatmaps=3):
             explain = explainer_of(heatmap.shape)
             cases.append(Case(image, heatmap, n % 3, truth, original, explain=explain))
     return cases
-
-
-def numbers(results):
-    return np.array([np.nan if isinstance(r, Undefined) else result_value(r) for r in results])
-
-
-@EVERY_METRIC
-def test_one_result_for_each_case_in_order_and_the_same_each_time(name, protocol):
-    cases = cases_of()
-    values = numbers(evaluate(name, cases, predict, protocol))
-    assert values.shape == (6,)
-    assert np.isfinite(values).all()
-    np.testing.assert_array_equal(numbers(evaluate(name, cases, predict, protocol)), values)
-    order = [5, 0, 3, 2, 4, 1]
-    shuffled = evaluate(name, [cases[n] for n in order], predict, protocol)
-    np.testing.assert_allclose(numbers(shuffled), values[order], atol=1e-6)
-
-
-@EVERY_METRIC
-def test_a_batch_equals_single_calls(name, protocol):
-    cases = cases_of()
-    together = numbers(evaluate(name, cases, predict, protocol))
-    alone = [evaluate(name, [case], predict, protocol)[0] for case in cases]
-    np.testing.assert_allclose(together, numbers(alone), atol=1e-6)
-    assert len(set(together.tolist())) > 1 or METRICS[name].needs == "truth"
-
-
-@EVERY_METRIC
-def test_inputs_are_not_changed(name, protocol):
-    cases = cases_of()
-    before = [(c.image.copy(), c.heatmap.copy(), c.original_truth.mask.copy()) for c in cases]
-    evaluate(name, cases, predict, protocol)
-    for case, (image, heatmap, mask) in zip(cases, before, strict=True):
-        np.testing.assert_array_equal(case.image, image)
-        np.testing.assert_array_equal(case.heatmap, heatmap)
-        np.testing.assert_array_equal(case.original_truth.mask, mask)
-
-
-@EVERY_METRIC
-@pytest.mark.parametrize("heatmap", [np.zeros((4, 4)), np.ones((1, 1)), np.full((4, 4), np.nan)])
-def test_a_degenerate_map_is_undefined_and_spoils_no_other(name, protocol, heatmap):
-    cases = cases_of()
-    plain = numbers(evaluate(name, cases, predict, protocol))
-    cases[1] = dataclasses.replace(cases[1], heatmap=heatmap.astype(np.float32))
-    results = evaluate(name, cases, predict, protocol)
-    assert isinstance(results[1], Undefined)
-    np.testing.assert_allclose(np.delete(numbers(results), 1), np.delete(plain, 1), atol=1e-6)
-
-
-@EVERY_METRIC
-def test_no_cases_give_no_results(name, protocol):
-    assert evaluate(name, [], predict, protocol) == []
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

@@ -21,7 +21,7 @@ HEADERS = {
     "credit licence width height status reason",
     "layers": "model path type shape stride roles",
     "records": "model layer method kind sample metric protocol status value reason",
-    "curves": "model layer method sample metric fraction score",
+    "curves": "model layer method sample metric protocol fraction score",
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
 }
@@ -150,7 +150,7 @@ def _judge(rows, cell, sample, plan, rng):
         value = np.trapezoid(score, fraction)
         rows["records"].append([*row, "value", repr(float(value)), ""])
         for f, s in zip(fraction, score, strict=True):
-            rows["curves"].append([*cell, sample, metric, f"{f:.6f}", f"{s:.6f}"])
+            rows["curves"].append([*cell, sample, metric, protocol, f"{f:.6f}", f"{s:.6f}"])
 
 
 def _image_row(model, sample, plan, failed):
@@ -185,7 +185,7 @@ def _write_json(folder, plan):
         for n, p, up, unit, text in METRICS
     ]
     study = {
-        "format": 1,
+        "format": 2,
         "name": "toy",
         "question": "Which layer should Grad-CAM look at?",
         "models": list(plan.models),

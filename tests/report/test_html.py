@@ -192,7 +192,7 @@ def test_terminal_table_fits_and_shows_markup_as_text(tmp_path):
     [
         (lambda f: (f / "study.json").unlink(), "is not a results folder"),
         (lambda f: (f / "study.json").write_text("{"), "not valid JSON"),
-        (lambda f: edit(f, format=2), "format 2"),
+        (lambda f: edit(f, format=9), "format 9"),
         (lambda f: (f / "records.csv").unlink(), "has no records.csv"),
         (lambda f: (f / "images.csv").write_text("model\nx\n"), "has no column sample"),
     ],

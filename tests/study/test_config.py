@@ -35,7 +35,7 @@ def test_a_short_file_is_filled_with_defaults(tmp_path):
     assert study.metrics == ("deletion", "insertion", "pointing_game")
     assert study.controls == ("random", "centre_gaussian", "edges", "oracle")
     assert (study.target, study.score, study.seed) == ("predicted", "logit", 0)
-    assert study.protocol_of("deletion") == "rise2018"
+    assert study.protocols_of("deletion") == ("rise2018",)
 
 
 def test_one_name_may_stand_without_its_list():

@@ -89,7 +89,7 @@ def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_pat
     folder = make_study(values).run(results=tmp_path).folder  # as good as run_study
     assert folder == tmp_path / "toy"
     study = json.loads((folder / "study.json").read_text())
-    assert (study["format"], study["models"], study["question"]) == (1, ["tiny"], "Which layer?")
+    assert (study["format"], study["models"], study["question"]) == (2, ["tiny"], "Which layer?")
     assert study["model_entries"][0]["name"] == str(model_file)
     deletion = study["metrics"][0]
     assert (deletion["name"], deletion["protocol"]) == ("deletion", "rise2018")

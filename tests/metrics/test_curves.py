@@ -10,7 +10,7 @@ import pytest
 
 from gradcam_eval.core import Curve, InputError, Undefined
 from gradcam_eval.metrics import deletion, insertion
-from gradcam_eval.metrics.faithfulness import step_counts
+from gradcam_eval.metrics.curves import step_counts
 from gradcam_eval.metrics.inputs import as_predict
 from gradcam_eval.perturb import rise_blur
 from gradcam_eval.protocols import IMAGENET_MEAN, PROTOCOLS
@@ -128,12 +128,12 @@ def test_the_published_steps_at_224_pixels():
     assert len(step_counts(224 * 224, 1792)) == 29
 
 
-def test_a_linear_model_gives_complementary_curves(image, heatmaps, monkeypatch):
+def test_a_linear_model_gives_complementary_curves(image, heatmaps):
     fill = np.broadcast_to(np.float32(IMAGENET_MEAN), image.shape).copy()
-    monkeypatch.setattr("gradcam_eval.metrics.faithfulness.rise_blur", lambda *_, **__: fill)
     both = (linear(image) + linear(fill))[0, 0]
-    removed = deletion(linear, image, heatmaps, [0, 0, 0], SMALL)
-    added = insertion(linear, image, heatmaps, [0, 0, 0], SMALL)
+    same = dataclasses.replace(SMALL, start=SMALL.removal)
+    removed = deletion(linear, image, heatmaps, [0, 0, 0], same)
+    added = insertion(linear, image, heatmaps, [0, 0, 0], same)
     for down, up in zip(removed, added, strict=True):
         np.testing.assert_allclose(down.score + up.score, both, rtol=1e-6)
 
@@ -267,7 +267,10 @@ def call(**changes):
         ({"targets": [0.5, 1.0]}, "dtype float64: give 2 class indices"),
         ({"targets": [0, 2]}, "target 2 does not exist: the model has 2 classes"),
         ({"protocol": "rise"}, "unknown protocol of the metric 'deletion' 'rise': did you mean"),
-        ({"protocol": PROTOCOLS["pointing2018"]}, "a protocol of type PointingProtocol"),
+        (
+            {"protocol": PROTOCOLS["pointing2018"]},
+            "unknown protocol of the metric 'deletion' PointingProtocol",
+        ),
         ({"protocol": dataclasses.replace(SMALL, step_pixels=0)}, "a step of 0 pixels"),
         ({"predict": 3}, "predict is int"),
     ],

@@ -1,88 +1,24 @@
-"""Replace pixels of images by a fill, many at a time, and read the model's score each time.
+"""Replace pixels of images, many at a time, and read the model's score each time.
 
-The fills are NumPy. The masked images of a TensorFlow model are built inside its compiled
-function, so Python does nothing per point; any other model gets the same images in chunks.
+The masked images of a TensorFlow model are built inside its compiled function, so Python does
+nothing per point; any other model gets the same images in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from gradcam_eval.core import InputError, Predict
 
 CHUNK = 32  # points in one forward pass, at most: enough to fill 2 to 8 cores, small in memory
 _LARGEST_RANK = 2**24  # float32 holds every integer up to here
-
-
-def constant_fill(images: NDArray[np.float32], colour: Sequence[float]) -> NDArray[np.float32]:
-    """Return images of one colour, shaped like `images` (N, H, W, C); `colour` has C values."""
-    _same_channels(images, colour)
-    return np.broadcast_to(np.asarray(colour, np.float32), images.shape).copy()
-
-
-def rise_blur(
-    images: NDArray[np.float32], *, kernel: int, sigma: float, border: Sequence[float]
-) -> NDArray[np.float32]:
-    """Blur images as the authors of RISE do for insertion.
-
-    ``blurred = border + correlate(images - border, k)``, zero outside the image, where ``k`` is
-    what `scipy.ndimage.gaussian_filter` makes of an impulse in the middle of a kernel x kernel
-    square.
-
-    Parameters
-    ----------
-    images : float32 (N, H, W, C), 0..255
-        What to blur.
-    kernel : int, odd
-        Side of the square kernel in pixels.
-    sigma : float
-        Standard deviation of the Gaussian in pixels.
-    border : C floats, 0..255
-        The colour seen beyond the border.
-
-    Returns
-    -------
-    float32 (N, H, W, C), 0..255
-
-    Notes
-    -----
-    The reference code convolves the *normalised* image with zero padding: zero is the mean colour
-    there, so in 0..255 terms the border is the mean colour, not black. A convolution is linear and
-    its kernel sums to 1, so the division by the standard deviation cancels out.
-
-    SciPy reflects the impulse at the border of the small square, which folds the cut tails of the
-    Gaussian back in: with 11 pixels and sigma 5 the kernel is almost a box (0.0077 to 0.0088
-    against 1/121 = 0.0083). It is kept so, because the published numbers were made with it.
-
-    References
-    ----------
-    Petsiuk, Das, Saenko: RISE, BMVC 2018; repository eclique/RISE, evaluation.py (gkern).
-    """
-    _same_channels(images, border)
-    impulse = np.zeros(kernel)
-    impulse[kernel // 2] = 1
-    weights = ndimage.gaussian_filter1d(impulse, sigma, mode="reflect")
-    colour = np.asarray(border, np.float64)
-    blurred = images.astype(np.float64) - colour
-    for axis in (1, 2):
-        blurred = ndimage.correlate1d(blurred, weights, axis=axis, mode="constant", cval=0.0)
-    return (blurred + colour).astype(np.float32)
-
-
-def _same_channels(images: NDArray[np.float32], colour: Sequence[float]) -> None:
-    if images.shape[-1] != len(colour):
-        raise InputError(
-            f"images have {images.shape[-1]} channels, but the fill colour {tuple(colour)} has "
-            f"{len(colour)}: give images with {len(colour)} channels, or a protocol with another "
-            "fill."
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +32,9 @@ class Perturbation:
     ----------
     base, replacement : float32 (I, H, W, C), 0..255
     owner : int32 (N,), the image that each ranking belongs to, 0..I-1
-    ranks : int32 (N, H, W), each a permutation of 0..H*W-1
-    counts : int32 (S,), pixels replaced, 0..H*W
+    ranks : int32 (N, H, W), from 0: the order in which pixels are replaced. A permutation for one
+        pixel after another; equal ranks for regions; 0 inside and 1 outside for a mask
+    counts : int32 (S,), how many ranks are replaced at each point
     targets : int32 (N,), the class whose score is read
     """
 
@@ -150,6 +87,61 @@ def masked_scores(
     return _black_box_scores(predict, plan, size)
 
 
+def image_scores(
+    predict: Predict, images: Iterable[NDArray[np.float32]], targets: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Return the target's score of images that are made one by one, a chunk at a time.
+
+    Parameters
+    ----------
+    predict : Predict or TraceablePredict
+    images : float32 (H, W, C), 0..255; only a chunk of them is in memory
+    targets : int32 (M,), the class whose score is read, one for each image
+
+    Returns
+    -------
+    float64 (M,), in the unit of `predict`
+    """
+    scores = np.empty(len(targets))
+    start = 0
+    for some in _chunks(images, best_chunk(max(1, len(targets)))):
+        batch = np.stack(some)
+        wanted = targets[start : start + len(batch)]
+        scores[start : start + len(batch)] = _batch_scores(predict, batch, wanted)
+        start += len(batch)
+    return scores
+
+
+def _chunks(images: Iterable[NDArray[np.float32]], size: int) -> Iterator[list[Any]]:
+    iterator = iter(images)
+    while some := list(itertools.islice(iterator, size)):
+        yield some
+
+
+def _batch_scores(
+    predict: Predict, batch: NDArray[np.float32], targets: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    if callable(getattr(predict, "compiled", None)):
+        function = predict.compiled(_batch_builder(batch.shape[1:]))  # type: ignore[attr-defined]
+        scores, classes = function(batch, targets)
+        _check_targets(targets, int(classes))
+        return scores.numpy().astype(np.float64)
+    found = _checked_table(predict, batch)
+    _check_targets(targets, found.shape[1])
+    return found[np.arange(len(batch)), targets]
+
+
+def _checked_table(predict: Predict, images: NDArray[np.float32]) -> NDArray[Any]:
+    """Return a black box's (n, K) table of probabilities."""
+    found = np.asarray(predict(images))
+    if found.ndim != 2 or len(found) != len(images):
+        raise InputError(
+            f"the model returned scores of shape {found.shape} for {len(images)} images: "
+            "predict must return one row of class probabilities for each image, (N, K)."
+        )
+    return found
+
+
 def best_chunk(total: int, largest: int = CHUNK) -> int:
     """Choose the chunk from largest/2 to largest that leaves the fewest idle places at the end.
 
@@ -173,12 +165,7 @@ def _black_box_scores(predict: Predict, plan: Perturbation, chunk: int) -> NDArr
         replaced = plan.ranks[ranking] < plan.counts[point, None, None]
         owner = plan.owner[ranking]
         images = np.where(replaced[..., None], plan.replacement[owner], plan.base[owner])
-        found = np.asarray(predict(images))
-        if found.ndim != 2 or len(found) != len(images):
-            raise InputError(
-                f"the model returned scores of shape {found.shape} for {len(images)} images: "
-                "predict must return one row of class probabilities for each image, (N, K)."
-            )
+        found = _checked_table(predict, images)
         _check_targets(plan.targets, found.shape[1])
         scores[index] = found[np.arange(len(index)), plan.targets[ranking]]
     return scores.reshape(plan.shape)
@@ -226,6 +213,27 @@ def _builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], Any]], A
         vector, scalar = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
         signature = [images, images, vector, ranks, vector, vector, scalar]
         return tf.function(_traced(forward), input_signature=signature, autograph=False)
+
+    return build
+
+
+@lru_cache
+def _batch_builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], Any]], Any]:
+    """Return the builder of (images, targets) → (scores, number of classes) for one image size."""
+
+    def build(forward: Callable[[Any], Any]) -> Any:
+        import tensorflow as tf
+
+        def scores(images, targets):  # type: ignore[no-untyped-def]
+            table = forward(images)
+            classes = tf.shape(table)[1]
+            target = tf.clip_by_value(targets, 0, classes - 1)
+            found = tf.gather(table, target, axis=1, batch_dims=1)
+            return tf.cast(found, tf.float32), classes
+
+        signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
+        signature.append(tf.TensorSpec((None,), tf.int32))
+        return tf.function(scores, input_signature=signature, autograph=False)
 
     return build
 

@@ -1,0 +1,95 @@
+"""Noisy linear imputation: a removed pixel becomes the weighted mean of its neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import InputError
+
+
+def impute(
+    image: NDArray[np.float32],
+    missing: NDArray[np.bool_],
+    *,
+    edge_weight: float = 1 / 6,
+    diagonal_weight: float = 1 / 12,
+) -> NDArray[np.float32]:
+    """Fill the missing pixels of one image from their neighbours, without noise.
+
+    ``x_i = Σ_j w_ij x_j / Σ_j w_ij`` for each missing pixel i, over its up to eight neighbours j
+    inside the image, missing ones included: a sparse linear system.
+
+    Parameters
+    ----------
+    image : float32 (H, W, C), 0..255
+    missing : bool (H, W), True where a pixel is imputed; not everywhere
+    edge_weight, diagonal_weight : w of the four neighbours across an edge, and of the other four
+
+    Returns
+    -------
+    float32 (H, W, C), in the range of the known pixels; these are as they were
+
+    Raises
+    ------
+    InputError : every pixel is missing, so that nothing says what they could be
+
+    Notes
+    -----
+    The matrix is symmetric and positive definite. SciPy's sparse solver gets it in this form: the
+    repository of the authors solves the same equations with the signs turned.
+
+    References
+    ----------
+    Rong et al. 2022 (arXiv:2202.00449); repository tleemann/road_evaluation, imputations.py.
+    """
+    from scipy.sparse.linalg import splu
+
+    if missing.all():
+        raise InputError("every pixel is removed: impute needs at least one that is known.")
+    if not missing.any():
+        return image.copy()
+    matrix, known = _system(image.astype(np.float64), missing, (edge_weight, diagonal_weight))
+    factors = splu(
+        matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    filled = image.copy()
+    filled[missing] = factors.solve(known)
+    return filled
+
+
+def _system(
+    image: NDArray[np.float64], missing: NDArray[np.bool_], weights: tuple[float, float]
+) -> tuple[object, NDArray[np.float64]]:
+    """Return the matrix (k, k) of the missing pixels and the right-hand side (k, C)."""
+    from scipy import sparse
+
+    edge, diagonal = weights
+    number = np.full(missing.shape, -1)
+    number[missing] = np.arange(missing.sum())
+    total = np.zeros(missing.shape)
+    known = np.zeros(image.shape)
+    rows, columns, values = [], [], []
+    for down, right, weight in ((0, 1, edge), (1, 0, edge), (1, 1, diagonal), (1, -1, diagonal)):
+        here, there = _shifted(missing.shape, down, right)
+        for one, other in ((here, there), (there, here)):
+            total[one] += weight
+            known[one] += weight * np.where(missing[other][..., None], 0.0, image[other])
+            both = missing[one] & missing[other]
+            rows.append(number[one][both])
+            columns.append(number[other][both])
+            values.append(np.full(len(rows[-1]), -weight))
+    places = np.concatenate(rows), np.concatenate(columns)
+    size = int(missing.sum())
+    neighbours = sparse.coo_array((np.concatenate(values), places), (size, size))
+    return (neighbours + sparse.diags_array(total[missing])).tocsc(), known[missing]
+
+
+def _shifted(
+    size: tuple[int, ...], down: int, right: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where all pixels with a neighbour so far away lie, and where those neighbours lie."""
+    height, width = size[:2]
+    left, cut = max(0, -right), max(0, right)
+    here = slice(0, height - down), slice(left, width - cut)
+    return here, (slice(down, height), slice(left + right, width - cut + right))

@@ -1,0 +1,236 @@
+"""The protocols of faithfulness: every parameter, where it comes from, and how we differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradcam_eval.protocols.fills import BLACK, IMAGE_MEAN, IMAGENET_MEAN, MEAN_COLOUR, Fill
+from gradcam_eval.protocols.kinds import (
+    DropProtocol,
+    FaithfulnessProtocol,
+    InfidelityProtocol,
+    RegionProtocol,
+    RoadProtocol,
+    SubsetProtocol,
+)
+
+_RISE_SOURCE = (
+    "Petsiuk, Das, Saenko: RISE, BMVC 2018 (arXiv:1806.07421); repository eclique/RISE, "
+    "evaluation.py and Evaluation.ipynb: "
+)
+_RISE_2018 = FaithfulnessProtocol(
+    name="rise2018",
+    metrics=("deletion", "insertion"),
+    removal=MEAN_COLOUR,
+    start=Fill("rise_blur", colour=IMAGENET_MEAN, sigma=5.0, kernel=11),
+    step_pixels=224,
+    source=_RISE_SOURCE + "the single run, 224 pixels a step",
+    departures="the mean colour is fixed, whatever the model's normalisation; ties in row-major "
+    "order, where an unstable sort leaves them there; true fractions; the target is given",
+)
+_RISE_2018_BATCH = replace(
+    _RISE_2018,
+    name="rise2018_batch",
+    step_pixels=1792,
+    source=_RISE_SOURCE + "the run over many images, 8 x 224 pixels a step",
+)
+_GAUSSIAN_CLEAN = replace(
+    _RISE_2018,
+    name="gaussian_clean",
+    start=Fill("gaussian_blur", sigma=5.0),
+    step_pixels=None,
+    step_fraction=1 / 224,
+    source="ours, after rise2018",
+    departures="a true Gaussian instead of a kernel that is nearly a box, the border reflected "
+    "instead of mean-coloured, a step that follows the image's size",
+)
+_GAUSSIAN_CLEAN_TIES = replace(
+    _GAUSSIAN_CLEAN,
+    name="gaussian_clean_ties",
+    ties="expected",
+    tie_orders=8,
+    departures=f"{_GAUSSIAN_CLEAN.departures}; the mean over 8 random orders of equal pixels",
+)
+_FLIP_MEAN = FaithfulnessProtocol(
+    name="flip_mean",
+    metrics=("morf", "lerf"),
+    removal=IMAGE_MEAN,
+    start=IMAGE_MEAN,
+    step_fraction=0.01,
+    source="ours, pixel flipping after Samek et al. (2017, arXiv:1509.06321)",
+    departures="single pixels, 1 % a step, each image's own mean colour as fill",
+)
+_FLIP_BLUR = replace(
+    _FLIP_MEAN,
+    name="flip_blur",
+    removal=Fill("gaussian_blur", sigma=10.0),
+    start=Fill("gaussian_blur", sigma=10.0),
+    departures="single pixels, 1 % a step, the blurred image as fill, which leaves no edges",
+)
+_FLIP_LOGIT = replace(_FLIP_MEAN, name="flip_mean_logit", score="logit")
+# ln(p / (1 - p)) does not saturate, and a black box has it as well
+_FLIP_LOG_ODDS = replace(_FLIP_MEAN, name="flip_mean_log_odds", score="log_odds")
+_FLIP_LABEL = replace(_FLIP_MEAN, name="flip_mean_label", of="label")
+_ABPC_MEAN = replace(
+    _FLIP_MEAN,
+    name="abpc_mean",
+    metrics=("abpc",),
+    area="area of LeRF minus area of MoRF, each the trapezoid over the fraction of pixels removed",
+    source="Schulz, Sixt, Tombari, Landgraf: Restricting the Flow, ICLR 2020 (arXiv:2001.00396): "
+    "the area between the LeRF and MoRF curves",
+    departures="single pixels, 1 % a step, each image's own mean colour; the scores are not "
+    "rescaled to 0..1 first",
+)
+_ABPC_LOG_ODDS = replace(_ABPC_MEAN, name="abpc_mean_log_odds", score="log_odds")
+_SAMEK_2017 = RegionProtocol(
+    name="samek2017",
+    metrics=("aopc",),
+    regions="squares",
+    relevance="sum",
+    removal=Fill("uniform_noise"),
+    size=9,
+    steps=100,
+    source="Samek, Binder, Montavon, Lapuschkin, Müller: Evaluating the Visualization of What a "
+    "Deep Neural Network Has Learned, IEEE TNNLS 2017 (arXiv:1509.06321)",
+    departures="one draw of the noise, the same for all heatmaps of an image; the probability; "
+    "fewer steps where the image has fewer squares",
+)
+_IROF_2020 = RegionProtocol(
+    name="irof2020",
+    metrics=("irof",),
+    regions="slic",
+    relevance="mean",
+    removal=IMAGE_MEAN,
+    segments=100,
+    compactness=10.0,
+    sigma=0.0,
+    source="Rieger, Hansen: IROF, a low resource evaluation metric for explanation methods, 2020 "
+    "(arXiv:2003.08747)",
+    departures="the number of segments and SLIC's parameters are ours",
+)
+_ROAD_2022 = RoadProtocol(
+    name="road2022",
+    metrics=("road_morf", "road_lerf"),
+    fractions=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    edge_weight=1 / 6,
+    diagonal_weight=1 / 12,
+    noise=0.01,
+    source="Rong, Leemann, Borisov, Kasneci, Kasneci: A Consistent and Efficient Evaluation "
+    "Strategy for Attribution Methods, ICML 2022 (arXiv:2202.00449); repository "
+    "tleemann/road_evaluation, imputations.py",
+    departures="the mean probability of the target instead of the accuracy; ties in row-major "
+    "order, where noise of 1e-4 breaks them there; LeRF removes the fraction, where that code "
+    "keeps it",
+)
+_ROAD_2022_LABEL = replace(_ROAD_2022, name="road2022_label", of="label")
+_ROAD_2022_COMBINED = replace(
+    _ROAD_2022,
+    name="road2022_combined",
+    metrics=("road",),
+    departures=f"{_ROAD_2022.departures}; half the mean of LeRF minus MoRF, as pytorch-grad-cam "
+    "combines them",
+)
+_DROP_2018 = DropProtocol(
+    name="drop2018",
+    metrics=("average_drop", "increase_in_confidence", "average_gain"),
+    scaling="min-max, after the resize",
+    behind=BLACK,
+    source="Chattopadhay, Sarkar, Howlader, Balasubramanian: Grad-CAM++, WACV 2018 "
+    "(arXiv:1710.11063); average gain: Zhang, Torres, Sicre, Avrithis, Ayache: Opti-CAM, 2023 "
+    "(arXiv:2301.07002)",
+    departures="the score is the probability of the given target, not of the predicted class",
+)
+_DROP_2018_MEAN = replace(
+    _DROP_2018,
+    name="drop2018_mean",
+    behind=MEAN_COLOUR,
+    departures=f"{_DROP_2018.departures}; the normalised image is multiplied, as PyTorch "
+    "libraries do: the mean colour stands where the heatmap is 0",
+)
+_ANCONA_2018 = SubsetProtocol(
+    name="ancona2018",
+    metrics=("sensitivity_n",),
+    draws=100,
+    removal=MEAN_COLOUR,
+    subset_fractions=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
+    source="Ancona, Ceolini, Öztireli, Gross: Towards Better Understanding of Gradient-based "
+    "Attribution Methods, ICLR 2018 (arXiv:1711.06104)",
+    departures="the sizes of the sets are ours, and so is the colour: their input's zero",
+)
+_ANCONA_2018_LOGIT = replace(_ANCONA_2018, name="ancona2018_logit", score="logit")
+_BHATT_2020_CORRELATION = SubsetProtocol(
+    name="bhatt2020_correlation",
+    metrics=("faithfulness_correlation",),
+    draws=100,
+    removal=MEAN_COLOUR,
+    subset_pixels=224,
+    source="Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, "
+    "IJCAI 2020 (arXiv:2005.00631)",
+    departures="size of the set, number of draws and colour are ours",
+)
+_INFIDELITY_SOURCE = (
+    "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations, "
+    "NeurIPS 2019 (arXiv:1901.09392); repository chihkuanyeh/saliency_evaluation, "
+    "infid_sen_utils.py"
+)
+_INFIDELITY_2019 = InfidelityProtocol(
+    name="infidelity2019",
+    metrics=("infidelity",),
+    perturbation="square",
+    draws=200,
+    is_scaled=False,
+    largest_square=10 / 28,
+    source=_INFIDELITY_SOURCE,
+    departures="the squares are drawn at random, where that code takes all of them; their largest "
+    "side is its 10 of 28 pixels, as a share; the probability; no optimal scaling",
+)
+_INFIDELITY_2019_SCALED = replace(
+    _INFIDELITY_2019,
+    name="infidelity2019_scaled",
+    is_scaled=True,
+    departures="the squares are drawn at random, where that code takes all of them; their largest "
+    "side is its 10 of 28 pixels, as a share; the probability",
+)
+_INFIDELITY_2019_NOISE = replace(
+    _INFIDELITY_2019,
+    name="infidelity2019_noise",
+    perturbation="noisy_baseline",
+    largest_square=None,
+    noise=0.2,
+    departures="a heatmap has no channels: I is averaged over them; the probability; no optimal "
+    "scaling",
+)
+_INFIDELITY_2019_NOISE_SCALED = replace(
+    _INFIDELITY_2019_NOISE,
+    name="infidelity2019_noise_scaled",
+    is_scaled=True,
+    departures="a heatmap has no channels: I is averaged over them; the probability",
+)
+
+FAITHFULNESS = (
+    _RISE_2018,
+    _RISE_2018_BATCH,
+    _GAUSSIAN_CLEAN,
+    _GAUSSIAN_CLEAN_TIES,
+    _FLIP_MEAN,
+    _FLIP_BLUR,
+    _FLIP_LOGIT,
+    _FLIP_LOG_ODDS,
+    _FLIP_LABEL,
+    _ABPC_MEAN,
+    _ABPC_LOG_ODDS,
+    _SAMEK_2017,
+    _IROF_2020,
+    _ROAD_2022,
+    _ROAD_2022_LABEL,
+    _ROAD_2022_COMBINED,
+    _DROP_2018,
+    _DROP_2018_MEAN,
+    _ANCONA_2018,
+    _ANCONA_2018_LOGIT,
+    _BHATT_2020_CORRELATION,
+    _INFIDELITY_2019,
+    _INFIDELITY_2019_SCALED,
+    _INFIDELITY_2019_NOISE,
+    _INFIDELITY_2019_NOISE_SCALED,
+)
