@@ -20,7 +20,7 @@ from gradcam_eval.models.weights import LITE0, is_installed
 from gradcam_eval.report.overlay import overlay
 
 SIDE = 40
-COMMANDS = ("explain", "layers", "methods", "study", "report")
+COMMANDS = ("explain", "layers", "methods", "study", "report", "data")
 RUN = "from gradcam_eval.cli import main; main()"
 STUDY = """
 name = "toy"

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
 from gradcam_eval.cli.lists import layers, methods
 from gradcam_eval.cli.plugins import import_plugins
@@ -60,6 +61,7 @@ app.command(short_help="List a model's layers, and what to call them.")(layers)
 app.command(short_help="List the methods, with their options.")(methods)
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
+app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 
 def main() -> None:

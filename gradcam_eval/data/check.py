@@ -1,0 +1,261 @@
+"""Look through a data set before a study: what is in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gradcam_eval.core import InputError
+from gradcam_eval.data.annotation import Annotation, Box, Drawn, Entry, Polygon
+from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.pipeline import open_picture
+from gradcam_eval.data.truth import check_annotation, file_box
+
+Severity = Literal["error", "warning"]
+Size = tuple[int, int]  # (H, W)
+
+# An error costs a study the image or the object; a warning is to be looked at.
+KINDS: dict[str, tuple[Severity, str]] = {
+    "unreadable image": ("error", "the file is missing, broken, or no image"),
+    "wrong annotation": ("error", "what is drawn cannot be read, or is for another size"),
+    "label out of range": ("error", "a class number that the model does not have"),
+    "object outside": ("error", "an object lies outside its image, and disappears"),
+    "empty mask": ("error", "an object's mask has no pixel, or its outline no area"),
+    "box beyond image": ("warning", "a box reaches beyond its image, and is cut at its edge"),
+    "box apart from mask": ("warning", "a box and its object's mask overlap by less than half"),
+    "same content": ("warning", "several images are the same file"),
+    "unmapped class": ("warning", "the model has no class of this name: its images have no label"),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a key of `KINDS`, the image's name (or the class), and what."""
+
+    kind: str
+    name: str
+    detail: str
+
+    @property
+    def severity(self) -> Severity:
+        """Return "error" or "warning"."""
+        return KINDS[self.kind][0]
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known about one image without keeping its pixels.
+
+    Attributes
+    ----------
+    id : content hash; empty where the file cannot be read
+    size : (H, W) of the file; None likewise
+    classes : the data set's names of its labels and of what is drawn on it, each once
+    shares : the share of the image that each object covers, 0..1, of those that are not ignored
+    n_masks : how many of these have pixels or polygons
+    n_ignored : how many objects are ignored beside them
+    """
+
+    name: str
+    id: str = ""
+    size: Size | None = None
+    labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    n_masks: int = 0
+    n_ignored: int = 0
+    has_void: bool = False
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a study gets this image."""
+        lost = ("unreadable image", "wrong annotation", "label out of range")
+        return not any(problem.kind in lost for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """All facts about a data set, and its problems: first those of images, then of the whole.
+
+    Attributes
+    ----------
+    images : in the data set's order
+    class_counts : (name, number of images, the model's index or None), the most frequent first
+    """
+
+    source: str
+    images: tuple[ImageFacts, ...]
+    class_counts: tuple[tuple[str, int, int | None], ...]
+    problems: tuple[Problem, ...]
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """Return 1 where there is an error, or with `strict` a warning as well; 0 otherwise."""
+        return int(any(strict or problem.severity == "error" for problem in self.problems))
+
+
+def check_entries(source: str, entries: Sequence[Entry], classes: ClassMap) -> DataReport:
+    """Decode every image of a data set, read all that is drawn on it, and report.
+
+    Parameters
+    ----------
+    source : what the report calls the data set
+    entries : as a reader lists them
+    classes : the data set's names of classes → the model's indices
+
+    Returns
+    -------
+    DataReport, the same for any number of threads
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        images = tuple(pool.map(lambda entry: check_entry(entry, classes), entries))
+    counts = Counter(name for image in images for name in image.classes)
+    missing = set(classes.unmapped(counts))
+    class_counts = tuple(
+        (name, n, None if name in missing else classes.index(name))
+        for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    )
+    unmapped = tuple(
+        Problem("unmapped class", name, f"{n} image{'s' * (n != 1)}")
+        for name, n, _ in class_counts
+        if name in missing and not _is_number(name)
+    )
+    own = tuple(problem for image in images for problem in image.problems)
+    return DataReport(source, images, class_counts, own + tuple(_duplicates(images)) + unmapped)
+
+
+def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
+    """Return the facts about one image; nothing but its own problems comes of a bad one."""
+    try:
+        digest, picture = open_picture(entry)
+    except Exception as error:  # whatever a file or a user's own function may raise
+        return ImageFacts(entry.name, problems=(_lost("unreadable image", entry, error),))
+    size = (picture.height, picture.width)
+    try:
+        annotation = entry.annotate(size)
+        check_annotation(annotation, size)
+    except Exception as error:
+        lost = (_lost("wrong annotation", entry, error),)
+        return ImageFacts(entry.name, digest, size, entry.labels, entry.labels, problems=lost)
+    drawn = [each for each in annotation.objects if not each.is_ignored]
+    names = dict.fromkeys((*entry.labels, *(each.label for each in drawn if each.label)))
+    problems = [*_label_problems(entry, classes), *_drawn_problems(entry.name, annotation, size)]
+    return ImageFacts(
+        name=entry.name,
+        id=digest,
+        size=size,
+        labels=entry.labels,
+        classes=tuple(names),
+        shares=tuple(_area(each, size) / (size[0] * size[1]) for each in drawn),
+        n_masks=sum(each.mask is not None or bool(each.polygons) for each in drawn),
+        n_ignored=len(annotation.objects) - len(drawn),
+        has_void=annotation.void is not None and bool(annotation.void.any()),
+        problems=tuple(problems),
+    )
+
+
+def _lost(kind: str, entry: Entry, error: Exception) -> Problem:
+    said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    return Problem(kind, entry.name, said)
+
+
+def _label_problems(entry: Entry, classes: ClassMap) -> Iterable[Problem]:
+    for label in entry.labels:
+        try:
+            classes.index(label)
+        except InputError as error:
+            yield Problem("label out of range", entry.name, str(error))
+
+
+def _is_number(name: str) -> bool:
+    return name.strip().removeprefix("-").isdecimal()
+
+
+def _drawn_problems(name: str, annotation: Annotation, size: Size) -> Iterable[Problem]:
+    for number, drawn in enumerate(annotation.objects, start=1):
+        what = f"object {number}" + (f" ({drawn.label})" if drawn.label else "")
+        box = file_box(drawn)
+        if drawn.is_ignored:
+            continue
+        if _is_empty(drawn):
+            yield Problem("empty mask", name, what)
+        elif box is not None and _box_area(_clipped(box, size)) == 0:
+            yield Problem("object outside", name, f"{what}: {_shown(box)}")
+        elif drawn.box is not None:
+            beyond = np.abs(np.subtract(_clipped(drawn.box, size), drawn.box)).max()
+            if beyond > 0:
+                detail = f"{what}: {_shown(drawn.box)} by {beyond:g} pixels"
+                yield Problem("box beyond image", name, detail)
+            if (overlap := _overlap_with_mask(drawn)) < 0.5:
+                yield Problem("box apart from mask", name, f"{what}: overlap {overlap:.2f}")
+
+
+def _is_empty(drawn: Drawn) -> bool:
+    if drawn.mask is not None:
+        return not drawn.mask.any()
+    return bool(drawn.polygons) and sum(map(_polygon_area, drawn.polygons)) == 0
+
+
+def _overlap_with_mask(drawn: Drawn) -> float:
+    """Return the IoU of the drawn box and that of the object's pixels; 1 where one is missing."""
+    extent = file_box(Drawn(polygons=drawn.polygons, mask=drawn.mask))
+    if drawn.box is None or extent is None:
+        return 1.0
+    common = _box_area(
+        (
+            max(drawn.box[0], extent[0]),
+            max(drawn.box[1], extent[1]),
+            min(drawn.box[2], extent[2]),
+            min(drawn.box[3], extent[3]),
+        )
+    )
+    return common / (_box_area(drawn.box) + _box_area(extent) - common)
+
+
+def _area(drawn: Drawn, size: Size) -> float:
+    """Return how many of the image's pixels an object covers, by the finest that is known of it.
+
+    Overlapping polygons of one object count twice, and none is cut at the edge: this is for a
+    summary, and no metric uses it.
+    """
+    if drawn.mask is not None:
+        return float(drawn.mask.sum())
+    if drawn.polygons:
+        filled = sum(map(_polygon_area, drawn.polygons)) - sum(map(_polygon_area, drawn.holes))
+        return float(np.clip(filled, 0, size[0] * size[1]))
+    return 0.0 if drawn.box is None else _box_area(_clipped(drawn.box, size))
+
+
+def _polygon_area(polygon: Polygon) -> float:
+    """Return the area by the shoelace formula: |Σ x_i y_(i+1) - x_(i+1) y_i| / 2."""
+    x, y = np.asarray(polygon, np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def _clipped(box: Box, size: Size) -> Box:
+    x0, y0, x1, y1 = np.clip(box, 0, [size[1], size[0]] * 2).tolist()
+    return (x0, y0, x1, y1)
+
+
+def _box_area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def _shown(box: Box) -> str:
+    return "box " + ", ".join(f"{side:g}" for side in box)
+
+
+def _duplicates(images: Sequence[ImageFacts]) -> Iterable[Problem]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        if image.id:
+            groups[image.id].append(image.name)
+    for names in groups.values():
+        if len(names) > 1:
+            yield Problem("same content", names[0], f"also {', '.join(names[1:])}")

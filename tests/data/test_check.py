@@ -1,0 +1,183 @@
+"""What `check_entries` finds, on entries whose faults are known, and the contact sheet."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_sets
+from tiny_sets import SIZE
+
+from gradcam_eval.data.annotation import Annotation, Drawn, Entry
+from gradcam_eval.data.check import KINDS, Problem, check_entries, check_entry
+from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.sheet import COLOURS, TILE, choose, contact_sheet
+
+CLASSES = ClassMap(("cat", "dog"))
+PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+
+def entry(*objects, name="a", labels=(), file=PIXELS, **annotation):
+    found = Annotation(objects, **annotation)
+    return Entry(name, file, labels, lambda size: found)
+
+
+def kinds(*entries, classes=CLASSES):
+    return [
+        (problem.kind, problem.name) for problem in check_entries("it", entries, classes).problems
+    ]
+
+
+def mask_of(rows, columns):
+    mask = np.zeros(SIZE, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_facts_of_an_image_by_hand():
+    triangle = ((0.0, 0.0), (4.0, 0.0), (0.0, 6.0))
+    facts = check_entry(
+        entry(
+            Drawn(box=(-2, 1, 2, 4)),  # 2 × 3 = 6 of 48 pixels lie inside
+            Drawn(polygons=(triangle,), label="dog"),  # 4 · 6 / 2 = 12
+            Drawn(mask=mask_of(slice(0, 2), slice(0, 3)), label="cat"),  # 6
+            Drawn(box=(0, 0, 8, 6), is_ignored=True),
+            labels=("dog",),
+            void=mask_of(5, 7),
+        ),
+        CLASSES,
+    )
+    assert facts.size == SIZE
+    assert facts.shares == (6 / 48, 12 / 48, 6 / 48)
+    assert (facts.n_masks, facts.n_ignored, facts.has_void) == (2, 1, True)
+    assert (facts.labels, facts.classes) == (("dog",), ("dog", "cat"))
+    assert [problem.kind for problem in facts.problems] == ["box beyond image"]
+    assert facts.problems[0].detail == "object 1: box -2, 1, 2, 4 by 2 pixels"
+    assert facts.is_usable
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        (entry(file=lambda: "no bytes"), "unreadable image"),
+        (entry(file=lambda: b"no image"), "unreadable image"),
+        (entry(size=(8, 6)), "wrong annotation"),
+        (entry(Drawn(box=(3, 3, 3, 5))), "wrong annotation"),
+        (entry(labels=("2",)), "label out of range"),
+        (entry(Drawn(box=(8, 0, 12, 6))), "object outside"),
+        (entry(Drawn(polygons=(((-3, 0), (-1, 0), (-1, 6)),))), "object outside"),
+        (entry(Drawn(mask=np.zeros(SIZE, bool))), "empty mask"),
+        (entry(Drawn(polygons=(((1, 1), (2, 2), (3, 3)),))), "empty mask"),
+        (entry(Drawn(box=(0, 0, 8, 6.25))), "box beyond image"),
+        (
+            entry(Drawn(box=(0, 0, 4, 2), mask=mask_of(slice(0, 2), slice(3, 8)))),
+            "box apart from mask",
+        ),
+        (entry(labels=("owl",)), "unmapped class"),
+    ],
+)
+def test_each_kind_of_problem_is_found(bad, kind):
+    report = check_entries("it", [bad], CLASSES)
+    assert [problem.kind for problem in report.problems] == [kind]
+    severity = KINDS[kind][0]
+    assert report.exit_code() == (severity == "error")
+    assert report.exit_code(strict=True) == 1
+
+
+def test_what_is_in_order_is_no_problem():
+    good = entry(
+        Drawn(box=(0, 0, 8, 6), mask=mask_of(slice(0, 6), slice(0, 5))),  # 30 of 48 in common
+        Drawn(box=(1, 1, 2, 2), label="owl"),
+        Drawn(mask=np.zeros(SIZE, bool), is_ignored=True),
+        labels=("cat", "1"),
+    )
+    report = check_entries("it", [good], ClassMap(("cat", "dog", "owl")))
+    assert (report.problems, report.exit_code(strict=True)) == ((), 0)
+
+
+def test_every_kind_is_tried_above():
+    listed = test_each_kind_of_problem_is_found.pytestmark[0].args[1]
+    # two images are wanted for the last kind: see the next test
+    assert {kind for _, kind in listed} | {"same content"} == set(KINDS)
+
+
+def test_classes_are_counted_and_duplicates_named():
+    other = PIXELS[::-1].copy()
+    report = check_entries(
+        "it",
+        [
+            entry(name="a", labels=("cat",)),
+            entry(name="b", labels=("owl",), file=other),
+            entry(Drawn(box=(0, 0, 1, 1), label="owl"), name="c", labels=("cat",)),
+        ],
+        CLASSES,
+    )
+    assert report.class_counts == (("cat", 2, 0), ("owl", 2, None))
+    assert [(p.kind, p.name, p.detail) for p in report.problems] == [
+        ("same content", "a", "also c"),
+        ("unmapped class", "owl", "2 images"),
+    ]
+
+
+def test_an_error_of_a_users_own_function_costs_one_image():
+    def broken(size):
+        raise ZeroDivisionError("oh")
+
+    bad = Entry("x", PIXELS, annotate=broken)
+    report = check_entries("it", [bad, entry(name="y", file=PIXELS[::-1].copy())], CLASSES)
+    assert report.problems == (Problem("wrong annotation", "x", "ZeroDivisionError: oh"),)
+    assert [image.is_usable for image in report.images] == [False, True]
+
+
+@pytest.mark.parametrize("name", tiny_sets.WRITERS)
+def test_tiny_sets_of_every_format_have_no_error(name, tmp_path):
+    reader, options = tiny_sets.WRITERS[name](tmp_path)
+    report = check_entries(name, reader(tmp_path, **options), ClassMap(n_classes=1000))
+    assert report.exit_code() == 0, report.problems
+    assert dataclasses.asdict(report)["source"] == name
+
+
+def test_problems_come_first_and_the_rest_is_evenly_spread():
+    entries = [entry(name=str(n)) for n in range(10)]
+    chosen = choose(entries, {"7": "bad", "gone": "no image"}, 4)
+    assert [each.name for each in chosen] == ["7", "0", "4", "9"]
+    assert len(choose(entries, {}, 24)) == 10
+    assert choose(entries[:1], {"0": "bad"}, 24) == entries[:1]
+    assert len(choose(entries, {str(n): "" for n in range(10)}, 3)) == 3
+
+
+def test_the_sheet_draws_boxes_and_masks_where_they_are():
+    white = np.full((30, 60, 3), 255, np.uint8)
+    mask = np.zeros((30, 60), bool)
+    mask[10:20, 0:30] = True
+    sheet = np.asarray(
+        contact_sheet([entry(Drawn(box=(40, 0, 60, 30)), Drawn(mask=mask), file=white)])
+    )
+    # 60 pixels become TILE: times 5, and the tile begins behind a gap of 14
+    tile = sheet[14:, 14:]
+    assert tuple(tile[0, 200]) == COLOURS[0], "the box's upper left corner is (40, 0)"
+    assert tuple(tile[75, 299]) == COLOURS[0]
+    assert tuple(tile[75, 250]) == (255, 255, 255), "nothing within a box is tinted"
+
+
+def test_the_sheet_tints_masks_and_hatches_what_is_ignored():
+    white = np.full((30, 60, 3), 255, np.uint8)
+    mask, void = np.zeros((30, 60), bool), np.zeros((30, 60), bool)
+    mask[10:20, 0:30], void[:, 50:] = True, True
+    tile = np.asarray(contact_sheet([entry(Drawn(mask=mask), file=white, void=void)]))[14:, 14:]
+    tint = tuple(np.rint(0.55 * 255 + 0.45 * np.array(COLOURS[0])).astype(int))
+    assert tuple(tile[75, 75]) == tint
+    assert tuple(tile[25, 75]) == (255, 255, 255)
+    hatched = (tile[0:150, 250:300] == 0).all(axis=2).mean()
+    assert 0.25 < hatched < 0.4
+
+
+def test_the_sheet_shows_what_cannot_be_read():
+    sheet = contact_sheet(
+        [entry(name="bad", file=lambda: b""), entry(name="odd", size=(1, 1))],
+        {"bad": "unreadable image: " + "x" * 400},
+        called=str.upper,
+    )
+    assert sheet.width == 2 * (TILE + 14) + 14
+    pixels = np.asarray(sheet)
+    assert (pixels[20:100, 20:100] == 225).all()
+    assert ((pixels[..., 0] > 150) & (pixels[..., 1] < 60)).any(), "the problem is written in red"
