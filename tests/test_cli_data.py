@@ -92,7 +92,8 @@ def test_show_prints_the_card_and_draws(call, tmp_path):
     assert code == 0
     assert out.startswith("# photos\n")
     assert f"written to {tmp_path / 'sheet.png'}" in out
-    assert "licences: " in out
+    assert "10 images, 16 classes, and these licences stated:" in out
+    assert "  3 × CC0" in out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1000
     shown = json.loads(call("show", "coco", "--json")[1])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,8 +86,9 @@ def show(
     facts = _facts(name, entries)
     print(json.dumps({**facts, "card": card}, indent=2) if as_json else card.rstrip())
     if not as_json and entries:
-        print(f"\n{name}: {facts['images']} images, {facts['classes']} classes; licences: "
-              + ", ".join(f"{key} ({n})" for key, n in facts["licences"].items()))  # fmt: skip
+        print(f"\n{facts['images']} images, {facts['classes']} classes, and these licences stated:")
+        for licence, count in facts["licences"].items():
+            print(f"  {count} × {licence}")
     if out is not None:
         _save(contact_sheet(entries, called=_names_of(class_map())), out, quiet=as_json)
 
@@ -143,7 +146,8 @@ def check(
     options = {"annotations": annotations, "labels": labels, "split": split, "part": part}
     given = {key: value for key, value in options.items() if value is not None}
     source = open_source(path, format=format, options=given)
-    report = check_entries(str(path), source.entries, mapped)
+    with _shown_steps(len(source.entries)) as step:
+        report = check_entries(str(path), source.entries, mapped, step=step)
     code = report.exit_code(strict=strict)
     if as_json:
         print(json.dumps(_as_json(report, code), indent=2))
@@ -155,6 +159,19 @@ def check(
         )
         _save(sheet, out, quiet=as_json)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _shown_steps(count: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on standard error where that is a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from gradcam_eval.progress import shown_progress
+
+    with shown_progress() as progress:
+        progress.stage("images", count)
+        yield progress.step
 
 
 def _check_out(out: Path | None) -> None:

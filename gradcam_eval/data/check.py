@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -100,7 +100,13 @@ class DataReport:
         return int(any(strict or problem.severity == "error" for problem in self.problems))
 
 
-def check_entries(source: str, entries: Sequence[Entry], classes: ClassMap) -> DataReport:
+def check_entries(
+    source: str,
+    entries: Sequence[Entry],
+    classes: ClassMap,
+    *,
+    step: Callable[[], None] = lambda: None,
+) -> DataReport:
     """Decode every image of a data set, read all that is drawn on it, and report.
 
     Parameters
@@ -108,13 +114,18 @@ def check_entries(source: str, entries: Sequence[Entry], classes: ClassMap) -> D
     source : what the report calls the data set
     entries : as a reader lists them
     classes : the data set's names of classes → the model's indices
+    step : called after each image
 
     Returns
     -------
     DataReport, the same for any number of threads
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = tuple(pool.map(lambda entry: check_entry(entry, classes), entries))
+        found = []
+        for facts in pool.map(lambda entry: check_entry(entry, classes), entries):
+            found.append(facts)
+            step()
+    images = tuple(found)
     counts = Counter(name for image in images for name in image.classes)
     missing = set(classes.unmapped(counts))
     class_counts = tuple(

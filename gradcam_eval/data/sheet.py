@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from gradcam_eval.data.pipeline import open_picture
 from gradcam_eval.data.truth import check_annotation, truth_in_frame
 
 TILE = 300  # pixels of a picture's longer side
-GAP, LINE, TEXT = 14, 15, 12
+GAP, LINE, TEXT = 14, 16, 11
 PAPER, INK, ALARM = (255, 255, 255), (26, 26, 26), (190, 20, 20)
 # told apart on photographs and by most colour-blind eyes (Okabe and Ito)
 COLOURS = ((0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0), (204, 121, 167))
@@ -81,7 +83,7 @@ def _tile(entry: Entry, problem: str, called: Callable[[str], str]) -> Pillow.Im
     pen = ImageDraw.Draw(tile)
     for number, (line, colour) in enumerate(lines):
         y = picture.height + 4 + number * LINE
-        pen.text((0, y), line, fill=colour, font=ImageFont.load_default(TEXT))
+        pen.text((0, y), line, fill=colour, font=_font())
     return tile
 
 
@@ -145,9 +147,18 @@ def _as_picture(pixels: NDArray) -> Pillow.Image:
     return Pillow.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
 
 
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return a font with more letters than Pillow's own: matplotlib brings DejaVu Sans."""
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, TEXT)
+
+
 def _wrapped(text: str, most: int) -> list[str]:
     """Break a text to the width of a tile, within words that are longer, into `most` lines."""
-    font, lines, line = ImageFont.load_default(TEXT), [], ""
+    font, lines, line = _font(), [], ""
     for character in " ".join(text.split()):
         if font.getlength(line + character) > TILE:
             kept, space, rest = line.rpartition(" ")

@@ -136,6 +136,12 @@ def test_tiny_sets_of_every_format_have_no_error(name, tmp_path):
     assert dataclasses.asdict(report)["source"] == name
 
 
+def test_each_image_is_a_step():
+    steps = []
+    check_entries("it", [entry(name=n) for n in "abc"], CLASSES, step=lambda: steps.append(1))
+    assert len(steps) == 3
+
+
 def test_problems_come_first_and_the_rest_is_evenly_spread():
     entries = [entry(name=str(n)) for n in range(10)]
     chosen = choose(entries, {"7": "bad", "gone": "no image"}, 4)
