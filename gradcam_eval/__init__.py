@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradcam_eval.callback import HeatmapCallback
     from gradcam_eval.contracts import check_method
     from gradcam_eval.core import Case, Curve, InputError, Sample, Undefined
-    from gradcam_eval.data import load_samples
+    from gradcam_eval.data import entries_from_dataset, load_samples, open_source
     from gradcam_eval.data.decode import load_image
     from gradcam_eval.methods import METHODS, register_method
     from gradcam_eval.methods.explainer import Explainer, explain
@@ -32,7 +32,7 @@ _HOMES = {
     "gradcam_eval.callback": ("HeatmapCallback",),
     "gradcam_eval.contracts": ("check_method",),
     "gradcam_eval.core": ("Case", "Curve", "InputError", "Sample", "Undefined"),
-    "gradcam_eval.data": ("load_samples",),
+    "gradcam_eval.data": ("entries_from_dataset", "load_samples", "open_source"),
     "gradcam_eval.data.decode": ("load_image",),
     "gradcam_eval.methods": ("METHODS", "register_method"),
     "gradcam_eval.methods.explainer": ("Explainer", "explain"),
@@ -71,6 +71,7 @@ __all__ = [
     "Undefined",
     "check_method",
     "deletion",
+    "entries_from_dataset",
     "explain",
     "insertion",
     "list_layers",
@@ -79,6 +80,7 @@ __all__ = [
     "load_samples",
     "measure_cost",
     "model_spec",
+    "open_source",
     "overlay",
     "pointing_game",
     "register_method",

@@ -6,6 +6,7 @@ Nothing here imports another module of the package, TensorFlow or Keras.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
@@ -141,6 +142,7 @@ class Sample:
     labels : indices of the classes that are right for this image; empty where unknown
     truth : the annotation in the frame of `image`
     original_truth : the annotation in the frame of the file as it was, before resizing
+    groups : (group, value) by which summaries can be split, as ("hard", "yes")
     """
 
     id: str
@@ -151,6 +153,17 @@ class Sample:
     original_truth: Truth
     credit: str = ""
     licence: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
+
+    def digest(self) -> str:
+        """Return a hash (hex) of all that results depend on: pixels, labels, truth and groups."""
+        found = hashlib.sha256(repr((self.id, self.labels, self.groups)).encode())
+        for truth in (self.truth, self.original_truth):
+            found.update(repr((truth.size, truth.classes)).encode())
+            for array in (truth.boxes, truth.mask, truth.ignore, *truth.instances):
+                found.update(b"-" if array is None else array.tobytes())
+        found.update(self.image.tobytes())
+        return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

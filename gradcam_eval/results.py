@@ -15,6 +15,7 @@ from gradcam_eval.report.html import write_report
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gradcam_eval.data import Data
     from gradcam_eval.study.config import Study
     from gradcam_eval.study.run import Progress
 
@@ -39,10 +40,18 @@ class Results:
         """The per-image records: a row for each model × layer × method × image × metric."""
         return read_folder(self.folder).records
 
-    def summary(self) -> pd.DataFrame:
-        """Return mean, 95 % interval and difference to the random control of each cell."""
+    def summary(self, *, by: str | None = None) -> pd.DataFrame:
+        """Return mean, 95 % interval and difference to the random control of each cell.
+
+        Parameters
+        ----------
+        by : "subset", "class", "size" or "hard": a summary of each group of images, with its value
+            in a column of that name in front ("unknown" where nobody knows)
+        """
         found = read_folder(self.folder)
-        return stats.summarise(found.records, seed=found.seed)
+        if by is None:
+            return stats.summarise(found.records, seed=found.seed)
+        return stats.summarise_by(found.records, found.group(by), by=by, seed=found.seed)
 
     def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
@@ -70,6 +79,7 @@ def run_study(
     results: str | Path = "results",
     fresh: bool = False,
     progress: Progress | None = None,
+    data: Data | None = None,
 ) -> Results:
     """Run a study, or go on where an earlier run of it stopped.
 
@@ -79,17 +89,22 @@ def run_study(
     results : the folder in which the study's own folder lies
     fresh : start anew instead of resuming; what an earlier run left is removed
     progress : told what happens
+    data : samples, entries or tensors that are in memory, instead of what the study names; see
+        `data.open_source`. A dict needs no "data" then
 
     Raises
     ------
     InputError : the study is wrong, or its folder holds another study's results
     """
+    from gradcam_eval.data import IN_MEMORY, open_source
     from gradcam_eval.study.config import Study, load_study, make_study
     from gradcam_eval.study.run import Progress, run
 
+    source = None if data is None else open_source(data)
     if isinstance(study, dict):
-        study = make_study(study)
+        study = make_study(study if source is None else {"data": IN_MEMORY, **study})
     elif not isinstance(study, Study):
         study = load_study(study)
-    folder = run(study, results=Path(results), fresh=fresh, progress=progress or Progress())
+    progress = progress or Progress()
+    folder = run(study, results=Path(results), fresh=fresh, progress=progress, data=source)
     return Results(folder)

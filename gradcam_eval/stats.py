@@ -8,7 +8,7 @@ of the best of many cells is optimistic as well, because the cell was chosen by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,7 +61,17 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     Efron & Tibshirani 1993; Wilson 1927; Newcombe 1998 (Statistics in Medicine 17, 2635-2650).
     """
     records = checked_records(records)
-    hits = {key: is_hit_metric(group) for key, group in _by(records, ["metric", "protocol"])}
+    return _summary(records, _hits(records), seed, resamples)
+
+
+def _hits(records: pd.DataFrame) -> dict[tuple[str, ...], bool]:
+    """Return for each metric and protocol whether it is hit-or-miss."""
+    return {key: is_hit_metric(group) for key, group in _by(records, ["metric", "protocol"])}
+
+
+def _summary(
+    records: pd.DataFrame, hits: dict[tuple[str, ...], bool], seed: int, resamples: int
+) -> pd.DataFrame:
     parts = [
         _summarise_group(group, hits[key[1:]], seed, resamples)
         for key, group in _by(records, ["model", "metric", "protocol"])
@@ -70,6 +80,41 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     floats = dict.fromkeys(_FLOATS, "Float64")
     counts = dict.fromkeys(("n", "undefined", "failed", "pairs"), "Int64")
     return frame.astype(floats | counts)[_out_columns()]
+
+
+def summarise_by(
+    records: pd.DataFrame, groups: Mapping[str, str], *, by: str, seed: int = 0
+) -> pd.DataFrame:
+    """Summarise the records of each group of samples by itself.
+
+    Parameters
+    ----------
+    records : as for `summarise`
+    groups : sample → the group's value
+    by : the name of the column, in front, that holds it
+
+    Returns
+    -------
+    The summaries of `summarise` one below the other, in the order of the values. Whether a metric
+    is hit-or-miss is decided by all records, so that it has the same interval in each group.
+
+    Raises
+    ------
+    InputError : as `summarise`, or a sample is in no group
+    """
+    records = checked_records(records)
+    hits, values = _hits(records), records["sample"].map(groups)
+    if values.isna().any():
+        raise InputError(
+            f"the image {records['sample'][values.isna()].iloc[0]!r} is in no group of {by!r}: "
+            "give each image a value."
+        )
+    parts = []
+    for value in sorted(values.unique()) or [""]:
+        part = _summary(records[values == value], hits, seed, RESAMPLES)
+        part.insert(0, by, value)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.DataFrame:

@@ -106,22 +106,31 @@ class Ledger:
         """Close the file; everything written is kept."""
         self._connection.close()
 
-    def has_image(self, model: str, sample: str, sample_id: str) -> bool:
-        """Whether this image (same name, same content) is finished; a failed one is not."""
-        query = "SELECT 1 FROM images WHERE model=? AND sample=? AND id=? AND status='ok'"
-        return bool(self._connection.execute(query, (model, sample, sample_id)).fetchall())
+    def has_image(self, model: str, sample: str, state: str) -> bool:
+        """Whether this image is finished as it is now (same name, same state); a failed one is not.
 
-    def write_image(self, row: dict[str, Any], records: Iterable[tuple[str, Record]]) -> None:
+        Its state is what `write_image` was told: a digest of its content and its truth.
+        """
+        query = "SELECT 1 FROM images WHERE model=? AND sample=? AND id=? AND status='ok'"
+        return bool(self._connection.execute(query, (model, sample, state)).fetchall())
+
+    def write_image(
+        self,
+        row: dict[str, Any],
+        records: Iterable[tuple[str, Record]],
+        *,
+        state: str | None = None,
+    ) -> None:
         """Write an image's row and all its records, each with its kind, or nothing at all.
 
-        Earlier rows of the same image are replaced.
+        Earlier rows of the same image are replaced. The row's id is its state where none is given.
         """
         key = (row["model"], row["sample"])
         with self._connection:
             self._connection.execute("DELETE FROM records WHERE model=? AND sample=?", key)
             self._connection.execute(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, NULL)",
-                (*key, row.get("id", ""), row["status"], json.dumps(row)),
+                (*key, state or row.get("id", ""), row["status"], json.dumps(row)),
             )
             self._connection.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
-from gradcam_eval.stats import best_cells, rivals, summarise
+from gradcam_eval.stats import best_cells, rivals, summarise, summarise_by
 
 DELETION = {"name": "deletion", "protocol": "rise2018", "higher_is_better": False}
 GAME = {"name": "pointing_game", "protocol": "pointing2018", "higher_is_better": True}
@@ -259,3 +259,35 @@ def test_unknown_names_and_several_protocols_are_refused():
     both = pd.concat([table, records({("a", "m"): [0.1]}, {**DELETION, "protocol": "other"})])
     with pytest.raises(InputError, match="2 protocols"):
         compare(both, ("net", "a", "m"), ("net", "a", "m"), "deletion")
+
+
+def test_a_summary_by_group_is_the_summary_of_each_group():
+    table = records({("conv", "a"): [0.1, 0.2, 0.3, 0.6], ("", "random"): [0.5, "no", 0.5, 0.4]})
+    names = table["sample"].unique()
+    groups = dict(zip(names, ["yes", "no", "yes", "no"], strict=True))
+    found = summarise_by(table, groups, by="hard", seed=3)
+    assert found["hard"].tolist() == ["no", "no", "yes", "yes"]
+    for value in ("no", "yes"):
+        mine = table[table["sample"].map(groups) == value]
+        wanted = summarise(mine, seed=3)
+        got = found[found["hard"] == value].drop(columns="hard").reset_index(drop=True)
+        pd.testing.assert_frame_equal(got, wanted)
+    # by hand: (0.2 + 0.6) / 2 and (0.1 + 0.3) / 2
+    assert found[found["method"] == "a"]["mean"].tolist() == pytest.approx([0.4, 0.2])
+    assert found["undefined"].tolist() == [0, 1, 0, 0]
+
+
+def test_a_metric_is_hit_or_miss_in_all_groups_or_in_none():
+    table = records({("conv", "a"): [0.0, 1.0, 0.5, 0.25]})
+    groups = dict(zip(table["sample"], "yynn", strict=True))
+    assert set(summarise_by(table, groups, by="g")["interval"]) == {"bootstrap"}
+
+
+def test_every_image_is_in_a_group_and_no_record_gives_an_empty_summary():
+    table = records({("conv", "a"): [0.1, 0.2]})
+    first, second = table["sample"]
+    with pytest.raises(InputError, match=f"the image '{second}' is in no group of 'hard'"):
+        summarise_by(table, {first: "yes"}, by="hard")
+    empty = summarise_by(table.head(0), {}, by="hard")
+    assert len(empty) == 0
+    assert empty.columns.tolist() == ["hard", *summarise(table).columns]

@@ -19,12 +19,16 @@ def study(
         bool,
         typer.Option("--fresh/--resume", help="Remove what an earlier run left, or go on from it."),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first image that cannot be read.")
+    ] = False,
 ) -> None:
     """Run a study, or go on where it was stopped; write its tables, pictures and report.html."""
     from gradcam_eval.study.config import load_study
 
     with silent_stderr():  # looking a method up imports TensorFlow
         loaded = load_study(file)
+    loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study

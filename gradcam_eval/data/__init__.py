@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from gradcam_eval.core import BadSample, Sample
 from gradcam_eval.data.annotation import Annotation, Drawn, Entry
 from gradcam_eval.data.classmap import ClassMap, class_map
 from gradcam_eval.data.decode import load_image
 from gradcam_eval.data.geometry import Fit, Framing
+from gradcam_eval.data.memory import entries_from_dataset
 from gradcam_eval.data.pipeline import Reading
 from gradcam_eval.data.readers import READERS
-from gradcam_eval.data.source import DATASETS, DataSet, Source, open_source
+from gradcam_eval.data.source import DATASETS, IN_MEMORY, Data, DataSet, Source, open_source
+from gradcam_eval.data.subset import Subset
 
 __all__ = [
     "DATASETS",
+    "IN_MEMORY",
     "READERS",
     "Annotation",
     "ClassMap",
@@ -25,6 +27,8 @@ __all__ = [
     "Framing",
     "Reading",
     "Source",
+    "Subset",
+    "entries_from_dataset",
     "iter_samples",
     "load_image",
     "load_samples",
@@ -34,7 +38,7 @@ __all__ = [
 
 
 def load_samples(
-    source: str | Path | Source,
+    source: Data,
     size: tuple[int, int],
     *,
     format: str | None = None,
@@ -46,7 +50,7 @@ def load_samples(
 
 
 def iter_samples(
-    source: str | Path | Source,
+    source: Data,
     size: tuple[int, int],
     *,
     format: str | None = None,
@@ -57,7 +61,8 @@ def iter_samples(
 
     Parameters
     ----------
-    source : a name in `DATASETS`, a folder, an image file, or what `open_source` returned
+    source : a name in `DATASETS`, a folder, an image, a manifest, samples or tensors in memory; see
+        `open_source`, which takes a reader's options as well
     size : (H, W) of the model's input
     format : a name in `READERS`, where it does not follow from the source
     classes : the model's class names, or a `ClassMap`; None: those of ImageNet-1k
@@ -67,11 +72,11 @@ def iter_samples(
     ------
     InputError : the source is unknown, or it cannot be read as a whole
     """
-    opened = source if isinstance(source, Source) else open_source(source, format=format)
+    opened = open_source(source, format=format)
     framing = framing if isinstance(framing, Framing) else Framing(framing)
     return opened.samples(Reading(size, framing, class_map(classes)))
 
 
-def sample_names(source: str | Path) -> list[str]:
+def sample_names(source: Data) -> list[str]:
     """Return the names of a source's samples without decoding them: their number is cheap."""
     return open_source(source).names

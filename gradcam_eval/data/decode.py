@@ -17,6 +17,7 @@ MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
 MAX_BYTES = 256 * 1024**2
 WHITE = (255, 255, 255)
 
+_ORIENTATION = 0x0112  # the EXIF tag; from 5 to 8 width and height are exchanged
 _SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -97,6 +98,23 @@ def decode(
         except Exception as error:  # a broken file can raise anything inside Pillow's parsers
             raise _unreadable(name, error) from error
         return flatten(picture, name=name, background=background)
+
+
+def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (H, W) of an image file, upright, from its header alone.
+
+    Raises
+    ------
+    InputError : there is no such file, or its header is not an image's
+    """
+    name = os.fsdecode(path)
+    with io.BytesIO(read_file(path, name=name)) as stream:
+        try:
+            picture = Pillow.open(stream, formats=FORMATS)
+            is_lying = picture.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        except Exception as error:  # see `decode`
+            raise _unreadable(name, error) from error
+        return picture.size if is_lying else picture.size[::-1]
 
 
 def flatten(

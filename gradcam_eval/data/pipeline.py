@@ -12,8 +12,9 @@ from PIL import Image as Pillow
 from gradcam_eval.core import BadSample, InputError, Sample
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
-from gradcam_eval.data.decode import decode, read_file
+from gradcam_eval.data.decode import decode, picture_size, read_file
 from gradcam_eval.data.geometry import Frame, Framing
+from gradcam_eval.data.groups import groups_of
 from gradcam_eval.data.truth import check_annotation, truth_in_frame
 
 
@@ -31,6 +32,11 @@ class Reading:
     size: tuple[int, int]
     framing: Framing = field(default_factory=Framing)
     classes: ClassMap = field(default_factory=imagenet_map)
+
+
+def read_sample(item: Entry | Sample, reading: Reading) -> Sample | BadSample:
+    """Return a sample of an entry, or the sample that was made already, checked."""
+    return read_entry(item, reading) if isinstance(item, Entry) else _checked(item, reading)
 
 
 def read_entry(entry: Entry, reading: Reading) -> Sample | BadSample:
@@ -66,6 +72,14 @@ def open_picture(entry: Entry) -> tuple[str, Pillow.Image]:
     return hashlib.sha256(data).hexdigest()[:16], decode(data, name=name)
 
 
+def upright_size(entry: Entry) -> tuple[int, int]:
+    """Return (H, W) of an entry's upright image; of a file, only the header is read."""
+    if isinstance(entry.file, Path):
+        return picture_size(entry.file)
+    picture = open_picture(entry)[1]
+    return picture.height, picture.width
+
+
 def _read(entry: Entry, reading: Reading) -> Sample:
     labels = _indices(entry.labels, reading.classes)
     digest, picture = open_picture(entry)
@@ -83,7 +97,22 @@ def _read(entry: Entry, reading: Reading) -> Sample:
         original_truth=truth_in_frame(annotation, Frame.identity(original), classes),
         credit=entry.credit,
         licence=entry.licence,
+        groups=groups_of(entry, annotation, original),
     )
+
+
+def _checked(sample: Sample, reading: Reading) -> Sample | BadSample:
+    image, count = sample.image, reading.classes.count
+    if image.dtype != np.float32 or image.shape != (*reading.size, 3):
+        return BadSample(
+            sample.name,
+            f"its image is {image.dtype} of shape {image.shape} and the model takes float32 of "
+            f"shape {(*reading.size, 3)}, 0..255: make samples at the model's size.",
+        )
+    for label in sample.labels:
+        if label < 0 or (count is not None and label >= count):
+            return BadSample(sample.name, f"label {label} is outside the model's {count} classes.")
+    return sample
 
 
 def _indices(names: tuple[str, ...], classes: ClassMap) -> tuple[int, ...]:

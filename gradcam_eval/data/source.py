@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from gradcam_eval.core import BadSample, InputError, Sample, unknown_name
 from gradcam_eval.data.annotation import Entry
+from gradcam_eval.data.memory import entries_from_dataset
 from gradcam_eval.data.photos import photo_entries
-from gradcam_eval.data.pipeline import Reading, read_entry
+from gradcam_eval.data.pipeline import Reading, read_sample
 from gradcam_eval.data.readers import list_entries
+from gradcam_eval.data.streaming import read_ahead
+from gradcam_eval.data.subset import Subset
+
+Data: TypeAlias = "str | Path | Source | Iterable[Any]"
+
+IN_MEMORY = "(in memory)"
+MANIFESTS = {".csv": "csv", ".jsonl": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -42,45 +51,90 @@ class Source:
     Attributes
     ----------
     path : the name or path it was opened by
-    entries : the images, each with a name of its own
+    entries : the images, each with a name of its own; or samples that were made already
     """
 
     path: str
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry | Sample, ...]
 
     def __post_init__(self) -> None:
         """Refuse names that stand twice: results are kept by name."""
-        names = self.names
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"two images of {self.path} are called {twice!r}: name each once.")
+        seen: set[str] = set()
+        for name in self.names:
+            if name in seen:
+                raise InputError(f"two images of {self.path} are called {name!r}: name each once.")
+            seen.add(name)
 
     @property
     def names(self) -> list[str]:
         """The names of the images, in order."""
         return [entry.name for entry in self.entries]
 
+    @property
+    def labels(self) -> list[str]:
+        """The data set's own names of its images' classes, each once, in order of appearance."""
+        listed = (entry.labels for entry in self.entries if isinstance(entry, Entry))
+        return list(dict.fromkeys(label for labels in listed for label in labels))
+
     def named(self, names: Sequence[str]) -> Source:
         """Return the images of these names alone, in the data set's order."""
-        for name in sorted(set(names) - set(self.names)):
-            raise unknown_name("image", name, self.names)
+        known = self.names
+        for name in names:
+            if name not in known:
+                raise unknown_name("image", name, known)
         wanted = set(names)
-        return Source(self.path, tuple(entry for entry in self.entries if entry.name in wanted))
+        return replace(self, entries=tuple(e for e in self.entries if e.name in wanted))
 
-    def samples(self, reading: Reading) -> Iterator[Sample | BadSample]:
-        """Yield the samples one at a time, so that memory holds one image, not all."""
-        return (read_entry(entry, reading) for entry in self.entries)
+    def select(self, subset: Subset) -> Source:
+        """Return the images of a subset.
+
+        Raises
+        ------
+        InputError : the subset names what the data set has not, no image is left, or samples that
+            were made already are to be chosen by what only their files say
+        """
+        if subset == Subset():
+            return self
+        found = subset.chosen(self._unread())
+        if not found:
+            raise InputError(f"no image of {self.path} is in the subset: ask for less.")
+        return replace(self, entries=tuple(found))
+
+    def check(self, subset: Subset) -> None:
+        """Raise InputError where a subset names what there is not; no annotation is read."""
+        if subset != Subset():
+            subset.narrowed(self._unread())
+
+    def _unread(self) -> list[Entry]:
+        entries = [entry for entry in self.entries if isinstance(entry, Entry)]
+        if len(entries) < len(self.entries):
+            raise InputError("samples that are made already have no subsets: give those wanted.")
+        return entries
+
+    def samples(
+        self, reading: Reading, *, readers: int = 0
+    ) -> Generator[Sample | BadSample, None, None]:
+        """Yield the samples in order, so that memory holds a few images, not all.
+
+        Parameters
+        ----------
+        reading : size, frame and classes
+        readers : threads that read ahead; 0: each sample is read when it is asked for. The samples
+            are the same for any number
+        """
+        return read_ahead(partial(read_sample, reading=reading), self.entries, readers)
 
 
 def open_source(
-    path: str | Path, *, format: str | None = None, options: Mapping[str, Any] | None = None
+    data: Data, *, format: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Source:
     """List the images of a data set.
 
     Parameters
     ----------
-    path : a name in `DATASETS`, a folder, or a file; a name wins over a folder so called (write
-        `./photos` for the folder)
+    data : a name in `DATASETS`, a folder, or a file; a name wins over a folder so called (write
+        `./photos` for the folder). Or what is in memory: an iterable of `Sample` and `Entry`, or a
+        `tf.data.Dataset` that `entries_from_dataset` can read; it is iterated once, here, and held
     format : a name in `READERS`; None: a manifest by its suffix, else a folder of images, or one
     options : the reader's own, by name ("annotations", "split", …); None counts as not given
 
@@ -88,19 +142,33 @@ def open_source(
     ------
     InputError : there is no such data set or format, or it cannot be read as a whole
     """
+    if not isinstance(data, str | Path):
+        return data if isinstance(data, Source) else _from_memory(data)
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    if format is None and isinstance(path, str) and path in DATASETS:
+    if format is None and isinstance(data, str) and data in DATASETS:
         if given:
-            raise InputError(f"the data set {path!r} takes no {next(iter(given))}: leave it out.")
-        return Source(path, tuple(DATASETS[path].entries()))
-    if not _exists(path):
-        raise unknown_name("data set, folder or image", str(path), DATASETS)
-    found = list_entries(format or _format_of(Path(path)), Path(path), given)
-    return Source(str(path), tuple(found))
+            raise InputError(f"the data set {data!r} takes no {next(iter(given))}: leave it out.")
+        return Source(data, tuple(DATASETS[data].entries()))
+    if not _exists(data):
+        raise unknown_name("data set, folder or image", str(data), DATASETS)
+    path = Path(data)
+    format = format or MANIFESTS.get(path.suffix.lower(), "folder")
+    return Source(str(data), tuple(list_entries(format, path, given)))
 
 
-def _format_of(path: Path) -> str:
-    return "folder"
+def _from_memory(data: Iterable[Any]) -> Source:
+    if not isinstance(data, Iterable):
+        raise InputError(f"data is {type(data).__name__}: wanted a path, samples or a data set.")
+    entries = tuple(entries_from_dataset(data) if hasattr(data, "element_spec") else data)
+    for entry in entries:
+        if not isinstance(entry, Entry | Sample):
+            raise InputError(
+                f"data has a {type(entry).__name__}: wanted `Sample`s and `Entry`s; "
+                "`entries_from_dataset` makes them of tensors."
+            )
+    if not entries:
+        raise InputError("data has no sample: give one or more.")
+    return Source(IN_MEMORY, entries)
 
 
 def _exists(path: str | Path) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.store import FORMAT, map_path
 
+UNKNOWN = "unknown"
 _COLUMNS: dict[str, str] = {
     "images": "model sample id title labels target target_name probability top5 hit_top1 hit_top5 "
     "credit licence width height status reason",
@@ -49,6 +51,21 @@ class Folder:
         """The study's seed, so that intervals made from the folder are always the same."""
         seed = self.study.get("seed", 0)
         return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    def group(self, name: str) -> dict[str, str]:
+        """Return the value of a group for each sample, "unknown" where it has none.
+
+        Raises
+        ------
+        InputError : the images have no such group, or the folder was written before there were any
+        """
+        known = [group for group in GROUPS if group in self.images]
+        if name not in known:
+            raise unknown_name("group of images", name, known)
+        values = zip(self.images["sample"], self.images[name], strict=True)
+        # a sample that failed for one model has its groups in the row of another
+        found = {sample: value for sample, value in values if value}
+        return {sample: found.get(sample, UNKNOWN) for sample in self.images["sample"]}
 
     def last_layer(self, model: str) -> str | None:
         """Return the path of the model's last layer: by its role, else the one listed last."""

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
 from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.study.dataset import HOW, DataEntry
 
 if TYPE_CHECKING:
+    from gradcam_eval.data import Data
     from gradcam_eval.results import Results
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder: nothing that leaves `results/`
@@ -72,7 +74,8 @@ class Study(_Strict):
     name : the folder under `results/` that it is written to
     question : what the study is to answer, one sentence for its report
     models, layers, methods : each combination is a cell
-    data : a built-in data set's name, a folder of images, or one image
+    data : a built-in data set's name, a folder, an image or a list of images; or a table that says
+        how it is read, and which images: see `DataEntry`
     target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
         class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
@@ -82,7 +85,7 @@ class Study(_Strict):
     name: str
     question: str = ""
     models: tuple[ModelEntry, ...] = Field(min_length=1)
-    data: str
+    data: DataEntry
     layers: tuple[str, ...] = Field(default=("last",), min_length=1)
     methods: tuple[str, ...] = Field(default=("grad_cam",), min_length=1)
     controls: tuple[str, ...] = CONTROLS
@@ -157,11 +160,17 @@ class Study(_Strict):
                 )
         return models
 
-    def run(self, *, results: str | Path = "results", fresh: bool = False) -> Results:
+    def run(
+        self, *, results: str | Path = "results", fresh: bool = False, data: Data | None = None
+    ) -> Results:
         """Run this study, as `gradcam_eval.run_study` does, and return its results."""
         from gradcam_eval import run_study  # a convenience: the one import that goes up
 
-        return run_study(self, results=results, fresh=fresh)
+        return run_study(self, results=results, fresh=fresh, data=data)
+
+    def strictly(self) -> Study:
+        """Return the same study, which ends at the first image that cannot be read."""
+        return self.model_copy(update={"data": self.data.strictly()})
 
     def protocols_of(self, metric: str) -> tuple[str, ...]:
         """Return the names of the protocols by which a metric is measured here, all checked."""
@@ -177,7 +186,7 @@ class Study(_Strict):
 
     def fingerprint(self, *details: str) -> str:
         """Return a digest of all that decides the results: this study, and `details` of the run."""
-        decides = self.model_dump(mode="json", exclude={"question"})
+        decides = self.model_dump(mode="json", exclude={"question": True, "data": set(HOW)})
         text = json.dumps([decides, *details], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -218,7 +227,6 @@ def check_names(study: Study) -> None:
 
     Layers are not checked here: only the model knows them.
     """
-    from gradcam_eval.data import sample_names
     from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.controls import CONTROLS as KNOWN_CONTROLS
     from gradcam_eval.metrics import METRICS
@@ -245,7 +253,7 @@ def check_names(study: Study) -> None:
             class_names_from(model.classes)
         if model.tokens is not None:
             parse_token_grid(model.tokens)
-    sample_names(study.data)
+    study.data.check()
 
 
 def _sentence(error: ValidationError) -> str:
@@ -259,6 +267,10 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"the field {shown!r} is missing"
     wanted = _WANTED.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] == "value_error" and place == ("data",):
+        return f"data: {wanted}"  # of several fields together
+    if shown == "data" and first["type"] == "model_type":
+        wanted = "wanted a name, a path or a table"
     if shown == "target":
         wanted = "wanted 'predicted', 'label', a class index or a class name"
     return f"{shown} = {_shown(first['input'])}: {wanted[0].lower()}{wanted[1:]}"
@@ -270,6 +282,7 @@ _WANTED = {
     "dict_type": "wanted a table",
     "model_type": "wanted a table",
     "string_type": "wanted text in quotes",
+    "bool_type": "wanted true or false",
     "int_type": "wanted a whole number",
     "int_parsing": "wanted a whole number",
     "int_from_float": "wanted a whole number",
@@ -278,7 +291,11 @@ _WANTED = {
 
 
 def _unknown_field(shown: str, place: tuple[int | str, ...]) -> str:
-    tables: dict[int | str, type[BaseModel]] = {"cost": Cost, "models": ModelEntry}
+    tables: dict[int | str, type[BaseModel]] = {
+        "cost": Cost,
+        "data": DataEntry,
+        "models": ModelEntry,
+    }
     fields = list(tables.get(place[0], Study).model_fields)
     near = difflib.get_close_matches(str(place[-1]), fields, n=1)
     hint = f": did you mean {near[0]!r}?" if near else "."

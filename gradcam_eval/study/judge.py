@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Undefined
+from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
 from gradcam_eval.models.classes import class_name
@@ -210,6 +211,7 @@ def image_row(
         "licence": sample.licence,
         "width": width,
         "height": height,
+        **{group: dict(sample.groups).get(group, "") for group in GROUPS},
         "status": "ok",
         "reason": "",
     }
@@ -219,7 +221,7 @@ def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
     """Return the row of an image that could not be judged, and why."""
     empty = (
         *("id", "labels", "target", "target_name", "probability", "top5", "hit_top1", "hit_top5"),
-        *("credit", "licence", "width", "height"),
+        *("credit", "licence", "width", "height", *GROUPS),
     )
     return {
         "model": label,

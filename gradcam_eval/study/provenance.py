@@ -33,12 +33,15 @@ def write_provenance(
     """Write study.json, with every parameter resolved, and environment.json."""
     resolved = study.model_dump(mode="json")
     entries = resolved.pop("models")
+    data = resolved.pop("data")
     resolved.pop("protocols")
     resolved["metrics"] = [_describe_metric(*measure) for measure in study.measures]
     path = folder / "study.json"
     content = {
         "format": FORMAT,
         **resolved,
+        "data": data.pop("path"),
+        "data_options": data,
         "models": [each.label for each in loaded],
         "model_entries": entries,
         "fingerprint": fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_eval.core import BadSample, InputError, Sample
-from gradcam_eval.data import iter_samples, sample_names
+from gradcam_eval.data import Reading, Source
 from gradcam_eval.store import Ledger, check_unused, map_path
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
@@ -43,8 +44,32 @@ class Progress:
     step: Callable[[], None] = lambda: None
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One model of a run, with what is read for it and where its results go."""
+
+    loaded: LoadedModel
+    subject: Subject
+    source: Source
+    reading: Reading
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        return self.loaded.label
+
+    @property
+    def study(self) -> Study:
+        return self.subject.study
+
+
 def run(
-    study: Study, *, results: Path = Path("results"), fresh: bool = False, progress: Progress
+    study: Study,
+    *,
+    results: Path = Path("results"),
+    fresh: bool = False,
+    progress: Progress,
+    data: Source | None = None,
 ) -> Path:
     """Run a study, or go on where an earlier run of the same study stopped; return its folder.
 
@@ -54,75 +79,104 @@ def run(
     results : the folder in which the study's own folder lies
     fresh : remove what an earlier run left, also another study's, instead of resuming
     progress : told what happens
+    data : images instead of those that the study names
 
     Raises
     ------
-    InputError : a model, layer or target that cannot be used, a folder with another study or that
-        cannot be made, another run in it, or no image that could be judged
+    InputError : a model, layer, target or data set that cannot be used, a folder with another study
+        or that cannot be made, another run in it, no image that could be judged, or, where the
+        study is strict, the first image that cannot be read
     """
     folder = results / study.name
     check_unused(folder / _LEDGER)
     if fresh:
         _check_removable(folder)
-    loaded = [load(entry) for entry in study.models]
-    pairs = [(each, make_subject(study, each)) for each in loaded]
+    source = study.data.open(data)
+    parts = [_part(study, load(entry), source, folder) for entry in study.models]
+    loaded = [part.loaded for part in parts]
     # Whatever was misspelt has ended the run by now, with the folder as it was.
     _make_folder(folder, fresh)
     fingerprint = fingerprint_of(study, loaded)
     with Ledger(folder / _LEDGER, fingerprint) as ledger:
         write_provenance(folder, study, loaded, fingerprint)
-        write_layers(folder, [subject for _, subject in pairs])
-        for each, subject in pairs:
-            _run_model(ledger, folder, subject, each, progress)
-        names = sample_names(study.data)
-        ledger.arrange([(each.label, name) for each in loaded for name in names])
+        write_layers(folder, [part.subject for part in parts])
+        for part in parts:
+            _run_model(ledger, part, progress)
+        ledger.arrange([(part.label, name) for part in parts for name in source.names])
         ledger.export(folder)
         _check_any_judged(study, ledger)
     return folder
 
 
-def _run_model(
-    ledger: Ledger, folder: Path, subject: Subject, loaded: LoadedModel, progress: Progress
-) -> None:
-    label, study = subject.label, subject.study
-    names = sample_names(study.data)
+def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path) -> _Part:
+    reading = study.data.reading(loaded.classes, loaded.size)
+    return _Part(loaded, make_subject(study, loaded), source, reading, folder)
+
+
+def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
+    label, study, size, names = part.label, part.study, part.loaded.size, part.source.names
     plan = None
     if study.cost.rounds and not ledger.has_cost(label):
-        plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, loaded.size)
+        plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, size)
     left = len(set(names) - ledger.finished(label))
     if left or plan:
-        expected = forecast(subject, plan, images=left, size=loaded.size)
+        expected = forecast(part.subject, plan, images=left, size=size)
         progress.say(f"{label}: {expected}")
     if left < len(names):
         progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
+    if unmapped := part.reading.classes.unmapped(part.source.labels):
+        progress.say(f"{label}: {_say_unmapped(unmapped, len(part.source.labels))}")
     progress.stage(f"{label}: images", len(names))
-    for sample in iter_samples(study.data, loaded.size, classes=loaded.classes):
-        _run_image(ledger, folder, subject, sample)
-        progress.step()
+    samples = part.source.samples(part.reading, readers=study.data.readers)
+    with contextlib.closing(samples):
+        for sample in samples:
+            _run_image(ledger, part, sample)
+            progress.step()
     if plan:
-        refused = subject.explainer.refused(loaded.size)
-        cells = [each for each in subject.explainer.cells(loaded.size) if each.key not in refused]
-        forwards = [1 + cell.passes(loaded.size).forwards for cell in cells]
-        progress.stage(f"{label}: cost", plan.count_calls(forwards))
-        rows = cost_rows(loaded.model, cells, plan=plan, on_call=progress.step)
-        ledger.write_cost(label, rows)
+        _measure_cost(ledger, part, plan, progress)
 
 
-def _run_image(ledger: Ledger, folder: Path, subject: Subject, sample: Sample | BadSample) -> None:
-    """Judge one image and keep it; whatever goes wrong with it becomes its row."""
+def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progress) -> None:
+    explainer, size = part.subject.explainer, part.loaded.size
+    refused = explainer.refused(size)
+    cells = [each for each in explainer.cells(size) if each.key not in refused]
+    forwards = [1 + cell.passes(size).forwards for cell in cells]
+    progress.stage(f"{part.label}: cost", plan.count_calls(forwards))
+    rows = cost_rows(part.loaded.model, cells, plan=plan, on_call=progress.step)
+    ledger.write_cost(part.label, rows)
+
+
+def _say_unmapped(unmapped: list[str], known: int) -> str:
+    shown = ", ".join(unmapped[:20]) + (", …" if len(unmapped) > 20 else "")
+    return (
+        f"{len(unmapped)} of the data set's {known} classes are not among the model's, and no "
+        f"truth for it: {shown}"
+    )
+
+
+def _run_image(ledger: Ledger, part: _Part, sample: Sample | BadSample) -> None:
+    """Judge one image and keep it; whatever goes wrong with it becomes its row.
+
+    Raises
+    ------
+    InputError : the image cannot be read, and the study is strict
+    """
     if isinstance(sample, BadSample):
-        ledger.write_image(failed_row(subject.label, sample.name, sample.reason), [])
+        if part.study.data.strict:
+            raise InputError(f"the image {sample.name!r} cannot be used: {sample.reason}")
+        ledger.write_image(failed_row(part.label, sample.name, sample.reason), [])
         return
-    if ledger.has_image(subject.label, sample.name, sample.id):
+    state = sample.digest()
+    if ledger.has_image(part.label, sample.name, state):
         return
     try:
-        judged = judge(subject, sample)
+        judged = judge(part.subject, sample)
     except Exception as error:  # one image must not end a study of thousands
         log.debug("image %s failed", sample.name, exc_info=True)
-        ledger.write_image(failed_row(subject.label, sample.name, reason_of(error)), [])
+        ledger.write_image(failed_row(part.label, sample.name, reason_of(error)), [])
         return
-    _write_maps(map_path(folder, subject.label, sample.name), sample, judged)
-    ledger.write_image(judged.row, judged.records)
+    _write_maps(map_path(part.folder, part.label, sample.name), sample, judged)
+    ledger.write_image(judged.row, judged.records, state=state)
 
 
 def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
@@ -146,7 +200,7 @@ def _check_any_judged(study: Study, ledger: Ledger) -> None:
     images = ledger.images()
     if (images["status"] == "failed").all():
         raise InputError(
-            f"none of the {len(images)} images of {study.data!r} could be judged; the first, "
+            f"none of the {len(images)} images of {study.data.path!r} could be judged; the first, "
             f"{images['sample'][0]!r}: {images['reason'][0]}"
         )
 

@@ -126,7 +126,7 @@ def test_a_folder_is_data_only_with_an_image_in_it(tmp_path):
     with pytest.raises(InputError, match=r"the folder .* has no image"):
         make_study({**WHOLE, "data": str(tmp_path)})
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    assert make_study({**WHOLE, "data": str(tmp_path)}).data == str(tmp_path)
+    assert make_study({**WHOLE, "data": str(tmp_path)}).data.path == str(tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

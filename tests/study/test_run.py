@@ -153,11 +153,11 @@ def test_killed_while_an_image_is_written_leaves_it_whole_or_not_at_all(
     """The worst moment: the maps are on the disk and their rows are not yet."""
     writes = []
 
-    def write_image(self, row, records):
+    def write_image(self, row, records, **state):
         if row["sample"] == "c.png" and not writes:
             writes.append(1)
             raise Stop
-        return original(self, row, records)
+        return original(self, row, records, **state)
 
     original = Ledger.write_image
     monkeypatch.setattr(Ledger, "write_image", write_image)

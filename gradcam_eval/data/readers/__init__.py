@@ -19,6 +19,7 @@ from gradcam_eval.data.readers.coco import read_coco
 from gradcam_eval.data.readers.cub import read_cub
 from gradcam_eval.data.readers.folder import read_class_folders, read_folder
 from gradcam_eval.data.readers.imagenet import read_imagenet
+from gradcam_eval.data.readers.manifest import read_csv, read_jsonl
 from gradcam_eval.data.readers.pets import read_pets
 from gradcam_eval.data.readers.voc import read_voc
 from gradcam_eval.data.readers.wsol import read_wsol
@@ -28,6 +29,8 @@ Reader: TypeAlias = Callable[..., list[Entry]]
 READERS: dict[str, Reader] = {
     "folder": read_folder,
     "class_folders": read_class_folders,
+    "csv": read_csv,
+    "jsonl": read_jsonl,
     "imagenet": read_imagenet,
     "wsol": read_wsol,
     "voc": read_voc,

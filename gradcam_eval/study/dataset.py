@@ -1,0 +1,109 @@
+"""The `data` of a study: which images, read how, and framed how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+
+from gradcam_eval.core import InputError
+from gradcam_eval.data import IN_MEMORY, Fit, Framing, Reading, Source, Subset, open_source
+from gradcam_eval.data.classmap import ClassMap, class_map
+from gradcam_eval.data.geometry import GREY
+
+HOW = frozenset({"readers", "strict"})  # they change how a study runs, and none of its results
+_Level = Annotated[StrictInt, Field(ge=0, le=255)]
+
+
+class DataEntry(BaseModel):
+    """The images of a study.
+
+    Attributes
+    ----------
+    path : a built-in data set's name, a folder, an image or a list of images
+    format : a name in `READERS`, where it does not follow from the path
+    annotations, split, labels, part : the reader's options; each reader says which it takes
+    class_map : a CSV file that gives the data set's names of classes the model's
+    frame, resize, fill : how pictures get the model's size; see `Framing`
+    subset, classes, sizes, hard, count, seed : which images; see `Subset`
+    readers : threads that decode ahead of the model
+    strict : whether the first image that cannot be read ends the study
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    format: str | None = None
+    annotations: str | None = None
+    split: str | None = None
+    labels: str | None = None
+    part: str | None = None
+    class_map: str | None = None
+    frame: Fit = "squash"
+    resize: StrictInt | None = Field(default=None, ge=1)
+    fill: tuple[_Level, _Level, _Level] = GREY
+    subset: str = ""
+    classes: tuple[str, ...] = ()
+    sizes: tuple[Literal["small", "medium", "large"], ...] = ()
+    hard: StrictBool | None = None
+    count: StrictInt | None = Field(default=None, ge=1)
+    seed: StrictInt = Field(default=0, ge=0)
+    readers: StrictInt = Field(default=2, ge=1, le=64)
+    strict: StrictBool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, data: Any) -> Any:
+        return {"path": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _framing_is_whole(self) -> DataEntry:
+        _ = self.framing
+        return self
+
+    @property
+    def framing(self) -> Framing:
+        """How pictures get the model's size."""
+        return Framing(self.frame, self.resize, self.fill)
+
+    @property
+    def wanted(self) -> Subset:
+        """Which of the data set's images are wanted."""
+        return Subset(
+            self.subset, self.classes, self.sizes, self.hard, count=self.count, seed=self.seed
+        )
+
+    def strictly(self) -> DataEntry:
+        """Return the same data, of which every image must be readable."""
+        return self.model_copy(update={"strict": True})
+
+    def listed(self) -> Source:
+        """List all images of the data set, before any is chosen."""
+        return open_source(
+            self.path,
+            format=self.format,
+            options={
+                "annotations": Path(self.annotations) if self.annotations else None,
+                "split": self.split,
+                "labels": Path(self.labels) if self.labels else None,
+                "part": self.part,
+            },
+        )
+
+    def check(self) -> None:
+        """Raise InputError for whatever can be found wrong without reading an annotation."""
+        if self.class_map and not Path(self.class_map).is_file():
+            raise InputError(f"there is no class mapping {self.class_map}: check the path.")
+        if self.path != IN_MEMORY:
+            self.listed().check(self.wanted)
+
+    def open(self, given: Source | None = None) -> Source:
+        """Return the images that are wanted, of this data set or of what was `given` instead."""
+        if given is None and self.path == IN_MEMORY:
+            raise InputError("the study's data is in memory: give it to run_study as data=…")
+        return (self.listed() if given is None else given).select(self.wanted)
+
+    def reading(self, classes: ClassMap, size: tuple[int, int]) -> Reading:
+        """Return how the images become samples for a model with these classes and input size."""
+        return Reading(size, self.framing, class_map(classes, self.class_map))

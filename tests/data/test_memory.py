@@ -1,0 +1,130 @@
+"""Samples, entries and tensors that are in memory already."""
+
+import numpy as np
+import pytest
+
+from gradcam_eval.core import BadSample, InputError, Sample, Truth
+from gradcam_eval.data import ClassMap, Entry, entries_from_dataset, load_samples, open_source
+
+SIZE = (6, 8)
+PIXELS = np.random.default_rng(0).integers(2, 256, (*SIZE, 3), dtype=np.uint8)
+CLASSES = ClassMap(("cat", "dog", "owl"))
+
+
+class Tensor:
+    """Has values, and gives them away only through `.numpy()`, as an eager tensor does."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def numpy(self):
+        return np.asarray(self.value) if not isinstance(self.value, bytes) else self.value
+
+
+class Tensors(list):
+    element_spec = "anything"
+
+
+def sample(name="a", image=None, labels=(1,)):
+    image = PIXELS.astype(np.float32) if image is None else image
+    return Sample("0" * 16, name, image, labels, Truth(SIZE), Truth(SIZE))
+
+
+def test_samples_and_entries_pass_through():
+    given = sample()
+    found = load_samples(iter([given, Entry("b", PIXELS, ("dog",))]), SIZE, classes=CLASSES)
+    assert found[0] is given
+    assert (found[1].name, found[1].labels) == ("b", (1,))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (sample(image=np.zeros((5, 5, 3), np.float32)), "shape (5, 5, 3) and the model takes"),
+        (sample(image=PIXELS), "is uint8 of shape"),
+        (sample(labels=(3,)), "label 3 is outside the model's 3 classes"),
+        (sample(labels=(-1,)), "label -1 is outside"),
+    ],
+)
+def test_a_sample_that_the_model_cannot_take_is_a_row(bad, reason):
+    (found,) = load_samples([bad], SIZE, classes=CLASSES)
+    assert isinstance(found, BadSample)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "data has no sample"),
+        ([PIXELS], "data has a ndarray: wanted `Sample`s"),
+        (3, "data is int: wanted a path"),
+        ([sample(), sample()], r"two images of \(in memory\) are called 'a'"),
+    ],
+)
+def test_what_are_no_samples_is_refused(data, words):
+    with pytest.raises(InputError, match=words):
+        open_source(data)
+
+
+def test_tensors_become_samples():
+    mask = np.zeros((*SIZE, 1), bool)
+    mask[1:3, 2:5] = True
+    data = Tensors([
+        (Tensor(PIXELS), Tensor(2)),
+        (Tensor(PIXELS.astype(np.float32)), Tensor([0.0, 1.0, 0.0])),
+        (Tensor(PIXELS), Tensor(0), Tensor([[1.0, 1.0, 3.0, 4.0]])),
+        {"image": Tensor(PIXELS), "label": Tensor(b"owl"), "mask": Tensor(mask)},
+        (Tensor(PIXELS[..., :1]), Tensor(-1)),
+        {"image": Tensor(PIXELS), "label": Tensor([1, 0, 1]), "boxes": np.zeros((0, 4))},
+    ])  # fmt: skip
+    found = load_samples(data, SIZE, classes=CLASSES)
+    assert [s.name for s in found] == [f"{n:06d}" for n in range(6)]
+    assert [s.labels for s in found] == [(2,), (1,), (0,), (2,), (), (0, 2)]
+    assert all(np.array_equal(s.image, PIXELS) for s in found if s.name != "000004")
+    assert np.array_equal(found[4].image, PIXELS[..., :1].repeat(3, axis=2))
+    assert found[2].truth.boxes.tolist() == [[1, 1, 3, 4]]
+    assert found[3].truth.boxes.tolist() == [[2, 1, 5, 3]]
+    assert np.array_equal(found[3].truth.mask, mask[..., 0])
+
+
+def test_they_are_taken_one_by_one():
+    taken = []
+    entries = entries_from_dataset(taken.append(n) or (PIXELS, n) for n in range(5))
+    assert next(entries).name == "000000"
+    assert taken == [0]
+
+
+def test_images_in_0_to_1_need_their_scale():
+    share = PIXELS / 255
+    with pytest.raises(InputError, match=r"element 0 .*: its image ends at 1 or below: give scale"):
+        list(entries_from_dataset([(share, 0)]))
+    (found,) = entries_from_dataset([(share, 0)], scale=255)
+    assert np.array_equal(found.file, PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("element", "words"),
+    [
+        ((PIXELS[None], 0), r"its image is uint8 of shape \(1, 6, 8, 3\)"),
+        ((PIXELS.astype(float) + 10, 0), "its image has values from"),
+        ((np.full((*SIZE, 3), np.nan), 0), "its image has values from nan"),
+        ((PIXELS, 1.5), "its label is float64 of shape"),
+        ((PIXELS, [3, 4]), "its label is int64 of shape"),
+        ((PIXELS, 0, np.zeros((5, 5))), r"its mask has the shape \(5, 5\)"),
+        ({"label": 0}, "it has no 'image'"),
+        ({"image": PIXELS, "boxes": np.zeros((2, 5))}, r"its boxes have the shape \(2, 5\)"),
+        ({"image": PIXELS, "boxes": np.zeros((0, 4)), "mask": PIXELS[..., 0]}, "boxes and a mask"),
+        ((np.zeros((7, 4, 3), np.uint8), 0, np.zeros((7, 4))), "may be boxes or a mask"),
+    ],
+)
+def test_other_elements_are_refused_with_their_number(element, words):
+    with pytest.raises(InputError, match=f"element 1 of the data set: .*{words}"):
+        list(entries_from_dataset([(PIXELS, 0), element]))
+
+
+def test_a_real_dataset_of_tensorflow_is_read():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices((PIXELS[None].repeat(3, axis=0), [0, 1, 2]))
+    found = load_samples(data, SIZE, classes=CLASSES)
+    assert [s.labels for s in found] == [(0,), (1,), (2,)]
+    assert np.array_equal(found[2].image, PIXELS)

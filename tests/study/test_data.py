@@ -1,0 +1,257 @@
+"""The data of a study: which images, read how; and what a bad one does."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gradcam_eval.core import InputError, Sample, Truth
+from gradcam_eval.data import Entry, load_samples
+from gradcam_eval.results import run_study
+from gradcam_eval.study.config import make_study
+from gradcam_eval.study.run import Progress
+
+SIZE = (40, 40)  # of the tiny model, which has three classes
+LIST = """file,labels,x0,y0,x1,y1,subset
+a.png,0,2,4,8,10,val
+c.png,cow,3,4,9,10,val
+d.png,7,4,4,10,10,val
+more/a.png,2; 1,0,0,40,44,train
+"""
+
+
+@pytest.fixture
+def listed(values, pictures):
+    """The study on a list: a good image, one of an unmapped class, one out of range, a good one."""
+    (pictures / "list.csv").write_text(LIST)
+    return {**values, "layers": ["last"], "methods": ["layer_cam"], "metrics": ["pointing_game"],
+            "data": {"path": str(pictures / "list.csv")}}  # fmt: skip
+
+
+def images(folder):
+    frame = pd.read_csv(folder / "images.csv", keep_default_na=False)
+    return {row["sample"]: row for row in frame.to_dict("records")}
+
+
+def test_a_list_is_studied_with_its_labels_boxes_and_groups(listed, tmp_path):
+    said = []
+    results = run_study(listed, results=tmp_path, progress=Progress(say=said.append))
+    found = images(results.folder)
+    assert list(found) == ["a.png", "c.png", "d.png", "more/a.png"]
+    assert [row["status"] for row in found.values()] == ["ok", "ok", "failed", "ok"]
+    assert found["d.png"]["reason"] == "label 7 is outside the model's 3 classes: valid is 0 to 2."
+    assert [row["labels"] for row in found.values()] == ["class 0", "", "", "class 2; class 1"]
+    assert [row["subset"] for row in found.values()] == ["val", "val", "", "train"]
+    # 36 of 44 · 40 pixels are 2 %; the whole image is 100 %
+    assert [row["size"] for row in found.values()] == ["small", "small", "", "large"]
+    assert [row["hard"] for row in found.values()] == ["yes", "yes", "", "no"]
+    unmapped = [line for line in said if "classes are not" in line]
+    assert unmapped == [
+        "tiny: 2 of the data set's 5 classes are not among the model's, and no truth for it: cow, 7"
+    ]
+    records = results.frame
+    cow = records[records["sample"] == "c.png"]
+    assert set(cow["status"]) == {"undefined"}  # its box is drawn round what the model has not
+
+
+def test_summaries_are_split_by_groups(listed, tmp_path):
+    results = run_study(listed, results=tmp_path)
+    by = results.summary(by="hard")
+    assert by.columns[0] == "hard"
+    counts = by.groupby("hard", sort=False)[["n", "undefined"]].sum().sum(axis=1)
+    whole = results.summary()
+    assert counts.index.tolist() == ["no", "yes"]
+    assert counts.sum() == whole[["n", "undefined"]].sum().sum()
+    assert set(results.summary(by="subset")["subset"]) == {"train", "val"}
+    with pytest.raises(InputError, match="unknown group of images 'hrad': did you mean 'hard'"):
+        results.summary(by="hrad")
+
+
+@pytest.mark.parametrize("readers", [1, 4])
+def test_the_numbers_do_not_depend_on_the_readers(listed, tmp_path, readers):
+    listed["data"]["readers"] = readers
+    folder = run_study(listed, results=tmp_path / "these").folder
+    listed["data"]["readers"] = 2
+    other = run_study(listed, results=tmp_path / "those").folder
+    for table in ("images", "records"):
+        pd.testing.assert_frame_equal(
+            *(pd.read_csv(each / f"{table}.csv") for each in (folder, other)), rtol=0, atol=1e-6
+        )
+    run_study(listed, results=tmp_path / "these")  # nor does the study's identity
+
+
+def test_a_run_that_is_broken_off_leaves_no_thread_behind(listed, tmp_path):
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(listed, results=tmp_path, progress=Progress(step=stop))
+    assert [t for t in threading.enumerate() if t.name.startswith("gradcam-eval-reader")] == []
+    assert images(run_study(listed, results=tmp_path).folder)["a.png"]["status"] == "ok"
+
+
+def test_a_strict_study_ends_at_the_first_bad_image(listed, tmp_path):
+    with pytest.raises(InputError, match=r"the image 'd\.png' cannot be used: label 7 is outside"):
+        make_study(listed).strictly().run(results=tmp_path)
+    listed["data"]["strict"] = True
+    with pytest.raises(InputError, match=r"the image 'd\.png' cannot be used"):
+        run_study(listed, results=tmp_path)
+    # the same study, not strict, goes on from there
+    listed["data"]["strict"] = False
+    assert len(images(run_study(listed, results=tmp_path).folder)) == 4
+
+
+def test_a_corrupt_image_is_a_row_or_the_end(values, tmp_path):
+    make_study(values)
+    with pytest.raises(InputError, match=r"the image 'b\.png' cannot be used: .* is broken"):
+        make_study(values).strictly().run(results=tmp_path)
+
+
+def test_another_annotation_of_the_same_pictures_is_judged_anew(listed, pictures, tmp_path):
+    first = run_study(listed, results=tmp_path).frame
+    mine = first[(first["sample"] == "a.png") & (first["method"] == "oracle")]
+    assert set(mine["status"]) == {"value"}
+    text = LIST.replace("a.png,0,2,4,8,10,val", "a.png,cow,2,4,8,10,val", 1)
+    (pictures / "list.csv").write_text(text)
+    again = run_study(listed, results=tmp_path).frame
+    mine = again[(again["sample"] == "a.png") & (again["method"] == "oracle")]
+    assert set(mine["status"]) == {"undefined"}
+
+
+def test_classes_come_from_a_mapping_file(listed, pictures, tmp_path):
+    mapping = pictures / "classes.csv"
+    mapping.write_text("name,index\ncow,1\n")
+    listed["data"]["class_map"] = str(mapping)
+    assert images(run_study(listed, results=tmp_path).folder)["c.png"]["labels"] == "class 1"
+    mapping.write_text("name,index\ncow,3\n")
+    with pytest.raises(InputError, match=r"line 2 of the class mapping .*index '3' is not a class"):
+        run_study(listed, results=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    listed["data"]["class_map"] = "gone.csv"
+    with pytest.raises(InputError, match=r"there is no class mapping gone\.csv"):
+        make_study(listed)
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ({"hard": True}, ["a.png", "c.png", "d.png"]),
+        ({"sizes": ["large"]}, ["more/a.png"]),
+        ({"subset": "train"}, ["more/a.png"]),
+        ({"classes": ["0", "cow"]}, ["a.png", "c.png"]),
+        ({"count": 1, "subset": "val", "classes": ["cow"]}, ["c.png"]),
+    ],
+)
+def test_only_the_images_that_are_wanted_are_studied(listed, tmp_path, choice, names):
+    listed["data"] |= choice
+    assert list(images(run_study(listed, results=tmp_path).folder)) == names
+
+
+@pytest.mark.parametrize("frame", ["crop", "letterbox"])
+def test_pictures_are_framed_as_the_study_says(listed, pictures, tmp_path, frame):
+    from gradcam_eval.report.grid import read_maps
+    from gradcam_eval.store import map_path
+
+    listed["data"]["frame"] = frame
+    folder = run_study(listed, results=tmp_path).folder
+    maps = read_maps(map_path(folder, "tiny", "a.png"))
+    (wanted, *_) = load_samples(pictures / "a.png", SIZE, framing=frame)
+    assert np.array_equal(maps.image, wanted.image)
+    with pytest.raises(InputError, match="another study"):
+        run_study({**listed, "data": {**listed["data"], "frame": "squash"}}, results=tmp_path)
+
+
+def sample(name, side=40, labels=(1,)):
+    pixels = np.random.default_rng(len(name)).integers(0, 255, (side, side, 3)).astype(np.float32)
+    truth = Truth((side, side), np.array([[2, 2, 9, 9]], np.float32))
+    return Sample(name * 4, name, pixels, labels, truth, truth)
+
+
+def test_samples_in_memory_are_studied(values, tmp_path):
+    del values["data"]
+    values |= {"layers": ["last"], "methods": ["layer_cam"], "metrics": ["pointing_game"]}
+    pixels = np.full((50, 40, 3), 90, np.uint8)
+    data = [sample("a"), sample("bb", side=7), sample("ccc", labels=(3,)), Entry("d", pixels)]
+    found = images(run_study(values, results=tmp_path, data=data).folder)
+    assert [row["status"] for row in found.values()] == ["ok", "failed", "failed", "ok"]
+    assert "make samples at the model's size" in found["bb"]["reason"]
+    assert "outside the model's 3 classes" in found["ccc"]["reason"]
+    study = make_study({**values, "data": "(in memory)"})
+    with pytest.raises(InputError, match="in memory: give it to run_study as data="):
+        study.run(results=tmp_path)
+    assert study.run(results=tmp_path, data=data).folder == tmp_path / "toy"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"path": "photos", "frames": "crop"}, "unknown field 'data.frames': did you mean 'frame'"),
+        ({}, "the field 'data.path' is missing"),
+        (5, "data = 5: wanted a name, a path or a table"),
+        ({"path": "photos", "frame": "croop"}, "data.frame = 'croop': input should be 'squash'"),
+        ({"path": "photos", "resize": 256}, "data: resize = 256 is for frame 'crop'"),
+        ({"path": "photos", "count": 0}, "data.count = 0: input should be greater"),
+        ({"path": "photos", "readers": 0}, "data.readers = 0: input should be greater"),
+        ({"path": "photos", "hard": "yes"}, "data.hard = 'yes': wanted true or false"),
+        ({"path": "photos", "sizes": ["tiny"]}, "data.sizes.0 = 'tiny': input should be 'small'"),
+        ({"path": "photos", "split": "val"}, "the data set 'photos' takes no split"),
+        ({"path": "photos", "subset": "exac"}, "unknown subset 'exac': did you mean 'exact'"),
+        ({"path": "photos", "classes": ["cow"]}, "unknown class of the data set 'cow'. Valid: n0"),
+        ({"path": ".", "format": "vocc"}, "unknown format 'vocc': did you mean 'voc'"),
+        (
+            {"path": ".", "format": "folder", "split": "x"},
+            "'folder' takes no split; it takes no",
+        ),
+        ({"path": ".", "format": "voc", "part": "x"}, "format 'voc' takes no part; it takes split"),
+        ({"path": "photos", "fill": [0, 0, 300], "frame": "letterbox"}, "data.fill.2 = 300"),
+    ],
+)
+def test_wrong_data_is_one_sentence(values, data, sentence):
+    with pytest.raises(InputError) as caught:
+        make_study({**values, "data": data})
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_can_be_strict(listed, tmp_path, monkeypatch):
+    import tomllib
+
+    from typer.testing import CliRunner
+
+    from gradcam_eval.cli import app
+
+    text = "\n".join(
+        f"{key} = {value!r}" for key, value in listed.items() if key not in ("data", "cost")
+    )
+    text += f"\n[data]\npath = {listed['data']['path']!r}\n[cost]\nrounds = 0\n"
+    assert tomllib.loads(text)["data"] == listed["data"]
+    (tmp_path / "toy.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["study", "toy.toml", "--strict"])
+    assert isinstance(done.exception, InputError)
+    assert "the image 'd.png' cannot be used" in str(done.exception)
+
+
+def test_what_the_guide_shows_is_valid(values, tmp_path, monkeypatch):
+    import re
+    import tomllib
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    table = next(t for t in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[data]" in t)
+    from gradcam_eval.study.dataset import DataEntry
+
+    entry = DataEntry.model_validate(tomllib.loads(table)["data"])
+    assert (entry.frame, entry.readers, entry.strict) == ("crop", 2, False)
+    shown = re.search(r"```csv\n(file.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "cats").mkdir()
+    Image.new("RGB", (300, 200)).save(tmp_path / "cats" / "tom.jpg")
+    (tmp_path / "list.csv").write_text(shown)
+    (tom,) = load_samples(tmp_path / "list.csv", SIZE)
+    assert tom.labels == (281, 1)
+    (tmp_path / "list.jsonl").write_text(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])
+    (tom,) = load_samples(tmp_path / "list.jsonl", SIZE)
+    assert tom.labels == (281,)
+    assert tom.original_truth.boxes.tolist() == [[12, 30, 200, 180]]
