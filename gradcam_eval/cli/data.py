@@ -77,12 +77,13 @@ def show(
 
     _check_out(out)
     cards = {path.parent.name: path for path in sorted(datasets_root().glob("*/README.md"))}
-    if name not in cards:
-        raise unknown_name("data set", name, cards)
+    folder = name.partition("/")[0] if name in DATASETS else name  # "evidence/single" has one too
+    if folder not in cards:
+        raise unknown_name("data set", name, [*cards, *DATASETS])
     entries = DATASETS[name].entries() if name in DATASETS else []
     if out is not None and not entries:
         raise InputError(f"{name} is a format without pictures of its own: use data check PATH -o.")
-    card = cards[name].read_text(encoding="utf-8")
+    card = cards[folder].read_text(encoding="utf-8")
     facts = _facts(name, entries)
     print(json.dumps({**facts, "card": card}, indent=2) if as_json else card.rstrip())
     if not as_json and entries:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from gradcam_eval.core import BadSample, InputError, Sample, unknown_name
 from gradcam_eval.data.annotation import Entry
+from gradcam_eval.data.evidence.entries import VIEWS, evidence_entries
 from gradcam_eval.data.memory import entries_from_dataset
 from gradcam_eval.data.photos import photo_entries
 from gradcam_eval.data.pipeline import Reading, read_sample
@@ -41,6 +42,10 @@ DATASETS: dict[str, DataSet] = {
     "photos": DataSet(
         "photographs inside pip packages, with classes, boxes and masks", photo_entries
     ),
+    **{
+        f"evidence/{name}": DataSet(view.description, partial(evidence_entries, name))
+        for name, view in VIEWS.items()
+    },
 }
 
 
