@@ -131,6 +131,14 @@ def test_a_mapping_gives_names_to_the_model_and_warnings_end_with_0(call, folder
     assert call(*arguments, "--strict")[0] == 1
 
 
+def test_names_from_a_file_do_not_steer_the_terminal(call, folder):
+    content = (folder / "boxes.json").read_text().replace('"dog"', r'"d\u001b[31mog"')
+    (folder / "boxes.json").write_text(content)
+    out = call("check", ".", "--format", "coco", "--annotations", "boxes.json")[1]
+    assert "\x1b" not in out
+    assert "d\ufffd[31mog 1" in out
+
+
 def test_json_stands_alone_and_the_sheet_is_written(call, folder):
     code, out, err = call(
         "check", ".", "-f", "coco", "--annotations", "boxes.json", "--json", "-o", "s.png"

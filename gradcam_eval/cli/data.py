@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gradcam_eval.cli.data_report import as_json_object, captions, names_of, report_lines
 from gradcam_eval.cli.terminal import console
 from gradcam_eval.core import InputError, unknown_name
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from gradcam_eval.data.annotation import Entry
-    from gradcam_eval.data.check import DataReport
     from gradcam_eval.data.classmap import ClassMap
-
-MOST_LISTED = 10  # problems of one kind, and classes, before "… more"
 
 data = typer.Typer(
     no_args_is_help=True,
@@ -91,7 +88,7 @@ def show(
         for licence, count in facts["licences"].items():
             print(f"  {count} × {licence}")
     if out is not None:
-        _save(contact_sheet(entries, called=_names_of(class_map())), out, quiet=as_json)
+        _save(contact_sheet(entries, called=names_of(class_map())), out, quiet=as_json)
 
 
 def _facts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -151,12 +148,12 @@ def check(
         report = check_entries(str(path), source.entries, mapped, step=step)
     code = report.exit_code(strict=strict)
     if as_json:
-        print(json.dumps(_as_json(report, code), indent=2))
+        print(json.dumps(as_json_object(report, code), indent=2))
     else:
-        print("\n".join(report_lines(report, model, _names_of(mapped))))
+        print("\n".join(report_lines(report, model, names_of(mapped))))
     if out is not None:
         sheet = contact_sheet(
-            source.entries, _captions(report), called=_names_of(mapped), tiles=tiles
+            source.entries, captions(report), called=names_of(mapped), tiles=tiles
         )
         _save(sheet, out, quiet=as_json)
     raise typer.Exit(code)
@@ -193,27 +190,6 @@ def _class_map(model: str, mapping: Path | None) -> ClassMap:
     return found if mapping is None else read_mapping(mapping, found)
 
 
-def _names_of(classes: ClassMap) -> Callable[[str], str]:
-    """Return what a label is called for a reader's eye: the model's name behind a synset."""
-
-    def called(label: str) -> str:
-        try:
-            index = classes.index(label)
-        except InputError:
-            return label
-        name = classes.names[index] if index is not None and index < len(classes.names) else label
-        return label if name.casefold() == label.casefold() else f"{label} ({name})"
-
-    return called
-
-
-def _captions(report: DataReport) -> dict[str, str]:
-    captions: dict[str, list[str]] = {}
-    for problem in report.problems:
-        captions.setdefault(problem.name, []).append(f"{problem.kind}: {problem.detail}")
-    return {name: "; ".join(said) for name, said in captions.items()}
-
-
 def _save(sheet: Image, out: Path, *, quiet: bool) -> None:
     sheet.save(out)
     if not quiet:
@@ -230,80 +206,3 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     console().print(table)
-
-
-def _as_json(report: DataReport, code: int) -> dict[str, Any]:
-    return {
-        "exit_code": code,
-        **dataclasses.asdict(report),
-        "problems": [
-            {**dataclasses.asdict(each), "severity": each.severity} for each in report.problems
-        ],
-        "class_counts": [
-            {"name": name, "images": n, "index": index} for name, n, index in report.class_counts
-        ],
-    }
-
-
-def report_lines(report: DataReport, model: str, called: Callable[[str], str]) -> list[str]:
-    """Return the report as text: counts, sizes, classes, and the problems by kind."""
-    from gradcam_eval.data.check import KINDS
-
-    usable = sum(image.is_usable for image in report.images)
-    lines = [f"{report.source}: {len(report.images)} images, {usable} of them usable"]
-    lines += [f"  {name}: {value}" for name, value in _counts(report) if value]
-    lines += _class_lines(report, model, called)
-    for kind, (severity, meaning) in KINDS.items():
-        found = [problem for problem in report.problems if problem.kind == kind]
-        if found:
-            lines.append(f"{severity}: {kind}, {len(found)} × ({meaning})")
-            lines += _first(f"  {problem.name}: {problem.detail}" for problem in found)
-    return lines if report.problems else [*lines, "no problem found"]
-
-
-def _counts(report: DataReport) -> list[tuple[str, str]]:
-    images = [image for image in report.images if image.is_usable]
-    shares = [share for image in images for share in image.shares]
-    return [
-        ("width", _spread([image.size[1] for image in images if image.size], "pixels")),
-        ("height", _spread([image.size[0] for image in images if image.size], "pixels")),
-        ("objects", f"{len(shares)}, {sum(image.n_masks for image in images)} of them with pixels "
-         f"or polygons, {sum(image.n_ignored for image in images)} more ignored"),
-        ("objects an image", _spread([len(image.shares) for image in images], "")),
-        ("share of the image an object covers", _spread([100 * each for each in shares], "%")),
-        ("images without object", _number(sum(not image.shares for image in images))),
-        ("images without label", _number(sum(not image.labels for image in images))),
-        ("images with void pixels", _number(sum(image.has_void for image in images))),
-    ]  # fmt: skip
-
-
-def _number(count: int) -> str:
-    return str(count) if count else ""
-
-
-def _spread(values: Sequence[float], unit: str) -> str:
-    import numpy as np
-
-    if not values:
-        return ""
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return f"{low:.3g} to {high:.4g}, median {middle:.4g} {unit}".rstrip()
-
-
-def _class_lines(report: DataReport, model: str, called: Callable[[str], str]) -> list[str]:
-    counts = report.class_counts
-    if not counts:
-        return []
-    known = [index for _, _, index in counts if index is not None]
-    range_ = f", indices {min(known)} to {max(known)}" if known else ""
-    lines = [f"  classes: {len(counts)}, {len(known)} of them known to {model}{range_}"]
-    lines.append(f"  images a class: {_spread([n for _, n, _ in counts], '')}")
-    shown = [f"{called(name)} {n}" for name, n, _ in counts[:MOST_LISTED]]
-    more = [f"… {len(counts) - MOST_LISTED} more"] if len(counts) > MOST_LISTED else []
-    return [*lines, f"  most frequent: {', '.join(shown + more)}"]
-
-
-def _first(lines: Iterable[str]) -> list[str]:
-    found = list(lines)
-    more = len(found) - MOST_LISTED
-    return found[:MOST_LISTED] + ([f"  … {more} more (--json lists all)"] if more > 0 else [])

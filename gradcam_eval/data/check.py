@@ -12,14 +12,20 @@ from typing import Literal
 import numpy as np
 
 from gradcam_eval.core import InputError
-from gradcam_eval.data.annotation import Annotation, Box, Drawn, Entry, Polygon
+from gradcam_eval.data.annotation import Annotation, Box, Entry
 from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.extent import (
+    Size,
+    box_area,
+    clipped,
+    drawn_area,
+    is_empty,
+    overlap_with_mask,
+)
 from gradcam_eval.data.pipeline import open_picture
 from gradcam_eval.data.truth import check_annotation, file_box
 
 Severity = Literal["error", "warning"]
-Size = tuple[int, int]  # (H, W)
-
 # An error costs a study the image or the object; a warning is to be looked at.
 KINDS: dict[str, tuple[Severity, str]] = {
     "unreadable image": ("error", "the file is missing, broken, or no image"),
@@ -163,7 +169,7 @@ def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
         size=size,
         labels=entry.labels,
         classes=tuple(names),
-        shares=tuple(_area(each, size) / (size[0] * size[1]) for each in drawn),
+        shares=tuple(drawn_area(each, size) / (size[0] * size[1]) for each in drawn),
         n_masks=sum(each.mask is not None or bool(each.polygons) for each in drawn),
         n_ignored=len(annotation.objects) - len(drawn),
         has_void=annotation.void is not None and bool(annotation.void.any()),
@@ -194,68 +200,17 @@ def _drawn_problems(name: str, annotation: Annotation, size: Size) -> Iterable[P
         box = file_box(drawn)
         if drawn.is_ignored:
             continue
-        if _is_empty(drawn):
+        if is_empty(drawn):
             yield Problem("empty mask", name, what)
-        elif box is not None and _box_area(_clipped(box, size)) == 0:
+        elif box is not None and box_area(clipped(box, size)) == 0:
             yield Problem("object outside", name, f"{what}: {_shown(box)}")
         elif drawn.box is not None:
-            beyond = np.abs(np.subtract(_clipped(drawn.box, size), drawn.box)).max()
+            beyond = np.abs(np.subtract(clipped(drawn.box, size), drawn.box)).max()
             if beyond > 0:
                 detail = f"{what}: {_shown(drawn.box)} by {beyond:g} pixels"
                 yield Problem("box beyond image", name, detail)
-            if (overlap := _overlap_with_mask(drawn)) < 0.5:
+            if (overlap := overlap_with_mask(drawn)) < 0.5:
                 yield Problem("box apart from mask", name, f"{what}: overlap {overlap:.2f}")
-
-
-def _is_empty(drawn: Drawn) -> bool:
-    if drawn.mask is not None:
-        return not drawn.mask.any()
-    return bool(drawn.polygons) and sum(map(_polygon_area, drawn.polygons)) == 0
-
-
-def _overlap_with_mask(drawn: Drawn) -> float:
-    """Return the IoU of the drawn box and that of the object's pixels; 1 where one is missing."""
-    extent = file_box(Drawn(polygons=drawn.polygons, mask=drawn.mask))
-    if drawn.box is None or extent is None:
-        return 1.0
-    common = _box_area(
-        (
-            max(drawn.box[0], extent[0]),
-            max(drawn.box[1], extent[1]),
-            min(drawn.box[2], extent[2]),
-            min(drawn.box[3], extent[3]),
-        )
-    )
-    return common / (_box_area(drawn.box) + _box_area(extent) - common)
-
-
-def _area(drawn: Drawn, size: Size) -> float:
-    """Return how many of the image's pixels an object covers, by the finest that is known of it.
-
-    Overlapping polygons of one object count twice, and none is cut at the edge: this is for a
-    summary, and no metric uses it.
-    """
-    if drawn.mask is not None:
-        return float(drawn.mask.sum())
-    if drawn.polygons:
-        filled = sum(map(_polygon_area, drawn.polygons)) - sum(map(_polygon_area, drawn.holes))
-        return float(np.clip(filled, 0, size[0] * size[1]))
-    return 0.0 if drawn.box is None else _box_area(_clipped(drawn.box, size))
-
-
-def _polygon_area(polygon: Polygon) -> float:
-    """Return the area by the shoelace formula: |Σ x_i y_(i+1) - x_(i+1) y_i| / 2."""
-    x, y = np.asarray(polygon, np.float64).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
-
-
-def _clipped(box: Box, size: Size) -> Box:
-    x0, y0, x1, y1 = np.clip(box, 0, [size[1], size[0]] * 2).tolist()
-    return (x0, y0, x1, y1)
-
-
-def _box_area(box: Box) -> float:
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
 def _shown(box: Box) -> str:
