@@ -22,7 +22,7 @@ from gradcam_eval.data.extent import (
     is_empty,
     overlap_with_mask,
 )
-from gradcam_eval.data.pipeline import open_picture
+from gradcam_eval.data.pipeline import label_indices, object_classes, open_picture
 from gradcam_eval.data.truth import check_annotation, file_box
 
 Severity = Literal["error", "warning"]
@@ -30,7 +30,7 @@ Severity = Literal["error", "warning"]
 KINDS: dict[str, tuple[Severity, str]] = {
     "unreadable image": ("error", "the file is missing, broken, or no image"),
     "wrong annotation": ("error", "what is drawn cannot be read, or is for another size"),
-    "label out of range": ("error", "a class number that the model does not have"),
+    "wrong class": ("error", "a number outside the model's classes, or objects without a class"),
     "object outside": ("error", "an object lies outside its image, and disappears"),
     "empty mask": ("error", "an object's mask has no pixel, or its outline no area"),
     "box beyond image": ("warning", "a box reaches beyond its image, and is cut at its edge"),
@@ -82,7 +82,7 @@ class ImageFacts:
     @property
     def is_usable(self) -> bool:
         """Whether a study gets this image."""
-        lost = ("unreadable image", "wrong annotation", "label out of range")
+        lost = ("unreadable image", "wrong annotation", "wrong class")
         return not any(problem.kind in lost for problem in self.problems)
 
 
@@ -162,7 +162,10 @@ def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
         return ImageFacts(entry.name, digest, size, entry.labels, entry.labels, problems=lost)
     drawn = [each for each in annotation.objects if not each.is_ignored]
     names = dict.fromkeys((*entry.labels, *(each.label for each in drawn if each.label)))
-    problems = [*_label_problems(entry, classes), *_drawn_problems(entry.name, annotation, size)]
+    problems = [
+        *_label_problems(entry, annotation, classes),
+        *_drawn_problems(entry.name, annotation, size),
+    ]
     return ImageFacts(
         name=entry.name,
         id=digest,
@@ -182,12 +185,13 @@ def _lost(kind: str, entry: Entry, error: Exception) -> Problem:
     return Problem(kind, entry.name, said)
 
 
-def _label_problems(entry: Entry, classes: ClassMap) -> Iterable[Problem]:
-    for label in entry.labels:
-        try:
-            classes.index(label)
-        except InputError as error:
-            yield Problem("label out of range", entry.name, str(error))
+def _label_problems(entry: Entry, annotation: Annotation, classes: ClassMap) -> Iterable[Problem]:
+    """Find what keeps labels and objects from becoming indices, as a study would."""
+    try:
+        labels = label_indices(entry.labels, classes)
+        object_classes(annotation, entry, labels, classes)
+    except InputError as error:
+        yield Problem("wrong class", entry.name, str(error))
 
 
 def _is_number(name: str) -> bool:

@@ -81,12 +81,12 @@ def upright_size(entry: Entry) -> tuple[int, int]:
 
 
 def _read(entry: Entry, reading: Reading) -> Sample:
-    labels = _indices(entry.labels, reading.classes)
+    labels = label_indices(entry.labels, reading.classes)
     digest, picture = open_picture(entry)
     original = (picture.height, picture.width)
     annotation = entry.annotate(original)
     check_annotation(annotation, original)
-    classes = _object_classes(annotation, entry, labels, reading.classes)
+    classes = object_classes(annotation, entry, labels, reading.classes)
     frame = reading.framing.frame(original, reading.size)
     return Sample(
         id=digest,
@@ -115,12 +115,13 @@ def _checked(sample: Sample, reading: Reading) -> Sample | BadSample:
     return sample
 
 
-def _indices(names: tuple[str, ...], classes: ClassMap) -> tuple[int, ...]:
+def label_indices(names: tuple[str, ...], classes: ClassMap) -> tuple[int, ...]:
+    """Return the indices of an image's labels that the model knows, each once."""
     found = (classes.index(name) for name in names)
     return tuple(dict.fromkeys(index for index in found if index is not None))
 
 
-def _object_classes(
+def object_classes(
     annotation: Annotation, entry: Entry, labels: tuple[int, ...], classes: ClassMap
 ) -> tuple[int, ...]:
     """Return the class index of each object, or none where all of them show the labels."""

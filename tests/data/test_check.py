@@ -7,9 +7,11 @@ import pytest
 import tiny_sets
 from tiny_sets import SIZE
 
+from gradcam_eval.core import Sample
 from gradcam_eval.data.annotation import Annotation, Drawn, Entry
 from gradcam_eval.data.check import KINDS, Problem, check_entries, check_entry
 from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.pipeline import Reading, read_entry
 from gradcam_eval.data.sheet import COLOURS, TILE, choose, contact_sheet
 
 CLASSES = ClassMap(("cat", "dog"))
@@ -62,7 +64,14 @@ def test_facts_of_an_image_by_hand():
         (entry(file=lambda: b"no image"), "unreadable image"),
         (entry(size=(8, 6)), "wrong annotation"),
         (entry(Drawn(box=(3, 3, 3, 5))), "wrong annotation"),
-        (entry(labels=("2",)), "label out of range"),
+        (entry(labels=("2",)), "wrong class"),
+        (entry(Drawn(box=(0, 0, 1, 1), label="2")), "wrong class"),
+        (
+            entry(
+                Drawn(box=(0, 0, 1, 1)), Drawn(box=(0, 0, 1, 1), label="cat"), labels=("cat", "dog")
+            ),
+            "wrong class",
+        ),
         (entry(Drawn(box=(8, 0, 12, 6))), "object outside"),
         (entry(Drawn(polygons=(((-3, 0), (-1, 0), (-1, 6)),))), "object outside"),
         (entry(Drawn(mask=np.zeros(SIZE, bool))), "empty mask"),
@@ -78,6 +87,8 @@ def test_facts_of_an_image_by_hand():
 def test_each_kind_of_problem_is_found(bad, kind):
     report = check_entries("it", [bad], CLASSES)
     assert [problem.kind for problem in report.problems] == [kind]
+    is_sample = isinstance(read_entry(bad, Reading((4, 4), classes=CLASSES)), Sample)
+    assert report.images[0].is_usable == is_sample, "a study sees it alike"
     severity = KINDS[kind][0]
     assert report.exit_code() == (severity == "error")
     assert report.exit_code(strict=True) == 1
@@ -85,9 +96,10 @@ def test_each_kind_of_problem_is_found(bad, kind):
 
 def test_what_is_in_order_is_no_problem():
     good = entry(
-        Drawn(box=(0, 0, 8, 6), mask=mask_of(slice(0, 6), slice(0, 5))),  # 30 of 48 in common
+        # 30 of 48 pixels in common
+        Drawn(box=(0, 0, 8, 6), mask=mask_of(slice(0, 6), slice(0, 5)), label="cat"),
         Drawn(box=(1, 1, 2, 2), label="owl"),
-        Drawn(mask=np.zeros(SIZE, bool), is_ignored=True),
+        Drawn(mask=np.zeros(SIZE, bool), label="owl", is_ignored=True),
         labels=("cat", "1"),
     )
     report = check_entries("it", [good], ClassMap(("cat", "dog", "owl")))
