@@ -135,7 +135,7 @@ def check(
     Ends with 0 where every image and object can be used, with 1 where one cannot (or, with
     --strict, where there is a warning), with 2 where the data set cannot be read as a whole.
     """
-    from gradcam_eval.data import open_source
+    from gradcam_eval.data import Entry, open_source
     from gradcam_eval.data.check import check_entries
     from gradcam_eval.data.sheet import contact_sheet
 
@@ -144,17 +144,16 @@ def check(
     options = {"annotations": annotations, "labels": labels, "split": split, "part": part}
     given = {key: value for key, value in options.items() if value is not None}
     source = open_source(path, format=format, options=given)
-    with _shown_steps(len(source.entries)) as step:
-        report = check_entries(str(path), source.entries, mapped, step=step)
+    entries = [entry for entry in source.entries if isinstance(entry, Entry)]  # of a path, all are
+    with _shown_steps(len(entries)) as step:
+        report = check_entries(path, entries, mapped, step=step)
     code = report.exit_code(strict=strict)
     if as_json:
         print(json.dumps(as_json_object(report, code), indent=2))
     else:
         print("\n".join(report_lines(report, model, names_of(mapped))))
     if out is not None:
-        sheet = contact_sheet(
-            source.entries, captions(report), called=names_of(mapped), tiles=tiles
-        )
+        sheet = contact_sheet(entries, captions(report), called=names_of(mapped), tiles=tiles)
         _save(sheet, out, quiet=as_json)
     raise typer.Exit(code)
 

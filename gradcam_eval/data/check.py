@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from gradcam_eval.data.extent import (
     overlap_with_mask,
 )
 from gradcam_eval.data.pipeline import label_indices, object_classes, open_picture
+from gradcam_eval.data.streaming import read_ahead
 from gradcam_eval.data.truth import check_annotation, file_box
 
 Severity = Literal["error", "warning"]
@@ -126,11 +127,10 @@ def check_entries(
     -------
     DataReport, the same for any number of threads
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = []
-        for facts in pool.map(lambda entry: check_entry(entry, classes), entries):
-            found.append(facts)
-            step()
+    found = []
+    for facts in read_ahead(partial(check_entry, classes=classes), entries, os.cpu_count() or 1):
+        found.append(facts)
+        step()
     images = tuple(found)
     counts = Counter(name for image in images for name in image.classes)
     missing = set(classes.unmapped(counts))
