@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from gradcam_eval.methods.explainer import Explainer, explain
     from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.metrics import METRICS, deletion, insertion, pointing_game, register_metric
+    from gradcam_eval.metrics.agreement import Agreement, agreement
     from gradcam_eval.models.catalogue import model_spec
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.layers import list_layers
     from gradcam_eval.models.zoo import load_model
     from gradcam_eval.report.overlay import overlay
     from gradcam_eval.results import Results, run_study
+    from gradcam_eval.sanity.check import SanityCheck
+    from gradcam_eval.sanity.classes import (
+        class_sensitivity,
+        data_randomisation,
+        permuted_labels,
+    )
+    from gradcam_eval.sanity.invariance import input_invariance
+    from gradcam_eval.sanity.randomisation import parameter_randomisation
     from gradcam_eval.study.config import Study
     from gradcam_eval.timing import measure_cost
 
@@ -44,12 +53,21 @@ _HOMES = {
         "pointing_game",
         "register_metric",
     ),
+    "gradcam_eval.metrics.agreement": ("Agreement", "agreement"),
     "gradcam_eval.models.engine": ("Predictor",),
     "gradcam_eval.models.layers": ("list_layers",),
     "gradcam_eval.models.catalogue": ("model_spec",),
     "gradcam_eval.models.zoo": ("load_model",),
     "gradcam_eval.report.overlay": ("overlay",),
     "gradcam_eval.results": ("Results", "run_study"),
+    "gradcam_eval.sanity.check": ("SanityCheck",),
+    "gradcam_eval.sanity.classes": (
+        "class_sensitivity",
+        "data_randomisation",
+        "permuted_labels",
+    ),
+    "gradcam_eval.sanity.invariance": ("input_invariance",),
+    "gradcam_eval.sanity.randomisation": ("parameter_randomisation",),
     "gradcam_eval.study.config": ("Study",),
     "gradcam_eval.timing": ("measure_cost",),
 }
@@ -58,6 +76,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "METHODS",
     "METRICS",
+    "Agreement",
     "Case",
     "Curve",
     "Explainer",
@@ -67,12 +86,17 @@ __all__ = [
     "Predictor",
     "Results",
     "Sample",
+    "SanityCheck",
     "Study",
     "Undefined",
+    "agreement",
     "check_method",
+    "class_sensitivity",
+    "data_randomisation",
     "deletion",
     "entries_from_dataset",
     "explain",
+    "input_invariance",
     "insertion",
     "list_layers",
     "load_image",
@@ -82,6 +106,8 @@ __all__ = [
     "model_spec",
     "open_source",
     "overlay",
+    "parameter_randomisation",
+    "permuted_labels",
     "pointing_game",
     "register_method",
     "register_metric",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
 from gradcam_eval.core import InputError
+from gradcam_eval.metrics.agreement import Agreement, agreement
+from gradcam_eval.report.agreement import cell_maps
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
 
@@ -57,6 +59,27 @@ class Results:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
         found = read_folder(self.folder)
         return comparison.compare(found.records, a, b, metric, seed=found.seed)
+
+    def agreement(
+        self,
+        measure: str = "rank_correlation",
+        *,
+        model: str | None = None,
+        controls: bool = False,
+    ) -> Agreement:
+        """Return how alike the cells' heatmaps are, as a mean over the study's images.
+
+        Parameters
+        ----------
+        measure : see `gradcam_eval.agreement`
+        model : whose heatmaps; may be left out where the study has one model
+        controls : compare the controls as well
+
+        Raises
+        ------
+        InputError : an unknown measure or model, or no maps in the folder
+        """
+        return agreement(cell_maps(read_folder(self.folder), model, controls), measure=measure)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write summary.csv, the pictures and report.html anew; return the page's path.

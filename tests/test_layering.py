@@ -28,7 +28,7 @@ stats
 comparison
 report
 results
-picture progress callback
+picture progress callback sanity
 cli
 __main__
 """

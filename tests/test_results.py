@@ -7,6 +7,9 @@ from study_folder import Plan, make_study
 
 from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError
+from gradcam_eval.metrics import agreement
+from gradcam_eval.report.agreement import agreement_figure
+from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import Results
 from gradcam_eval.stats import summarise
 
@@ -73,3 +76,24 @@ def test_a_folder_without_results_is_refused_and_left_alone(tmp_path, ask):
     with pytest.raises(InputError, match="is not a results folder"):
         ask(Results(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_agreement_compares_the_cells_maps_of_the_folder(folder):
+    found = Results(folder).agreement()
+    cells = ["block2_expand · grad_cam", "top_activation · grad_cam"]
+    assert list(found.mean) == cells
+    maps = {cell: [] for cell in cells}
+    for path in sorted((folder / "maps").rglob("*.npz")):
+        for (layer, method), heatmap in read_maps(path).maps.items():
+            if layer:
+                maps[f"{layer} · {method}"].append(heatmap)
+    expected = agreement(maps)
+    pd.testing.assert_frame_equal(found.mean, expected.mean)
+    assert (found.n.to_numpy() == expected.n.to_numpy()).all()
+    with_controls = Results(folder).agreement("top_overlap", controls=True)
+    assert "random" in with_controls.mean
+    assert with_controls.measure == "top_overlap"
+    axes = agreement_figure(found.mean, found.n, found.measure).axes[0]
+    assert len(axes.texts) == 4
+    with pytest.raises(InputError, match="unknown model 'toy'"):
+        Results(folder).agreement(model="toy")

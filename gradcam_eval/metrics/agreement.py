@@ -5,12 +5,13 @@ That methods agree does not make them right; where they disagree, at most one of
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam_eval.core import Heatmap, InputError, Undefined
 from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
@@ -37,7 +38,7 @@ class Agreement:
 
 
 def agreement(
-    heatmaps: Mapping[Hashable, Heatmaps],
+    heatmaps: Mapping[Any, Heatmaps],
     *,
     measure: str = "rank_correlation",
     size: tuple[int, int] | None = None,
@@ -65,17 +66,16 @@ def agreement(
     """
     import pandas as pd
 
-    similarity = find_measure(measure)
-    cells = list(heatmaps)
-    stacks = _framed({cell: checked_heatmaps(maps) for cell, maps in heatmaps.items()}, size)
-    mean = np.full((len(cells), len(cells)), np.nan)
-    n = np.zeros(mean.shape, int)
-    pairs = [(i, i) for i in range(len(cells))] + list(combinations(range(len(cells)), 2))
-    for i, j in pairs:
-        values = _values(similarity, stacks[i], stacks[j])
-        n[i, j] = n[j, i] = len(values)
-        if values:
-            mean[i, j] = mean[j, i] = np.mean(values)
+    similar = find_measure(measure)
+    cells, maps = list(heatmaps), [checked_heatmaps(each) for each in heatmaps.values()]
+    largest = _frame(cells, maps)
+    total = np.zeros((len(cells), len(cells)))
+    n = np.zeros(total.shape, int)
+    for of_image in zip(*maps, strict=True):
+        values = _matrix(similar, [framed(each, size or largest) for each in of_image])
+        total += np.nan_to_num(values)
+        n += ~np.isnan(values)
+    mean = np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
     labels = pd.Index(cells, tupleize_cols=False)
     return Agreement(
         measure,
@@ -84,22 +84,25 @@ def agreement(
     )
 
 
-def _values(similarity: Measure, ones: list[Heatmap], others: list[Heatmap]) -> list[float]:
-    found = [similarity(one, other) for one, other in zip(ones, others, strict=True)]
-    return [value for value in found if not isinstance(value, Undefined)]
+def _matrix(similar: Measure, maps: Sequence[Heatmap]) -> NDArray[np.float64]:
+    """Compare each two heatmaps of one image; NaN where they cannot be compared."""
+    prepared = [similar.prepare(each) for each in maps]
+    values = np.full((len(maps), len(maps)), np.nan)
+    for i, j in combinations_with_replacement(range(len(maps)), 2):
+        value = similar.between(prepared[i], prepared[j])
+        if not isinstance(value, Undefined):
+            values[i, j] = values[j, i] = value
+    return values
 
 
-def _framed(
-    heatmaps: dict[Hashable, list[Heatmap]], size: tuple[int, int] | None
-) -> list[list[Heatmap]]:
-    """Return each cell's heatmaps at one size."""
-    counts = {len(maps) for maps in heatmaps.values()}
+def _frame(cells: list[Any], maps: list[list[Heatmap]]) -> tuple[int, int]:
+    """Return the largest height and width; refuse cells of different numbers of images."""
+    counts = {len(each) for each in maps}
     if len(counts) != 1 or counts == {0}:
-        numbers = ", ".join(f"{cell}: {len(maps)}" for cell, maps in heatmaps.items()) or "none"
+        numbers = ", ".join(f"{c}: {len(each)}" for c, each in zip(cells, maps, strict=True))
         raise InputError(
-            f"heatmaps of different numbers of images ({numbers}): give each cell's of the same "
-            "images, in the same order"
+            f"heatmaps of different numbers of images ({numbers or 'none'}): give each cell's of "
+            "the same images, in the same order"
         )
-    shapes = [each.shape for maps in heatmaps.values() for each in maps]
-    height, width = size or (max(h for h, _ in shapes), max(w for _, w in shapes))
-    return [[framed(each, (height, width)) for each in maps] for maps in heatmaps.values()]
+    shapes = [each.shape for of_cell in maps for each in of_cell]
+    return max(h for h, _ in shapes), max(w for _, w in shapes)

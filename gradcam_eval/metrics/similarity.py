@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Heatmap, InputError, Undefined, unknown_name
-
-Measure: TypeAlias = Callable[[Heatmap, Heatmap], float | Undefined]
 
 TOP_FRACTION = 0.1
 _SSIM_WINDOW = 7  # pixels, scikit-image's default
@@ -40,13 +39,12 @@ def rank_correlation(one: Heatmap, other: Heatmap) -> float | Undefined:
     >>> rank_correlation(a, a**3), rank_correlation(a, -a)
     (1.0, -1.0)
     """
-    reason = _reason(one, other)
-    return Undefined(reason) if reason else _pearson(_ranks(one), _ranks(other))
+    return MEASURES["rank_correlation"].of(one, other)
 
 
 def absolute_rank_correlation(one: Heatmap, other: Heatmap) -> float | Undefined:
     """Spearman's rank correlation of the absolute values; see `rank_correlation`."""
-    return rank_correlation(np.abs(one), np.abs(other))
+    return MEASURES["absolute_rank_correlation"].of(one, other)
 
 
 def structural_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
@@ -72,15 +70,7 @@ def structural_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
     Wang, Bovik, Sheikh, Simoncelli: Image Quality Assessment: From Error Visibility to Structural
     Similarity, IEEE TIP 2004.
     """
-    from skimage.metrics import structural_similarity as ssim
-
-    reason = _reason(one, other)
-    if not reason and min(one.shape) < _SSIM_WINDOW:
-        reason = f"the heatmap is smaller than SSIM's window of {_SSIM_WINDOW} pixels"
-    if reason:
-        return Undefined(reason)
-    first, second = arrays.min_max(one), arrays.min_max(other)
-    return float(ssim(first, second, data_range=1.0, win_size=_SSIM_WINDOW))
+    return MEASURES["ssim"].of(one, other)
 
 
 def hog_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
@@ -103,15 +93,7 @@ def hog_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
     Dalal, Triggs: Histograms of Oriented Gradients for Human Detection, CVPR 2005. As a similarity
     of heatmaps: Adebayo et al. 2018, which names no cells.
     """
-    reason = _reason(one, other)
-    if not reason and min(one.shape) < 3:
-        reason = "the heatmap is smaller than 3 pixels a side"
-    if reason:
-        return Undefined(reason)
-    first, second = _hog(one), _hog(other)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return Undefined("the heatmap has the same gradients everywhere")
-    return _pearson(first, second)
+    return MEASURES["hog"].of(one, other)
 
 
 def top_overlap(one: Heatmap, other: Heatmap, fraction: float = TOP_FRACTION) -> float | Undefined:
@@ -142,21 +124,43 @@ def top_overlap(one: Heatmap, other: Heatmap, fraction: float = TOP_FRACTION) ->
     """
     if not 0 < fraction <= 1:
         raise InputError(f"fraction is {fraction}: wanted above 0, up to 1")
-    reason = _reason(one, other)
-    if reason:
-        return Undefined(reason)
-    k = max(1, round(fraction * one.size))
-    shared = (arrays.rank_pixels(one) < k) & (arrays.rank_pixels(other) < k)
-    return float(shared.sum() / k)
+    return _overlap(fraction).of(one, other)
 
 
-MEASURES: dict[str, Measure] = {
-    "rank_correlation": rank_correlation,
-    "absolute_rank_correlation": absolute_rank_correlation,
-    "ssim": structural_similarity,
-    "hog": hog_similarity,
-    "top_overlap": top_overlap,
-}
+@dataclass(frozen=True)
+class Measure:
+    """A measure of similarity in two parts, so that what one heatmap costs is paid once.
+
+    Attributes
+    ----------
+    features : heatmap (H, W) → what is compared, or why it has none
+    compare : the features of two heatmaps → their similarity
+    """
+
+    features: Callable[[Heatmap], NDArray[Any] | Undefined]
+    compare: Callable[[Any, Any], float | Undefined]
+
+    def prepare(self, heatmap: Heatmap) -> NDArray[Any] | Undefined:
+        """Return a heatmap's features; Undefined where it cannot rank pixels."""
+        reason = arrays.degenerate_reason(heatmap)
+        return Undefined(reason) if reason else self.features(heatmap)
+
+    def between(
+        self, one: NDArray[Any] | Undefined, other: NDArray[Any] | Undefined
+    ) -> float | Undefined:
+        """Return the similarity of two heatmaps of one size by what `prepare` gave of each."""
+        if isinstance(one, Undefined):
+            return one
+        return other if isinstance(other, Undefined) else self.compare(one, other)
+
+    def of(self, one: Heatmap, other: Heatmap) -> float | Undefined:
+        """Return the similarity of two heatmaps (H, W)."""
+        if one.shape != other.shape or one.ndim != 2:
+            raise InputError(
+                f"heatmaps of shapes {one.shape} and {other.shape}: wanted two (H, W) of one size; "
+                "resize them first"
+            )
+        return self.between(self.prepare(one), self.prepare(other))
 
 
 def framed(heatmap: Heatmap, size: tuple[int, int]) -> Heatmap:
@@ -177,29 +181,59 @@ def find_measure(name: str) -> Measure:
     return MEASURES[name]
 
 
-def _reason(one: Heatmap, other: Heatmap) -> str | None:
-    if one.shape != other.shape or one.ndim != 2:
-        raise InputError(
-            f"heatmaps of shapes {one.shape} and {other.shape}: wanted two (H, W) of one size; "
-            "resize them first"
-        )
-    return arrays.degenerate_reason(one) or arrays.degenerate_reason(other)
-
-
 def _ranks(heatmap: Heatmap) -> NDArray[np.float64]:
-    from scipy.stats import rankdata
+    """Rank values from 1, equal ones by their mean, as `scipy.stats.rankdata` more slowly does."""
+    values = heatmap.ravel()
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    ends = np.r_[starts[1:], values.size]
+    ranks = np.empty(values.size)
+    ranks[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)
+    return ranks
 
-    return np.asarray(rankdata(heatmap, axis=None), np.float64)
 
-
-def _pearson(one: NDArray[Any], other: NDArray[Any]) -> float:
+def _pearson(one: NDArray[Any], other: NDArray[Any]) -> float | Undefined:
     first, second = one - one.mean(), other - other.mean()
     scale = np.sqrt((first @ first) * (second @ second))
+    if scale == 0:
+        return Undefined("the absolute values of a heatmap are all equal")
     return float(np.clip(first @ second / scale, -1, 1))  # rounding may leave 1 + 2e-16
 
 
-def _hog(heatmap: Heatmap) -> NDArray[np.float64]:
+def _scaled(heatmap: Heatmap) -> NDArray[Any] | Undefined:
+    if min(heatmap.shape) < _SSIM_WINDOW:
+        return Undefined(f"the heatmap is smaller than SSIM's window of {_SSIM_WINDOW} pixels")
+    return arrays.min_max(heatmap)
+
+
+def _ssim(one: NDArray[Any], other: NDArray[Any]) -> float:
+    from skimage.metrics import structural_similarity as ssim
+
+    return float(ssim(one, other, data_range=1.0, win_size=_SSIM_WINDOW))
+
+
+def _hog(heatmap: Heatmap) -> NDArray[np.float64] | Undefined:
     from skimage.feature import hog
 
+    if min(heatmap.shape) < 3:
+        return Undefined("the heatmap is smaller than 3 pixels a side")
     side = max(1, min(heatmap.shape) // _HOG_CELLS)
-    return np.asarray(hog(arrays.min_max(heatmap), pixels_per_cell=(side, side)), np.float64)
+    found = np.asarray(hog(arrays.min_max(heatmap), pixels_per_cell=(side, side)), np.float64)
+    return found if np.ptp(found) else Undefined("the heatmap has the same gradients everywhere")
+
+
+def _overlap(fraction: float) -> Measure:
+    def top(heatmap: Heatmap) -> NDArray[np.bool_]:
+        return arrays.rank_pixels(heatmap) < max(1, round(fraction * heatmap.size))
+
+    return Measure(top, lambda one, other: float((one & other).sum() / one.sum()))
+
+
+MEASURES: dict[str, Measure] = {
+    "rank_correlation": Measure(_ranks, _pearson),
+    "absolute_rank_correlation": Measure(lambda heatmap: _ranks(np.abs(heatmap)), _pearson),
+    "ssim": Measure(_scaled, _ssim),
+    "hog": Measure(_hog, _pearson),
+    "top_overlap": _overlap(TOP_FRACTION),
+}

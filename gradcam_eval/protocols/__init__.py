@@ -27,6 +27,7 @@ from gradcam_eval.protocols.robustness import (
     SensitivityProtocol,
     StabilityProtocol,
 )
+from gradcam_eval.protocols.sanity import SANITY_2018, SanityProtocol
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -42,6 +43,7 @@ __all__ = [
     "PointingProtocol",
     "RegionProtocol",
     "RoadProtocol",
+    "SanityProtocol",
     "SensitivityProtocol",
     "StabilityProtocol",
     "SubsetProtocol",
@@ -90,6 +92,7 @@ AnyProtocol: TypeAlias = (
     | SensitivityProtocol
     | StabilityProtocol
     | ComplexityProtocol
+    | SanityProtocol
     | OwnProtocol
 )
 
@@ -105,7 +108,13 @@ _POINTING_2018 = PointingProtocol(
 )
 _OWN = OwnProtocol(name="own", metrics=(), source="the metric's own function; nothing published")
 
-_ALL: tuple[AnyProtocol, ...] = (*FAITHFULNESS, *ROBUSTNESS, _POINTING_2018, _OWN)
+_ALL: tuple[AnyProtocol, ...] = (
+    *FAITHFULNESS,
+    *ROBUSTNESS,
+    SANITY_2018,
+    _POINTING_2018,
+    _OWN,
+)
 PROTOCOLS: dict[str, AnyProtocol] = {entry.name: entry for entry in _ALL}
 
 

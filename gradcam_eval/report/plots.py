@@ -69,7 +69,7 @@ def curve_figure(
     -----
     Where images have different fractions, each curve is read at 101 even ones, linearly.
     """
-    figure, axes = _figure(6.2, 5.6)
+    figure, axes = chart(6.2, 5.6)
     lines = {key: _matrix(group) for key, group in curves.groupby(["layer", "method"], sort=False)}
     shown = _highlights(summary, metric, last_layer)
     others = [key for key in lines if key not in shown]
@@ -92,10 +92,10 @@ def curve_figure(
     unit = "probability" if "probability" in str(metric.get("unit")) else "score"
     axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    _title(axes, f"{_heading(metric)}\nmean of n = {n} images, band: 95 % interval")
+    title_left(axes, f"{_heading(metric)}\nmean of n = {n} images, band: 95 % interval")
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("the other"))
-    _legend(figure, [handles[i] for i in order], [labels[i] for i in order])
+    legend_below(figure, [handles[i] for i in order], [labels[i] for i in order])
     return figure
 
 
@@ -103,7 +103,7 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     """Draw the layer × method matrix of means, darker is better and bold the best."""
     cells = summary[summary["kind"] == "cam"]
     layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
-    figure, axes = _figure(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
+    figure, axes = chart(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
     means = cells.pivot(index="layer", columns="method", values="mean")
     grid = means.reindex(index=layers, columns=methods).to_numpy(float, na_value=np.nan)
     worth = grid if metric["higher_is_better"] else -grid
@@ -128,7 +128,9 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     )
     axes.spines[:].set_visible(False)
     axes.grid(False)
-    _title(axes, f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}mean [95 % interval]", pad=24)
+    title_left(
+        axes, f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}mean [95 % interval]", pad=24
+    )
     return figure
 
 
@@ -139,7 +141,7 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     compiled forward pass. Colour is the layer's depth, shape the method; the best score is ringed.
     `cost` has the rows of one batch size.
     """
-    figure, axes = _figure(6.2, 5.6)
+    figure, axes = chart(6.2, 5.6)
     cells = cost.merge(summary[summary["kind"] == "cam"], on=["layer", "method"])
     cells = cells[cells["mean"].notna() & cells["median_ms_per_image"].notna()]
     methods, layers = list(cells["method"].unique()), list(summary["layer"].unique())
@@ -170,12 +172,12 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     batch = int(cost["batch_size"].iloc[0])
     axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
     axes.set_ylabel(textwrap.fill(f"{metric['name']} ({_unit(metric)}95 % interval)", 36), size=9)
-    _title(axes, f"{_heading(metric)}\nagainst cost, {_n(summary[summary['kind'] == 'cam'])}")
-    _legend(figure, *axes.get_legend_handles_labels(), columns=2)
+    title_left(axes, f"{_heading(metric)}\nagainst cost, {_n(summary[summary['kind'] == 'cam'])}")
+    legend_below(figure, *axes.get_legend_handles_labels(), columns=2)
     return figure
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def chart(width: float, height: float) -> tuple[Figure, Any]:
     """Return an empty chart in the house's style."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -188,12 +190,14 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _title(axes: Any, text: str, *, pad: float = 10) -> None:
+def title_left(axes: Any, text: str, *, pad: float = 10) -> None:
     """Set the title flush left, as plain text: a `$` in a name is no mathematics."""
     axes.set_title(text, loc="left", fontsize=10, fontweight="bold", pad=pad, parse_math=False)
 
 
-def _legend(figure: Figure, handles: list[Any], labels: list[str], *, columns: int = 1) -> None:
+def legend_below(
+    figure: Figure, handles: list[Any], labels: list[str], *, columns: int = 1
+) -> None:
     """Put the legend below the chart, where it hides no line."""
     legend = figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8)
     legend.set_frame_on(False)

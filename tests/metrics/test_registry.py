@@ -1,6 +1,5 @@
 """The contract of every registered metric, and what the registry says when it is broken."""
 
-
 import numpy as np
 import pytest
 

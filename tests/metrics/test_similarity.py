@@ -99,7 +99,7 @@ def test_top_overlap_by_hand():
 @EVERY
 def test_a_map_is_like_itself_and_the_order_of_two_does_not_matter(name):
     one, other = pair(3)
-    measure = find_measure(name)
+    measure = find_measure(name).of
     assert measure(one, one) == pytest.approx(1.0, abs=1e-6)
     assert measure(one, other) == pytest.approx(measure(other, one), abs=1e-6)
     assert measure(one, other) < 0.5
@@ -108,7 +108,7 @@ def test_a_map_is_like_itself_and_the_order_of_two_does_not_matter(name):
 @EVERY
 def test_a_positive_factor_changes_nothing(name):
     one, other = pair(4)
-    measure = find_measure(name)
+    measure = find_measure(name).of
     assert measure(5 * one, other / 7) == pytest.approx(measure(one, other), abs=1e-5)
 
 
@@ -123,7 +123,13 @@ def test_a_positive_factor_changes_nothing(name):
 )
 def test_what_cannot_rank_pixels_has_no_similarity(name, bad, reason):
     one, _ = pair(5)
-    assert find_measure(name)(one, bad) == find_measure(name)(bad, one) == Undefined(reason)
+    assert find_measure(name).of(one, bad) == find_measure(name).of(bad, one) == Undefined(reason)
+
+
+def test_equal_absolute_values_cannot_be_ranked():
+    one = np.array([[1.0, -1.0], [1.0, 1.0]])
+    found = absolute_rank_correlation(one, np.eye(2))
+    assert found == Undefined("the absolute values of a heatmap are all equal")
 
 
 def test_maps_too_small_for_a_measure_are_undefined():
@@ -135,7 +141,7 @@ def test_maps_too_small_for_a_measure_are_undefined():
 @EVERY
 def test_maps_of_two_sizes_are_refused(name):
     with pytest.raises(InputError, match=r"shapes \(4, 4\) and \(5, 5\): wanted two"):
-        find_measure(name)(np.eye(4), np.eye(5))
+        find_measure(name).of(np.eye(4), np.eye(5))
 
 
 def test_an_unknown_measure_names_the_valid_ones():

@@ -1,0 +1,118 @@
+"""`gradcam-eval sanity`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gradcam_eval.cli.explain import PreprocessOption
+from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Order = Literal["cascading", "cascading_bottom_up", "independent"]
+
+
+def sanity(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's name, or a local .keras or .h5 file.")
+    ],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="A data set's name, a folder, or an image.")
+    ],
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "-l", metavar="LAYER", help="As of `explain`; repeatable."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="METHOD", help="A method's name; repeatable."),
+    ] = None,
+    order: Annotated[Order, typer.Option(help="How the weights are randomised.")] = "cascading",
+    steps: Annotated[
+        int | None, typer.Option(help="Most steps of the randomisation; 16 by default.")
+    ] = None,
+    measure: Annotated[
+        Literal["rank_correlation", "absolute_rank_correlation", "ssim", "hog"],
+        typer.Option(help="Of similarity; all are written to the CSV."),
+    ] = "rank_correlation",
+    seed: Annotated[int, typer.Option(min=0, help="Of the new weights and the controls.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write CSVs and the chart there."),
+    ] = None,
+    preprocess: PreprocessOption = "none",
+) -> None:
+    """Check whether heatmaps depend on the weights, on the class, and not on the input's coding.
+
+    Example: gradcam-eval sanity efficientnet_lite0 photos --method grad_cam --method eigen_cam
+    """
+    from gradcam_eval.models.preprocess import preprocessing
+    from gradcam_eval.models.zoo import check_model_name
+
+    with silent_stderr():
+        check_model_name(model)
+    preprocessing(preprocess)
+    import_tensorflow()
+    from gradcam_eval.sanity.all_checks import Asked, run_checks, write_checks
+
+    asked = Asked(model, preprocess, tuple(layer or ["last"]), tuple(method or ["grad_cam"]))
+    found = run_checks(asked, images, order=order, steps=steps, seed=seed)
+    for check in found.checks:
+        _print_verdict(check.name, check.verdict(measure), measure)
+    _print_shift(found.invariance)
+    for line in found.notes:
+        typer.echo(line)
+    if output:
+        for path in write_checks(found, output, measure):
+            typer.echo(f"written to {path}")
+
+
+def _print_verdict(name: str, frame: pd.DataFrame, measure: str) -> None:
+    from gradcam_eval.report.text import interval, number
+
+    rows = [
+        (
+            *(row["layer"], row["method"], row["verdict"], f"{row['n']}"),
+            *(number(row[key]) for key in ("similarity", "floor", "pair")),
+            f"{number(row['share'])} {interval(row['low'], row['high'])}",
+        )
+        for row in frame.to_dict("records")
+    ]
+    share = "share of sameness [95 %]"
+    head = ("layer", "method", "verdict", "n", "similarity", "by chance", "two random models")
+    _print(f"{name}, by {measure.replace('_', ' ')}", (*head, share), rows)
+
+
+def _print_shift(frame: pd.DataFrame) -> None:
+    from gradcam_eval.report.text import number
+
+    if frame.empty:
+        return
+    rows: list[tuple[str, ...]] = []
+    for key, each in frame.groupby(["layer", "method"], sort=False):
+        known = each[each["reason"] == ""]
+        alike = int(known["is_invariant"].astype(bool).sum())
+        verdict = "passes" if len(known) and alike == len(known) else "fails"
+        verdict = verdict if len(known) else "undecided"
+        layer, method = map(str, key)
+        rows.append(
+            (layer, method, verdict, f"{alike} of {len(known)}", number(known["difference"].max()))
+        )
+    head = ("layer", "method", "verdict", "images alike", "largest relative difference")
+    _print("input invariance", head, rows)
+
+
+def _print(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=None, header_style="bold", title_justify="left")
+    for column in head:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)

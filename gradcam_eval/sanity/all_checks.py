@@ -1,0 +1,115 @@
+"""All checks of one model on one set of images: what `gradcam-eval sanity` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gradcam_eval.core import BadSample, InputError
+from gradcam_eval.data import load_samples
+from gradcam_eval.models.catalogue import ANY_SIZE
+from gradcam_eval.models.identity import load_with_spec
+from gradcam_eval.models.inputs import input_shape
+from gradcam_eval.sanity.check import SanityCheck
+from gradcam_eval.sanity.classes import class_sensitivity
+from gradcam_eval.sanity.invariance import input_invariance
+from gradcam_eval.sanity.randomisation import parameter_randomisation
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model by name or file, and what is explained of it."""
+
+    model: str
+    preprocess: str
+    layers: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What came of the checks.
+
+    Attributes
+    ----------
+    checks : parameter randomisation and class sensitivity
+    invariance : as `input_invariance` returns it; empty where the model has no twin
+    names : of the images, by index
+    notes : what a person should know, in lines
+    """
+
+    checks: tuple[SanityCheck, ...]
+    invariance: pd.DataFrame
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def run_checks(
+    asked: Asked, source: str, *, order: str = "cascading", steps: int | None = None, seed: int = 0
+) -> Checked:
+    """Load the model and the images, and run every check.
+
+    Raises
+    ------
+    InputError : an unknown name, no image that can be read, and what the checks raise
+    """
+    model, spec = load_with_spec(asked.model, preprocess=asked.preprocess)
+    size = input_shape(model, spec.input_size or ANY_SIZE)[:2]
+    samples = load_samples(source, size)
+    good = [each for each in samples if not isinstance(each, BadSample)]
+    if not good:
+        raise InputError(f"none of the {len(samples)} images of {source!r} can be read")
+    notes = [f"left out {e.name}: {e.reason}" for e in samples if isinstance(e, BadSample)]
+    images = np.stack([each.image for each in good])
+    layers, methods = list(asked.layers), list(asked.methods)
+    randomised = parameter_randomisation(
+        model, images, layers=layers, methods=methods, order=order, steps=steps, seed=seed
+    )
+    classes = class_sensitivity(model, images, layers=layers, methods=methods, seed=seed)
+    try:
+        shifted = input_invariance(model, images, layers=layers, methods=methods, seed=seed)
+    except InputError as error:
+        notes.append(f"input invariance was not tested: {error}")
+        shifted = pd.DataFrame()
+    notes += [
+        f"step {row['step']} ({row['changed']}) changed no weight: it is undefined"
+        for row in randomised.steps.to_dict("records")
+        if not row["weights_changed"]
+    ]
+    names = tuple(each.name for each in good)
+    return Checked((randomised, classes), shifted, names, tuple(notes))
+
+
+def write_checks(found: Checked, folder: Path, measure: str) -> list[Path]:
+    """Write every table as CSV and the curves as PNG; return the paths."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [*_write_tables(found, folder, measure), _write_figure(found, folder, measure)]
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
+    verdicts = pd.concat(
+        [each.verdict(measure).assign(check=each.name, measure=measure) for each in found.checks]
+    )
+    rows = pd.concat([each.frame.assign(check=each.name) for each in found.checks])
+    tables = {"verdicts": verdicts, "similarities": rows, "steps": found.checks[0].steps}
+    if not found.invariance.empty:
+        tables["invariance"] = found.invariance
+    paths = []
+    for name, table in tables.items():
+        if "image" in table:
+            table = table.assign(image=[found.names[n] for n in table["image"]])
+        paths.append(folder / f"{name}.csv")
+        table.to_csv(paths[-1], index=False)
+    return paths
+
+
+def _write_figure(found: Checked, folder: Path, measure: str) -> Path:
+    path = folder / "randomisation.png"
+    found.checks[0].figure(measure).savefig(path, dpi=160)
+    return path

@@ -1,0 +1,136 @@
+"""Class sensitivity and data randomisation: heatmaps that should differ without spoilt weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.batch import as_images
+from gradcam_eval.methods.explainer import Explainer, Layers
+from gradcam_eval.methods.targets import Targets
+from gradcam_eval.sanity.check import (
+    Prepared,
+    SanityCheck,
+    floor_frame,
+    similarity_rows,
+    stacks_of,
+)
+
+
+def class_sensitivity(
+    model: keras.Model,
+    images: Any,
+    *,
+    layers: Layers = "last",
+    methods: str | Sequence[str] = "grad_cam",
+    seed: int = 0,
+) -> SanityCheck:
+    """Compare the heatmaps of the most and of the least probable class.
+
+    ``s_i = s(Φ(x_i, argmax_k p_k), Φ(x_i, argmin_k p_k))``.
+
+    Parameters
+    ----------
+    model : keras.Model; it is not changed
+    images : float32 (N, H, W, C) or (H, W, C), 0..255
+    layers, methods : as of `Explainer`
+    seed : of what is random in a method, of the controls and of the bootstrap
+
+    Returns
+    -------
+    SanityCheck with one step; a method that does not look at the class fails with similarity 1
+
+    Raises
+    ------
+    InputError : what `Explainer` raises
+    """
+    batch = as_images(images)
+    explainer = Explainer(model, layers, methods, seed=seed, skip_refused=True)
+    most = explainer(batch)
+    least = explainer(batch, most.probabilities.argmin(axis=1))
+    pair = Prepared.of(stacks_of(most)), Prepared.of(stacks_of(least))
+    return _check("class sensitivity", "the least probable class", pair, batch, seed)
+
+
+def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of them
+    model: keras.Model,
+    permuted: keras.Model,
+    images: Any,
+    *,
+    layers: Layers = "last",
+    methods: str | Sequence[str] = "grad_cam",
+    targets: Targets = None,
+    seed: int = 0,
+) -> SanityCheck:
+    """Compare the heatmaps of a model with those of one that was trained on permuted labels.
+
+    ``s_i = s(Φ_f(x_i), Φ_g(x_i))``: both explain the class that f was asked about.
+
+    Parameters
+    ----------
+    model : f, keras.Model trained on the data
+    permuted : g, of the same architecture, trained on the same images with `permuted_labels` until
+        it fits them
+    images, layers, methods, seed : as of `class_sensitivity`; the layers' names must be both's
+    targets : as of `Explainer`; by default what f predicts
+
+    Returns
+    -------
+    SanityCheck with one step
+
+    Raises
+    ------
+    InputError : models of different numbers of classes or layers, and what `Explainer` raises
+
+    References
+    ----------
+    Adebayo et al.: Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv:1810.03292, section 3.3.
+    """
+    batch = as_images(images)
+    one, other = (
+        Explainer(each, layers, methods, seed=seed, skip_refused=True) for each in (model, permuted)
+    )
+    first = one(batch, targets)
+    second = other(batch, first.targets)
+    if set(first) != set(second):
+        raise InputError(
+            f"the models have heatmaps of {sorted(first)} and of {sorted(second)}: wanted the same "
+            "architecture with the same names of layers"
+        )
+    pair = Prepared.of(stacks_of(first)), Prepared.of(stacks_of(second))
+    return _check("data randomisation", "trained on permuted labels", pair, batch, seed)
+
+
+def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:
+    """Return the labels in a random order: each class keeps its number of images.
+
+    Parameters
+    ----------
+    labels : (N,) class indices or (N, K) one-hot rows
+
+    Examples
+    --------
+    >>> sorted(permuted_labels([0, 0, 1, 2]).tolist())
+    [0, 0, 1, 2]
+    """
+    return np.random.default_rng(seed).permutation(np.asarray(labels), axis=0)
+
+
+def _check(
+    name: str, changed: str, pair: tuple[Prepared, Prepared], images: Any, seed: int
+) -> SanityCheck:
+    step = {"step": 1, "changed": changed, "layers": 0, "weights_changed": False}
+    return SanityCheck(
+        name=name,
+        frame=pd.DataFrame(similarity_rows(*pair, step=1)),
+        floors=floor_frame(pair[0], images, seed),
+        steps=pd.DataFrame([{**step, "images_changed": len(images)}]),
+        pairs=pd.DataFrame(),
+        seed=seed,
+    )

@@ -1,0 +1,155 @@
+"""Class sensitivity, data randomisation, input invariance: on models with known answers."""
+
+import keras
+import numpy as np
+import pytest
+from tiny import SIDE, cnn, is_same, pictures, subclassed, values_of
+
+from gradcam_eval.core import InputError
+from gradcam_eval.sanity.classes import class_sensitivity, data_randomisation, permuted_labels
+from gradcam_eval.sanity.invariance import input_invariance
+
+L = keras.layers
+
+
+def test_a_method_that_does_not_see_the_class_fails_and_one_that_does_passes():
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Conv2D(2, 3, padding="same", activation="relu", name="maps")(inputs)
+    head = L.Dense(2, use_bias=False, name="logits")
+    model = keras.Model(inputs, head(L.GlobalAveragePooling2D()(x)))
+    head.kernel.assign([[1.0, 0.0], [0.0, 1.0]])  # each class has a map of its own
+    check = class_sensitivity(model, pictures(4), methods=["grad_cam", "eigen_cam"])
+    verdict = check.verdict().set_index("method")
+    assert verdict.loc["eigen_cam", "similarity"] == pytest.approx(1)
+    assert verdict.loc["eigen_cam", "verdict"] == "fails"
+    assert verdict.loc["grad_cam", "similarity"] < verdict.loc["eigen_cam", "similarity"]
+    assert check.name == "class sensitivity"
+
+
+def test_the_classes_are_the_most_and_the_least_probable():
+    from gradcam_eval.methods.explainer import Explainer
+    from gradcam_eval.metrics.similarity import framed, rank_correlation
+
+    model, images = cnn(), pictures(1)
+    order = np.argsort(model(images).numpy()[0])
+    maps = [Explainer(model, "late")(images, int(k))["late", "grad_cam"][0] for k in order]
+    expected = rank_correlation(framed(maps[-1], (SIDE, SIDE)), framed(maps[0], (SIDE, SIDE)))
+    frame = class_sensitivity(model, images, layers="late").frame
+    found = frame[frame["measure"] == "rank_correlation"].iloc[0]
+    if isinstance(expected, float):
+        assert found["value"] == pytest.approx(expected, abs=1e-6)
+    else:
+        assert found["reason"] == expected.reason
+
+
+def test_permuting_labels_keeps_their_numbers():
+    labels = np.arange(50) % 3
+    mixed = permuted_labels(labels, seed=1)
+    assert np.bincount(mixed).tolist() == np.bincount(labels).tolist()
+    assert 0.1 < (mixed == labels).mean() < 0.6
+    rows = permuted_labels(np.eye(3)[labels], seed=1)
+    np.testing.assert_array_equal(rows.argmax(axis=1), mixed)
+
+
+def test_the_recipe_of_data_randomisation():
+    generator = np.random.default_rng(0)
+    labels = np.arange(32) % 2
+    images = generator.uniform(0, 60, (32, SIDE, SIDE, 3)).astype(np.float32)
+    for image, label in zip(images, labels, strict=True):
+        row, column = generator.integers(0, SIDE - 5, 2)
+        image[row : row + 5, column : column + 5, label] += 180  # red or green squares
+
+    def train(targets):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((SIDE, SIDE, 3))
+        x = L.Conv2D(6, 3, padding="same", activation="relu", name="maps")(
+            L.Rescaling(1 / 255)(inputs)
+        )
+        x = L.Dense(2, name="logits")(L.GlobalAveragePooling2D()(x))
+        model = keras.Model(inputs, x)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(0.05), loss)
+        model.fit(images, targets, epochs=12, batch_size=32, verbose=0)
+        return model
+
+    real, permuted = train(labels), train(permuted_labels(labels, seed=2))
+    assert (real(images).numpy().argmax(axis=1) == labels).mean() > 0.9
+    check = data_randomisation(
+        real, permuted, images[:4], layers="maps", methods=["grad_cam", "gradient"]
+    )
+    same = data_randomisation(real, real, images[:4], layers="maps", methods="gradient")
+    assert same.verdict()["verdict"].tolist() == ["fails"]
+    assert check.verdict().set_index("method").loc["gradient", "similarity"] < 0.9
+    with pytest.raises(InputError, match="the same architecture"):
+        data_randomisation(real, cnn(), images[:2], targets=0)
+
+
+def test_cam_and_gradients_are_invariant_and_gradient_times_input_is_not():
+    model, images = cnn(padding="valid"), pictures()
+    before = values_of(model)
+    methods = ["grad_cam", "gradient", "gradient_x_input"]
+    frame = input_invariance(model, images, layers="late", methods=methods, shift=40)
+    assert is_same(values_of(model), before)
+    alike = frame.groupby("method")["is_invariant"].agg(list).to_dict()
+    assert alike["grad_cam"] == alike["gradient"] == [True] * 3
+    assert alike["gradient_x_input"] == [False] * 3
+    worst = frame[frame["method"] == "gradient_x_input"]["difference"].min()
+    assert worst > 0.05
+
+
+def test_a_dense_first_layer_is_shifted_as_well():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Dense(4, activation="relu", name="pixelwise")(inputs)
+    model = keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    frame = input_invariance(model, pictures(), layers="pixelwise", shift=-20)
+    assert frame["is_invariant"].tolist() == [True] * 3
+
+
+def without_bias():
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Conv2D(4, 3, use_bias=False)(inputs)
+    return keras.Model(inputs, L.GlobalAveragePooling2D()(x))
+
+
+def normalised_first():
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Conv2D(4, 3)(L.BatchNormalization()(inputs))
+    return keras.Model(inputs, L.GlobalAveragePooling2D()(x))
+
+
+def squared_first():
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Conv2D(4, 3)(keras.ops.square(inputs / 255))
+    return keras.Model(inputs, L.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (without_bias, "begins with Conv2D without one"),
+        (normalised_first, "begins with BatchNormalization"),
+        (squared_first, "is no scaling"),
+        (cnn, "pads with zeros"),
+    ],
+)
+def test_models_without_such_a_twin_are_refused_with_the_reason(make, message):
+    model = make()
+    before = values_of(model)
+    with pytest.raises(InputError, match=message):
+        input_invariance(model, pictures(1))
+    assert is_same(values_of(model), before)
+
+
+def test_a_subclassed_model_is_put_back(recwarn):
+    model = subclassed()
+    before = values_of(model)
+    with pytest.raises(InputError, match="pads with zeros"):
+        input_invariance(model, pictures(1), layers="conv")
+    assert is_same(values_of(model), before)
+
+
+def test_a_shift_of_nothing_is_no_test():
+    with pytest.raises(InputError, match="shift is 0"):
+        input_invariance(cnn(), pictures(1), shift=0)
