@@ -87,6 +87,14 @@ def test_every_format_of_a_published_data_set_has_a_card_that_checks_it():
         assert "Licence" in card
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_built_in_data_set_has_a_card(call, name):
+    code, out, _ = call("show", name)
+    assert code == 0
+    assert out.startswith("# ")
+    assert f"\n{len(DATASETS[name].entries())} images, " in out
+
+
 def test_show_prints_the_card_and_draws(call, tmp_path):
     code, out, _ = call("show", "photos", "-o", tmp_path / "sheet.png")
     assert code == 0
