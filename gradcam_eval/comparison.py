@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, Undefined, unknown_name
-from gradcam_eval.intervals import RESAMPLES, Interval, paired_intervals
-from gradcam_eval.stats import Cell, checked_records, is_hit_metric, values_of
+from gradcam_eval.intervals import Estimator, Interval, Values
+from gradcam_eval.stats import Cell, checked_records, column_of, estimator_of, values_of
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,9 @@ def compare(records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, seed: int =
     Notes
     -----
     Where all differences are 0 SciPy's Wilcoxon is nan: here p is undefined, with that reason.
-    SciPy's p-value is exact or by permutation for few pairs, normal for many.
+    SciPy's p-value is exact or by permutation for few pairs, normal for many. An aggregate that is
+    no mean has an interval and no p-value.
     """
-    from scipy import stats  # a second to import, and the summary does not need it
-
     records = checked_records(records)
     chosen = records[records["metric"] == metric]
     if chosen.empty:
@@ -59,26 +59,40 @@ def compare(records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, seed: int =
             f"metric {metric!r} stands under {len(names)} protocols ({', '.join(names)}): "
             "keep the records of one of them."
         )
-    pair = pd.concat([values_of(chosen, cell) for cell in (a, b)], axis=1, join="inner").dropna()
-    left, right = pair.to_numpy(float).T
-    is_hits = is_hit_metric(chosen)
-    test = "McNemar, exact" if is_hits else "Wilcoxon, signed rank, Pratt"
+    rule = estimator_of(chosen, seed=seed)
+    sides = [values_of(chosen, cell, rule.aggregate) for cell in (a, b)]
+    pair = pd.concat(sides, axis=1, join="inner").dropna()
+    left, right = (column_of(pair.iloc[:, side]) for side in (0, 1))
+    test = _test_of(rule)
     if not len(pair):
         none = Undefined("no image has a value in both cells")
         return Comparison(0, none, none, none, none, none, test)
-    low, high = paired_intervals([(left, right)], is_hits, seed=seed, resamples=RESAMPLES)[
-        0
-    ].tolist()
-    few = len(pair) < 2
-    p: float | Undefined
-    if few:
-        p = Undefined("one pair of images says nothing about chance")
-    elif (left == right).all():
-        p = Undefined("all differences are 0")
-    elif is_hits:
-        p = float(stats.binomtest(int((left > right).sum()), int((left != right).sum())).pvalue)
-    else:
-        p = float(stats.wilcoxon(left - right, zero_method="pratt").pvalue)
-    interval = Undefined("one pair of images has no interval") if few else (low, high)
-    means = float(left.mean()), float(right.mean())
-    return Comparison(len(pair), *means, float((left - right).mean()), interval, p, test)
+    (mean_a, *_), (mean_b, *_) = rule.single([left, right]).tolist()
+    difference, low, high = rule.paired([(left, right)])[0].tolist()
+    few = Undefined("one pair of images has no interval")
+    interval = few if len(pair) < 2 else (low, high)
+    p = _chance(left, right, rule)
+    return Comparison(len(pair), mean_a, mean_b, difference, interval, p, test)
+
+
+def _test_of(rule: Estimator) -> str:
+    if rule.aggregate != MEAN:
+        return "none"
+    return "McNemar, exact" if rule.is_hits else "Wilcoxon, signed rank, Pratt"
+
+
+def _chance(left: Values, right: Values, rule: Estimator) -> float | Undefined:
+    """Return the p-value of the pairs, or why there is none."""
+    from scipy import stats  # a second to import, and the summary does not need it
+
+    if rule.aggregate != MEAN:
+        return Undefined(
+            f"{rule.aggregate} is a value of the whole data set: look at the interval instead"
+        )
+    if len(left) < 2:
+        return Undefined("one pair of images says nothing about chance")
+    if (left == right).all():
+        return Undefined("all differences are 0")
+    if rule.is_hits:
+        return float(stats.binomtest(int((left > right).sum()), int((left != right).sum())).pvalue)
+    return float(stats.wilcoxon(left - right, zero_method="pratt").pvalue)

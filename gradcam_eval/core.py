@@ -78,6 +78,21 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
+class Tally:
+    """What one image adds to a value that only a whole data set has, beside its own value.
+
+    Attributes
+    ----------
+    value : the image's own, as good as one image can say
+    parts : float (R, S), what the metric's aggregate puts together over the images; see
+        `aggregates.py`
+    """
+
+    value: float
+    parts: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Truth:
     """Where the objects are, in one pixel frame. Empty where nobody annotated them.
 
@@ -224,6 +239,7 @@ class Record:
     value: float | None = None
     reason: str = ""
     curve: Curve | None = None
+    tally: Tally | None = None
 
 
 class Explain(Protocol):

@@ -1,19 +1,91 @@
-"""95 % intervals of means, shares and paired differences: NumPy, vectorised over cells."""
+"""95 % intervals of means, shares, other aggregates and paired differences: NumPy alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam_eval.aggregates import AGGREGATES, MEAN
+
 Values: TypeAlias = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
 
 RESAMPLES = 10_000
+_MOST_OF_AGGREGATES = 2_000  # resamples where each is a curve or a histogram, not a number
 _Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 _BLOCK = 4_000_000  # bootstrap weights held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How a cell's value and its 95 % interval come from its images.
+
+    Attributes
+    ----------
+    aggregate : a key of `AGGREGATES`
+    is_hits : whether the values are hits or misses; for the mean alone
+    seed, resamples : of the bootstrap; aggregates but the mean take 2,000 resamples at most
+    """
+
+    aggregate: str = MEAN
+    is_hits: bool = False
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+    @property
+    def interval(self) -> str:
+        """The kind of interval."""
+        return "wilson" if self.is_hits else "bootstrap"
+
+    def single(self, columns: Sequence[Values]) -> Values:
+        """Return value, low and high of each column, (k, 3), NaN where there is none.
+
+        Parameters
+        ----------
+        columns : float (n,), or (n, R, S) for an aggregate, one for each cell
+        """
+        if self.aggregate != MEAN:
+            return _rows(self._aggregated(column, None) for column in columns)
+        means = [column.mean() if len(column) else np.nan for column in columns]
+        bounds = mean_intervals(columns, self.is_hits, seed=self.seed, resamples=self.resamples)
+        return np.column_stack([means, bounds])
+
+    def paired(self, sides: Sequence[tuple[Values, Values]]) -> Values:
+        """Return the difference of each pair of columns, left minus right, and its interval."""
+        if self.aggregate != MEAN:
+            return _rows(self._aggregated(left, right) for left, right in sides)
+        means = [(left - right).mean() if len(left) else np.nan for left, right in sides]
+        bounds = paired_intervals(sides, self.is_hits, seed=self.seed, resamples=self.resamples)
+        return np.column_stack([means, bounds])
+
+    def _aggregated(self, left: Values, right: Values | None) -> tuple[float, float, float]:
+        """Aggregate all images, and resamples of them in which pairs stay pairs."""
+        n = len(left)
+        if n == 0:
+            return np.nan, np.nan, np.nan
+        value = float(self._difference(np.ones((1, n)), left, right)[0])
+        if n < 2:
+            return value, np.nan, np.nan
+        count = min(self.resamples, _MOST_OF_AGGREGATES)
+        found = [
+            self._difference(weights, left, right)
+            for weights in _resamples(n, count, self.seed, width=max(n, left[0].size))
+        ]
+        low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
+        return value, float(low), float(high)
+
+    def _difference(self, weights: Values, left: Values, right: Values | None) -> Values:
+        aggregate = AGGREGATES[self.aggregate]
+        first = aggregate(weights, left)
+        return first if right is None else first - aggregate(weights, right)
+
+
+def _rows(found: Iterator[tuple[float, float, float]]) -> Values:
+    return np.array(list(found), float).reshape(-1, 3)
 
 
 def mean_intervals(
@@ -68,16 +140,22 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     -------
     float64 (2, k): low and high
     """
-    n, k = columns.shape
+    n = len(columns)
+    means = [weights @ columns / n for weights in _resamples(n, resamples, seed, width=n)]
+    return np.asarray(np.quantile(np.concatenate(means), [0.025, 0.975], axis=0))
+
+
+def _resamples(n: int, count: int, seed: int, *, width: int) -> Iterator[Values]:
+    """Yield how often each of n images is drawn in each resample, in blocks of rows.
+
+    That is multinomial, so that one matrix product resamples all cells. `width` numbers are held
+    for each row.
+    """
     generator = np.random.default_rng(seed)
-    means = np.empty((resamples, k))
-    step = max(1, _BLOCK // n)
-    for start in range(0, resamples, step):
-        stop = min(start + step, resamples)
-        # How often each image is drawn is multinomial: one matrix product then resamples all cells.
-        weights = generator.multinomial(n, np.full(n, 1 / n), size=stop - start)
-        means[start:stop] = weights @ columns / n
-    return np.asarray(np.quantile(means, [0.025, 0.975], axis=0))
+    step = max(1, _BLOCK // width)
+    for start in range(0, count, step):
+        size = min(step, count - start)
+        yield generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
 
 
 def wilson_interval(hits: float, n: int) -> Interval:

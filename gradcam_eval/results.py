@@ -40,7 +40,9 @@ class Results:
     @property
     def frame(self) -> pd.DataFrame:
         """The per-image records: a row for each model × layer × method × image × metric."""
-        return read_folder(self.folder).records
+        return read_folder(self.folder).records.drop(
+            columns=["aggregate", "parts"], errors="ignore"
+        )
 
     def summary(self, *, by: str | None = None) -> pd.DataFrame:
         """Return mean, 95 % interval and difference to the random control of each cell.

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from gradcam_eval.aggregates import AGGREGATES, MEAN
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.intervals import RESAMPLES, mean_intervals, paired_intervals
+from gradcam_eval.intervals import RESAMPLES, Estimator, Values
 
 Cell: TypeAlias = tuple[str, str, str]  # model, layer ("" for a control), method
 
@@ -28,11 +29,14 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     """Summarise records: a row per model × layer × method × metric × protocol.
 
     mean = Σ v_i / n over the images with a value; difference = Σ (v_i - r_i) / pairs over the
-    images where both the cell and the control `random` of the same model have one.
+    images where both the cell and the control `random` of the same model have one. A metric with
+    another aggregate has that in the place of the mean, over the same images, and the difference
+    of two of them.
 
     Parameters
     ----------
-    records : columns model, layer, method, kind, sample, metric, protocol, status, value
+    records : columns model, layer, method, kind, sample, metric, protocol, status, value; and
+        aggregate and parts, where a value of the whole data set is no mean (`aggregates.py`)
     seed : of the bootstrap; the same seed and records give the same intervals in any row order
     resamples : bootstrap resamples
 
@@ -54,26 +58,31 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     values, not by its name. Its mean then gets Wilson's interval and its difference Newcombe's
     (method 10, built from Wilson's limits): a bootstrap of 7 hits in 7 images is the empty
     interval [1, 1]. Other metrics get the percentile bootstrap over images. Not BCa: it is nan
-    on constant data. Bootstrap intervals of constant data have width 0.
+    on constant data. Bootstrap intervals of constant data have width 0. An aggregate is computed
+    anew in each resample, so that the interval of a value at its best threshold holds the choice
+    of that threshold.
 
     References
     ----------
     Efron & Tibshirani 1993; Wilson 1927; Newcombe 1998 (Statistics in Medicine 17, 2635-2650).
     """
     records = checked_records(records)
-    return _summary(records, _hits(records), seed, resamples)
+    return _summary(records, _estimators(records, seed, resamples))
 
 
-def _hits(records: pd.DataFrame) -> dict[tuple[str, ...], bool]:
-    """Return for each metric and protocol whether it is hit-or-miss."""
-    return {key: is_hit_metric(group) for key, group in _by(records, ["metric", "protocol"])}
+def _estimators(
+    records: pd.DataFrame, seed: int, resamples: int
+) -> dict[tuple[str, ...], Estimator]:
+    """Return for each metric and protocol how its values are put together."""
+    return {
+        key: estimator_of(group, seed=seed, resamples=resamples)
+        for key, group in _by(records, ["metric", "protocol"])
+    }
 
 
-def _summary(
-    records: pd.DataFrame, hits: dict[tuple[str, ...], bool], seed: int, resamples: int
-) -> pd.DataFrame:
+def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> pd.DataFrame:
     parts = [
-        _summarise_group(group, hits[key[1:]], seed, resamples)
+        _summarise_group(group, rules[key[1:]])
         for key, group in _by(records, ["model", "metric", "protocol"])
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
@@ -103,7 +112,7 @@ def summarise_by(
     InputError : as `summarise`, or a sample is in no group
     """
     records = checked_records(records)
-    hits, values = _hits(records), records["sample"].map(groups)
+    rules, values = _estimators(records, seed, RESAMPLES), records["sample"].map(groups)
     if values.isna().any():
         raise InputError(
             f"the image {records['sample'][values.isna()].iloc[0]!r} is in no group of {by!r}: "
@@ -111,7 +120,7 @@ def summarise_by(
         )
     parts = []
     for value in sorted(values.unique()) or [""]:
-        part = _summary(records[values == value], hits, seed, RESAMPLES)
+        part = _summary(records[values == value], rules)
         part.insert(0, by, value)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -125,12 +134,12 @@ def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.
     """
     records = checked_records(records)
     records = records[(records["metric"] == metric) & (records["protocol"] == protocol)]
-    is_hits = is_hit_metric(records)
+    rule = estimator_of(records)
     group = records[records["model"] == cell[0]]
-    table = _table(group)
+    table = _table(group, rule.aggregate)
     if cell[1:] not in table:
         raise unknown_name("cell", cell[1:], [str(name) for name in table])
-    paired = _differences(table, table[cell[1:]], is_hits, 0, RESAMPLES)
+    paired = _differences(table, table[cell[1:]], rule)
     kinds = group.drop_duplicates(["layer", "method"])["kind"].to_numpy()
     frame = pd.DataFrame({"kind": kinds}, index=table.columns).join(paired).reset_index()
     frame = frame.rename(columns={"difference_low": "low", "difference_high": "high"})
@@ -192,7 +201,18 @@ def checked_records(records: pd.DataFrame) -> pd.DataFrame:
                 f"the records have {fault} for {names} in metric {row['metric']!r}: "
                 "keep one row per image and cell, and mark what has no value as undefined."
             )
-    return records.assign(value=value.where(records["status"] == "value"))
+    records = records.assign(value=value.where(records["status"] == "value"))
+    if "aggregate" not in records:
+        return records.assign(aggregate=MEAN, parts=None)
+    if unknown := set(records["aggregate"]) - set(AGGREGATES):
+        raise unknown_name("aggregate", min(unknown), AGGREGATES)
+    lost = (records["status"] == "value") & (records["aggregate"] != MEAN)
+    if (lost & records["parts"].isna()).any():
+        raise InputError(
+            "the records have values without their parts, which an aggregate needs: run the study "
+            "again."
+        )
+    return records
 
 
 def _by(records: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -200,63 +220,69 @@ def _by(records: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[str, ...], p
     return [(tuple(map(str, key)), group) for key, group in records.groupby(keys, sort=False)]
 
 
-def is_hit_metric(records: pd.DataFrame) -> bool:
-    """Return whether a metric is hit-or-miss: it has values, and all are 0 or 1."""
+def estimator_of(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimator:
+    """Return how one metric's values are put together; `records` are checked, of all its cells.
+
+    It is hit-or-miss where it has values, all 0 or 1, of which the mean is taken.
+    """
     values = records["value"].dropna()
-    return len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
+    aggregate = str(records["aggregate"].iloc[0]) if len(records) else MEAN
+    is_hits = aggregate == MEAN and len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
+    return Estimator(aggregate, is_hits, seed, resamples)
 
 
-def _table(group: pd.DataFrame) -> pd.DataFrame:
+def _table(group: pd.DataFrame, aggregate: str) -> pd.DataFrame:
     """Return samples × (layer, method) of one model and metric, NaN where there is no value."""
     cells = pd.MultiIndex.from_frame(group[["layer", "method"]].drop_duplicates())
-    table = group.pivot(index="sample", columns=["layer", "method"], values="value")
+    values = "value" if aggregate == MEAN else "parts"
+    table = group.pivot(index="sample", columns=["layer", "method"], values=values)
     return table.reindex(columns=cells)
 
 
-def _summarise_group(group: pd.DataFrame, is_hits: bool, seed: int, resamples: int) -> pd.DataFrame:
+def column_of(values: pd.Series) -> Values:
+    """Return a cell's values that are there: (n,), or (n, R, S) of an aggregate."""
+    known = values.dropna()
+    return np.stack(list(known)) if len(known) and known.dtype == object else known.to_numpy()
+
+
+def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
     """Return the summary of one model by one metric, cells in order of appearance."""
     keys = [group["layer"], group["method"]]
     frame = group.groupby(keys, sort=False)[["model", "kind", "metric", "protocol"]].first()
     for status, column in (("value", "n"), ("undefined", "undefined"), ("failed", "failed")):
         frame[column] = (group["status"] == status).groupby(keys, sort=False).sum()
-    table = _table(group)
-    columns = [table[cell].dropna().to_numpy() for cell in table]
-    bounds = mean_intervals(columns, is_hits, seed=seed, resamples=resamples)
-    frame["mean"] = table.mean()
-    frame[["low", "high"]] = pd.DataFrame(bounds, index=table.columns)
-    frame["interval"] = "wilson" if is_hits else "bootstrap"
+    table = _table(group, rule.aggregate)
+    found = rule.single([column_of(table[cell]) for cell in table])
+    frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
+    frame["interval"] = rule.interval
     reference = table.get(("", REFERENCE))
     if reference is None:
         frame["pairs"] = 0
         frame[list(_FLOATS[3:])] = np.nan
         return frame.reset_index()
-    frame = frame.join(_differences(table, reference, is_hits, seed, resamples))
+    frame = frame.join(_differences(table, reference, rule))
     frame.loc[[("", REFERENCE)], list(_FLOATS[3:])] = np.nan
     return frame.reset_index()
 
 
-def _differences(
-    table: pd.DataFrame, reference: pd.Series, is_hits: bool, seed: int, resamples: int
-) -> pd.DataFrame:
+def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> pd.DataFrame:
     """Return pairs, difference and its interval of each column of `table` to `reference`."""
     sides = []
     for cell in table:
-        known = (table[cell].notna() & reference.notna()).to_numpy()
-        sides.append((table[cell].to_numpy()[known], reference.to_numpy()[known]))
-    bounds = paired_intervals(sides, is_hits, seed=seed, resamples=resamples)
-    means = [float((a - b).mean()) if len(a) else np.nan for a, b in sides]
-    frame = pd.DataFrame({"pairs": [len(a) for a, _ in sides], "difference": means})
-    frame[["difference_low", "difference_high"]] = bounds
+        known = table[cell].notna() & reference.notna()
+        sides.append((column_of(table[cell][known]), column_of(reference[known])))
+    frame = pd.DataFrame({"pairs": [len(a) for a, _ in sides]})
+    frame[["difference", "difference_low", "difference_high"]] = rule.paired(sides)
     return frame.set_index(table.columns)
 
 
-def values_of(records: pd.DataFrame, cell: Cell) -> pd.Series:
-    """Return one cell's values by sample."""
+def values_of(records: pd.DataFrame, cell: Cell, aggregate: str = MEAN) -> pd.Series:
+    """Return one cell's values by sample, or the parts that an aggregate is made of."""
     keys = list(zip(records["model"], records["layer"], records["method"], strict=True))
     if cell not in keys:
         raise unknown_name("cell", cell, dict.fromkeys(str(key) for key in keys))
     chosen = records[[key == cell for key in keys]]
-    return chosen.set_index("sample")["value"]
+    return chosen.set_index("sample")["value" if aggregate == MEAN else "parts"]
 
 
 def _out_columns() -> list[str]:

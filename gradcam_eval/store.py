@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from gradcam_eval.core import Curve, InputError, Record
+from gradcam_eval.core import Curve, InputError, Record, Tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +33,16 @@ CREATE TABLE IF NOT EXISTS records (
     model TEXT, layer TEXT, method TEXT, kind TEXT, sample TEXT, metric TEXT, protocol TEXT,
     status TEXT NOT NULL, value REAL, reason TEXT NOT NULL, curve TEXT,
     PRIMARY KEY (model, layer, method, sample, metric, protocol));
+CREATE TABLE IF NOT EXISTS tallies (
+    model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT, parts TEXT,
+    PRIMARY KEY (model, layer, method, sample, metric, protocol));
 CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
 """
 _IN_ORDER = (
     "FROM records JOIN images USING (model, sample) "
     "ORDER BY images.position, images.rowid, records.rowid"
 )
+_KEPT_BY_IMAGE = ("records", "tallies")
 _LONGEST = 200  # bytes of a file's name; file systems end at 255
 
 
@@ -125,9 +129,10 @@ class Ledger:
 
         Earlier rows of the same image are replaced. The row's id is its state where none is given.
         """
-        key = (row["model"], row["sample"])
+        key, records = (row["model"], row["sample"]), list(records)
         with self._connection:
-            self._connection.execute("DELETE FROM records WHERE model=? AND sample=?", key)
+            for table in _KEPT_BY_IMAGE:
+                self._connection.execute(f"DELETE FROM {table} WHERE model=? AND sample=?", key)
             self._connection.execute(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, NULL)",
                 (*key, state or row.get("id", ""), row["status"], json.dumps(row)),
@@ -135,6 +140,10 @@ class Ledger:
             self._connection.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_to_row(kind, record) for kind, record in records],
+            )
+            self._connection.executemany(
+                "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [_tally_row(record, record.tally) for _, record in records if record.tally],
             )
 
     def arrange(self, images: Sequence[tuple[str, str]]) -> None:
@@ -150,10 +159,11 @@ class Ledger:
                 "UPDATE images SET position=? WHERE model=? AND sample=?", positions
             )
             self._connection.execute("DELETE FROM images WHERE position IS NULL")
-            self._connection.execute(
-                "DELETE FROM records WHERE (model, sample) NOT IN "
-                "(SELECT model, sample FROM images)"
-            )
+            for table in _KEPT_BY_IMAGE:
+                self._connection.execute(
+                    f"DELETE FROM {table} WHERE (model, sample) NOT IN "
+                    "(SELECT model, sample FROM images)"
+                )
 
     def finished(self, model: str) -> set[str]:
         """Return the names of the images that are finished, whatever their files hold now."""
@@ -200,6 +210,16 @@ class Ledger:
         frame["score"] = [curve["score"] for curve in points]
         return frame.explode(["fraction", "score"], ignore_index=True)
 
+    def tallies(self) -> pd.DataFrame:
+        """Return a row for each record that is part of a value of the whole data set."""
+        import pandas as pd
+
+        query = (
+            "SELECT model, layer, method, sample, metric, protocol, parts FROM tallies "
+            "JOIN images USING (model, sample) ORDER BY position, images.rowid, tallies.rowid"
+        )
+        return pd.read_sql_query(query, self._connection)
+
     def cost(self) -> pd.DataFrame:
         """Return the cost rows of all models."""
         import pandas as pd
@@ -208,11 +228,12 @@ class Ledger:
         return pd.DataFrame([row for (encoded,) in rows for row in json.loads(encoded)])
 
     def export(self, folder: Path) -> None:
-        """Write images.csv, records.csv, curves.csv and cost.csv; one without rows is left out."""
+        """Write a CSV of each table: images, records, curves, tallies, cost; none without rows."""
         tables = {
             "images": self.images(),
             "records": self.records(),
             "curves": self.curves(),
+            "tallies": self.tallies(),
             "cost": self.cost(),
         }
         for name, frame in tables.items():
@@ -269,6 +290,13 @@ def _to_row(kind: str, record: Record) -> tuple[Any, ...]:
         record.reason,
         None if record.curve is None else _encode(record.curve),
     )
+
+
+def _tally_row(record: Record, tally: Tally) -> tuple[Any, ...]:
+    key = (record.model, record.layer, record.method, record.sample, record.metric)
+    whole = np.array_equal(tally.parts, np.rint(tally.parts))  # counts need no decimals
+    parts = tally.parts.astype(np.int64) if whole else tally.parts
+    return (*key, record.protocol, json.dumps(parts.tolist(), separators=(",", ":")))
 
 
 def _encode(curve: Curve) -> str:

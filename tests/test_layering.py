@@ -17,7 +17,7 @@ import gradcam_eval
 
 ROWS = """
 core
-arrays resources
+aggregates arrays resources
 protocols
 models perturb data
 methods metrics

@@ -6,17 +6,27 @@ an adapter of each, which takes cases, so that a study can call any metric in on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from gradcam_eval.core import Case, Predict, Undefined
 from gradcam_eval.metrics.agreement import Agreement, agreement
+from gradcam_eval.metrics.boxes import localization_error
 from gradcam_eval.metrics.complexity import (
     effective_complexity,
     entropy_complexity,
     gini_sparseness,
 )
 from gradcam_eval.metrics.curves import abpc, deletion, insertion, lerf, morf
-from gradcam_eval.metrics.localization import pointing_game
+from gradcam_eval.metrics.energy import (
+    energy_pointing_game,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+    top_k_intersection,
+)
+from gradcam_eval.metrics.grids import difull, dipart, grid_pointing_game, make_mosaics
+from gradcam_eval.metrics.instances import instance_evenness, instance_recall
+from gradcam_eval.metrics.max_box import max_box_acc
+from gradcam_eval.metrics.overlap import iou
+from gradcam_eval.metrics.pixel_precision import pxap
+from gradcam_eval.metrics.pixel_scores import pixel_average_precision, pixel_roc_auc
+from gradcam_eval.metrics.pointing import pointing_game
 from gradcam_eval.metrics.registry import (
     METRICS,
     Metric,
@@ -32,7 +42,6 @@ from gradcam_eval.metrics.robustness import (
     max_sensitivity,
 )
 from gradcam_eval.metrics.stability import flip_stability, jpeg_stability, shift_stability
-from gradcam_eval.protocols import PointingProtocol, protocol
 
 __all__ = [
     "METRICS",
@@ -43,43 +52,36 @@ __all__ = [
     "agreement",
     "average_sensitivity",
     "deletion",
+    "difull",
+    "dipart",
     "effective_complexity",
+    "energy_pointing_game",
     "entropy_complexity",
     "evaluate",
     "find_metric",
     "flip_stability",
     "gini_sparseness",
+    "grid_pointing_game",
     "insertion",
+    "instance_evenness",
+    "instance_recall",
+    "iou",
     "jpeg_stability",
     "lerf",
     "local_lipschitz",
+    "localization_error",
+    "make_mosaics",
+    "max_box_acc",
     "max_sensitivity",
     "morf",
+    "pixel_average_precision",
+    "pixel_roc_auc",
     "pointing_game",
+    "pxap",
     "register_metric",
+    "relevance_mass_accuracy",
+    "relevance_rank_accuracy",
     "result_value",
     "shift_stability",
+    "top_k_intersection",
 ]
-
-
-@register_metric(
-    "pointing_game",
-    needs="truth",
-    unit="hit (1) or miss (0)",
-    higher_is_better=True,
-    protocols=("pointing2018",),
-)
-def _pointing(cases: Sequence[Case], predict: Predict | None, name: str) -> list[bool | Undefined]:
-    """Share of images on which the heatmap's highest point hits the annotated object."""
-    rules = protocol(name, "pointing_game")
-    assert isinstance(rules, PointingProtocol)
-    return [_point(case, rules.tolerance_pixels) for case in cases]
-
-
-def _point(case: Case, tolerance: float) -> bool | Undefined:
-    """Judge one case in the original image's pixels, by its mask where there is one."""
-    truth = case.original_truth
-    heatmaps = case.heatmap[None]
-    if truth.mask is not None and truth.mask.any():
-        return pointing_game(heatmaps, masks=[truth.mask], tolerance=tolerance)[0]
-    return pointing_game(heatmaps, boxes=[truth.boxes], tolerance=tolerance, size=truth.size)[0]

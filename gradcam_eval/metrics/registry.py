@@ -9,12 +9,21 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from gradcam_eval.core import Case, Curve, InputError, Predict, Undefined, unknown_name
+from gradcam_eval.aggregates import AGGREGATES, MEAN
+from gradcam_eval.core import (
+    Case,
+    Curve,
+    InputError,
+    Predict,
+    Tally,
+    Undefined,
+    unknown_name,
+)
 from gradcam_eval.protocols import describe
 
-Result: TypeAlias = Curve | float | bool | Undefined
+Result: TypeAlias = Curve | float | bool | Tally | Undefined
 MetricFunction: TypeAlias = Callable[[Sequence[Case], Predict | None, str], Sequence[Result]]
-Need: TypeAlias = Literal["predict", "truth", "explain", "heatmap"]
+Need: TypeAlias = Literal["predict", "truth", "labels", "explain", "heatmap"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,15 @@ class Metric:
     ----------
     name : the metric's name
     function : (cases, predict, protocol name) → one result for each case
-    needs : beside the heatmap: "predict" (the model), "truth" (boxes or a mask), "explain" (more
-        heatmaps of the same cell), or nothing ("heatmap")
+    needs : beside the heatmap: "predict" (the model), "truth" (boxes or a mask of the explained
+        class), "labels" (the same and the right classes: a wrong answer counts too), "explain"
+        (more heatmaps of the same cell), or nothing ("heatmap")
     unit : of the number
     higher_is_better : the direction
     protocols : names of the protocols under which it can be computed
     default_protocol : the one used where nobody asks for another
+    aggregate : how the images' results become one value, a key of `AGGREGATES`; all but the mean
+        want a `Tally` of each image
     """
 
     name: str
@@ -40,6 +52,7 @@ class Metric:
     higher_is_better: bool
     protocols: tuple[str, ...]
     default_protocol: str
+    aggregate: str = MEAN
 
     @property
     def description(self) -> str:
@@ -51,21 +64,23 @@ class Metric:
 METRICS: dict[str, Metric] = {}
 
 
-def register_metric(
+def register_metric(  # noqa: PLR0913 - all that a reader needs, said once
     name: str,
     *,
     needs: Need,
     unit: str,
     higher_is_better: bool,
     protocols: tuple[str, ...] = ("own",),
+    aggregate: str = MEAN,
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register the decorated function as a metric; the first protocol is the default.
 
     Raises
     ------
     InputError
-        A protocol is not in `PROTOCOLS`, or the name is taken by another function. The same
-        function may be registered again, as happens when a notebook cell is run twice.
+        A protocol is not in `PROTOCOLS`, the aggregate not in `AGGREGATES`, or the name is taken
+        by another function. The same function may be registered again, as happens when a notebook
+        cell is run twice.
 
     Examples
     --------
@@ -77,13 +92,15 @@ def register_metric(
     """
     for protocol in protocols:
         describe(protocol)
+    if aggregate not in AGGREGATES:
+        raise unknown_name("aggregate", aggregate, AGGREGATES)
 
     def register(function: MetricFunction) -> MetricFunction:
         known = METRICS.get(name)
         if known and _origin(known.function) != _origin(function):
             raise InputError(f"a metric {name!r} exists already: choose another name.")
         METRICS[name] = Metric(
-            name, function, needs, unit, higher_is_better, protocols, protocols[0]
+            name, function, needs, unit, higher_is_better, protocols, protocols[0], aggregate
         )
         return function
 
@@ -126,7 +143,7 @@ def evaluate(
 
     Returns
     -------
-    list of Curve, float, bool or Undefined
+    list of Curve, float, bool, Tally or Undefined
         One for each case, in order; the unit and the direction stand in `METRICS[metric_name]`. A
         number that is not finite comes back as `Undefined`.
 
@@ -145,6 +162,13 @@ def evaluate(
             f"the metric {metric_name!r} returned {len(results)} results for {len(cases)} cases: "
             "its function must return one for each case."
         )
+    if metric.aggregate != MEAN and any(
+        not isinstance(result, Tally | Undefined) for result in results
+    ):
+        raise InputError(
+            f"the metric {metric_name!r} has the aggregate {metric.aggregate!r} and returned "
+            "plain values: its function must return a Tally or Undefined for each case."
+        )
     return [_finite(result) for result in results]
 
 
@@ -157,11 +181,13 @@ def _finite(result: Result) -> Result:
 
 
 def result_value(result: Result) -> float | None:
-    """Return a result as one number: a curve's area, a hit's 1 or 0; None where undefined."""
+    """Return one image's result as a number: a curve's area, a hit's 1 or 0; None: undefined."""
     if isinstance(result, Undefined):
         return None
     if isinstance(result, Curve):
         return result.area
+    if isinstance(result, Tally):
+        return result.value
     if isinstance(result, (bool, np.bool_)):
         return 1.0 if result else 0.0
     return float(result)

@@ -21,6 +21,16 @@ from gradcam_eval.protocols.kinds import (
     RoadProtocol,
     SubsetProtocol,
 )
+from gradcam_eval.protocols.localization import LOCALIZATION
+from gradcam_eval.protocols.localization_kinds import (
+    BoxProtocol,
+    InstanceProtocol,
+    IouProtocol,
+    MaxBoxProtocol,
+    OverlapProtocol,
+    PixelPrecisionProtocol,
+    PointingProtocol,
+)
 from gradcam_eval.protocols.robustness import (
     ROBUSTNESS,
     ComplexityProtocol,
@@ -33,13 +43,19 @@ __all__ = [
     "IMAGENET_MEAN",
     "PROTOCOLS",
     "AnyProtocol",
+    "BoxProtocol",
     "Calls",
     "ComplexityProtocol",
     "DropProtocol",
     "FaithfulnessProtocol",
     "Fill",
     "InfidelityProtocol",
+    "InstanceProtocol",
+    "IouProtocol",
+    "MaxBoxProtocol",
+    "OverlapProtocol",
     "OwnProtocol",
+    "PixelPrecisionProtocol",
     "PointingProtocol",
     "RegionProtocol",
     "RoadProtocol",
@@ -50,26 +66,6 @@ __all__ = [
     "describe",
     "protocol",
 ]
-
-
-@dataclass(frozen=True)
-class PointingProtocol:
-    """When a heatmap's highest point counts as a hit.
-
-    Attributes
-    ----------
-    name : the protocol's name
-    metrics : the metrics that it defines
-    tolerance_pixels : largest distance from the highest point to the object that is still a hit
-    frame : in which pixels the tolerance is counted: "original" is the image file's own size
-    source : the paper that the parameters come from
-    """
-
-    name: str
-    metrics: tuple[str, ...]
-    tolerance_pixels: float
-    frame: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,12 @@ AnyProtocol: TypeAlias = (
     | SubsetProtocol
     | InfidelityProtocol
     | PointingProtocol
+    | OverlapProtocol
+    | IouProtocol
+    | BoxProtocol
+    | MaxBoxProtocol
+    | PixelPrecisionProtocol
+    | InstanceProtocol
     | SensitivityProtocol
     | StabilityProtocol
     | ComplexityProtocol
@@ -96,23 +98,13 @@ AnyProtocol: TypeAlias = (
     | OwnProtocol
 )
 
-_POINTING_2018 = PointingProtocol(
-    name="pointing2018",
-    metrics=("pointing_game",),
-    tolerance_pixels=15.0,
-    frame="original",
-    source=(
-        "Zhang, Bargal, Lin, Brandt, Shen, Sclaroff: Top-down Neural Attention by Excitation "
-        "Backprop, IJCV 2018 (arXiv:1608.00507): a margin of 15 pixels round the object"
-    ),
-)
 _OWN = OwnProtocol(name="own", metrics=(), source="the metric's own function; nothing published")
 
 _ALL: tuple[AnyProtocol, ...] = (
     *FAITHFULNESS,
     *ROBUSTNESS,
     SANITY_2018,
-    _POINTING_2018,
+    *LOCALIZATION,
     _OWN,
 )
 PROTOCOLS: dict[str, AnyProtocol] = {entry.name: entry for entry in _ALL}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.store import FORMAT, map_path
@@ -20,6 +22,7 @@ _COLUMNS: dict[str, str] = {
     "layers": "model path type shape stride roles",
     "records": "model layer method kind sample metric protocol status value reason",
     "curves": "model layer method sample metric protocol fraction score",
+    "tallies": "model layer method sample metric protocol parts",
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
 }
@@ -28,7 +31,11 @@ _NUMBERS = {"value", "probability", "fraction", "score", *_COLUMNS["cost"].split
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """What a study left behind; a table that was not asked for is empty."""
+    """What a study left behind; a table that was not asked for is empty.
+
+    `records` has two columns more where a metric's value is no mean over the images: `aggregate`,
+    how they become one value, and `parts`, what each adds to it.
+    """
 
     path: Path
     study: dict[str, Any]
@@ -100,7 +107,28 @@ def read_folder(path: str | Path) -> Folder:
     if missing := [key for key in needed if key not in study]:
         raise InputError(f"{path / 'study.json'} lacks {', '.join(missing)}: run the study again.")
     tables = {name: _table(path, name) for name in _COLUMNS}
+    tables["records"] = _with_parts(tables["records"], tables.pop("tallies"), study)
     return Folder(path, study, _json(path, "environment.json"), **tables)
+
+
+def _with_parts(
+    records: pd.DataFrame, tallies: pd.DataFrame, study: dict[str, Any]
+) -> pd.DataFrame:
+    """Put what each image adds to a value of the data set beside its record."""
+    named = {(each["name"], each["protocol"]): each for each in study["metrics"]}
+    aggregates = {key: each.get("aggregate", MEAN) for key, each in named.items()}
+    if all(aggregate == MEAN for aggregate in aggregates.values()):
+        return records
+    keys = [name for name in tallies.columns if name != "parts"]
+    try:
+        read = tallies["parts"].map(lambda text: np.array(json.loads(text), float))
+    except ValueError as error:
+        raise InputError(
+            f"tallies.csv holds parts that are no numbers ({error}): run the study again."
+        ) from error
+    pairs = zip(records["metric"], records["protocol"], strict=True)
+    records = records.assign(aggregate=[aggregates.get(pair, MEAN) for pair in pairs])
+    return records.merge(tallies.assign(parts=read), on=keys, how="left")
 
 
 def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Undefined
+from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Tally, Undefined
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
@@ -169,6 +169,7 @@ def _record(
         value=value,
         reason=reason,
         curve=result if isinstance(result, Curve) else None,
+        tally=result if isinstance(result, Tally) else None,
     )
 
 

@@ -85,6 +85,7 @@ def _describe_metric(name: str, protocol: str) -> dict[str, Any]:
         "name": name,
         "protocol": protocol,
         "higher_is_better": metric.higher_is_better,
+        "aggregate": metric.aggregate,
         "unit": metric.unit,
         "description": metric.description,
         "parameters": parameters,

@@ -55,7 +55,7 @@ def cases_of(images=2, heatmaps=3):
 def test_an_entry_says_all_that_a_reader_needs(metric):
     assert METRICS[metric.name] is metric
     assert metric.unit
-    assert metric.needs in ("predict", "truth", "explain", "heatmap")
+    assert metric.needs in ("predict", "truth", "labels", "explain", "heatmap")
     assert metric.default_protocol == metric.protocols[0]
     assert set(metric.protocols) <= set(PROTOCOLS)
 

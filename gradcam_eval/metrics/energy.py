@@ -1,0 +1,247 @@
+"""How much of a heatmap lies on the object: by its values, and by its highest pixels.
+
+All three want the object's share; none asks where within the object, or how large the map's values
+are as such: a positive factor changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Mask, Predict, Undefined
+from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.metrics.inputs import Heatmaps
+from gradcam_eval.metrics.regions import Ignore, Region, judge_cases, judge_maps
+from gradcam_eval.metrics.registry import register_metric
+from gradcam_eval.protocols import OverlapProtocol
+
+
+def energy_pointing_game(
+    heatmaps: Heatmaps,
+    *,
+    boxes: Sequence[Boxes] | None = None,
+    masks: Sequence[Mask] | NDArray[np.bool_] | None = None,
+    ignore: Ignore | None = None,
+    size: tuple[int, int] | None = None,
+) -> list[float | Undefined]:
+    """Return the share of each heatmap's positive energy that lies on the object.
+
+    ``Σ_(p on the object) [L_p]₊ / Σ_(all p) [L_p]₊``, with L resized bilinearly to the frame.
+
+    Parameters
+    ----------
+    heatmaps, boxes, masks, ignore, size
+        As for `pointing_game`. Ignored pixels are left out of both sums.
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0..1, higher is better; the object's share of the frame is what an even map gets.
+        Undefined where the truth is empty, the heatmap is constant or not finite, or no counted
+        pixel is positive.
+
+    Raises
+    ------
+    InputError
+        As for `pointing_game`.
+
+    Notes
+    -----
+    The paper scales each map to 0..1 first, which for a map with negative values lifts the
+    background; here negative values count as 0, and a rectified map gives the paper's number
+    where its minimum is 0. It leaves out images whose box covers more than half; here all count.
+
+    References
+    ----------
+    Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu: Score-CAM, CVPR workshops 2020,
+    arXiv:1910.01279.
+
+    Examples
+    --------
+    >>> heatmap = np.array([[[1.0, 3.0], [-5.0, 0.0]]])
+    >>> energy_pointing_game(heatmap, boxes=[np.array([[1, 0, 2, 2]])])
+    [0.75]
+    """
+    return judge_maps(heatmaps, (boxes, masks, ignore, size), _energy_inside)
+
+
+def relevance_mass_accuracy(
+    heatmaps: Heatmaps,
+    *,
+    boxes: Sequence[Boxes] | None = None,
+    masks: Sequence[Mask] | NDArray[np.bool_] | None = None,
+    ignore: Ignore | None = None,
+    size: tuple[int, int] | None = None,
+) -> list[float | Undefined]:
+    """Return the share of each heatmap's relevance that lies inside the mask: R_within / R_total.
+
+    The formula, the parameters and what is undefined are those of `energy_pointing_game`. The two
+    are published apart and differ in the truth that their protocols take: a study's "energy2020"
+    looks into the boxes, "arras2022" into the mask.
+
+    References
+    ----------
+    Arras, Osman, Samek: CLEVR-XAI, Information Fusion 81, 2022, arXiv:2003.07258.
+    """
+    return judge_maps(heatmaps, (boxes, masks, ignore, size), _energy_inside)
+
+
+def relevance_rank_accuracy(
+    heatmaps: Heatmaps,
+    *,
+    boxes: Sequence[Boxes] | None = None,
+    masks: Sequence[Mask] | NDArray[np.bool_] | None = None,
+    ignore: Ignore | None = None,
+    size: tuple[int, int] | None = None,
+) -> list[float | Undefined]:
+    """Return the share of each heatmap's K highest pixels that lie on the object of K pixels.
+
+    ``|P_topK ∩ object| / K`` with ``K = |object|``.
+
+    Parameters
+    ----------
+    heatmaps, boxes, masks, ignore, size
+        As for `pointing_game`. Ignored pixels are not ranked.
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0..1, higher is better. Undefined where the truth is empty or the heatmap constant or not
+        finite.
+
+    Raises
+    ------
+    InputError
+        As for `pointing_game`.
+
+    Notes
+    -----
+    Where pixels tie for the last places, as the zeros of a rectified map do, the expected share
+    over all orders of them is returned: no tie is a hit or a miss by its place in memory.
+
+    References
+    ----------
+    Arras, Osman, Samek: CLEVR-XAI, Information Fusion 81, 2022, arXiv:2003.07258.
+    """
+    return judge_maps(heatmaps, (boxes, masks, ignore, size), partial(_top_inside, k=None))
+
+
+def top_k_intersection(  # noqa: PLR0913 - the truth in either form, and k
+    heatmaps: Heatmaps,
+    *,
+    boxes: Sequence[Boxes] | None = None,
+    masks: Sequence[Mask] | NDArray[np.bool_] | None = None,
+    ignore: Ignore | None = None,
+    k: int = 1000,
+    size: tuple[int, int] | None = None,
+) -> list[float | Undefined]:
+    """Return the share of each heatmap's k highest pixels that lie on the object.
+
+    ``|P_topk ∩ object| / k``; ties as for `relevance_rank_accuracy`.
+
+    Parameters
+    ----------
+    heatmaps, boxes, masks, ignore, size
+        As for `pointing_game`. Ignored pixels are not ranked.
+    k : int, 1 or more
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0..1, higher is better; below 1 at best where the object has fewer than k pixels. Undefined
+        also where fewer than k pixels count.
+
+    Raises
+    ------
+    InputError
+        As for `pointing_game`, or k below 1.
+
+    References
+    ----------
+    Theiner, Müller-Budack, Ewerth: Interpretable Semantic Photo Geolocation, WACV 2022,
+    arXiv:2104.14995.
+    """
+    if k < 1:
+        raise InputError(f"k is {k}: give a number of pixels, 1 or more.")
+    return judge_maps(heatmaps, (boxes, masks, ignore, size), partial(_top_inside, k=k))
+
+
+def _energy_inside(heatmap: Heatmap, region: Region) -> float | Undefined:
+    energy = np.maximum(heatmap, 0, dtype=np.float64)
+    total = energy.sum() if region.ignore is None else energy[~region.ignore].sum()
+    if total == 0:
+        return Undefined("the heatmap has no positive value")
+    return min(float(energy[region.inside].sum() / total), 1.0)  # sums may round above it
+
+
+def _top_inside(heatmap: Heatmap, region: Region, k: int | None) -> float | Undefined:
+    """Return the expected share of the k highest pixels on the object, over orders of ties."""
+    k = int(region.inside.sum()) if k is None else k
+    keep = None if region.ignore is None else ~region.ignore
+    values = heatmap.reshape(-1) if keep is None else heatmap[keep]
+    inside = region.inside.reshape(-1) if keep is None else region.inside[keep]
+    if k > values.size:
+        return Undefined(f"fewer than {k} pixels count")
+    last = np.partition(values, values.size - k)[values.size - k]
+    above, tied = values > last, values == last
+    left = k - int(above.sum())
+    hits = (above & inside).sum() + left * (tied & inside).sum() / tied.sum()
+    return float(hits / k)
+
+
+@register_metric(
+    "energy_pointing_game",
+    needs="truth",
+    unit="share of energy",
+    higher_is_better=True,
+    protocols=("energy2020",),
+)
+def _energy(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Share of the heatmap's positive energy inside the object's box."""
+    rules = chosen(name, "energy_pointing_game", OverlapProtocol)
+    return judge_cases(cases, _energy_inside, drawn=rules.drawn, frame=rules.frame)
+
+
+@register_metric(
+    "relevance_mass_accuracy",
+    needs="truth",
+    unit="share of relevance",
+    higher_is_better=True,
+    protocols=("arras2022",),
+)
+def _mass(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Share of the heatmap's positive relevance inside the object's mask."""
+    rules = chosen(name, "relevance_mass_accuracy", OverlapProtocol)
+    return judge_cases(cases, _energy_inside, drawn=rules.drawn, frame=rules.frame)
+
+
+@register_metric(
+    "relevance_rank_accuracy",
+    needs="truth",
+    unit="share of pixels",
+    higher_is_better=True,
+    protocols=("arras2022",),
+)
+def _rank(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Share of the highest pixels, as many as the object has, that lie on the object."""
+    rules = chosen(name, "relevance_rank_accuracy", OverlapProtocol)
+    measure = partial(_top_inside, k=rules.k)
+    return judge_cases(cases, measure, drawn=rules.drawn, frame=rules.frame)
+
+
+@register_metric(
+    "top_k_intersection",
+    needs="truth",
+    unit="share of pixels",
+    higher_is_better=True,
+    protocols=("top1000",),
+)
+def _top_k(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Share of the thousand highest pixels that lie on the object."""
+    rules = chosen(name, "top_k_intersection", OverlapProtocol)
+    measure = partial(_top_inside, k=rules.k)
+    return judge_cases(cases, measure, drawn=rules.drawn, frame=rules.frame)

@@ -1,0 +1,272 @@
+"""Mosaics of class-labelled images: localization without any annotation.
+
+The grid pointing game explains each class of a mosaic and asks how much of the heatmap lies in that
+class's cell. DiFull and DiPart ask it of a class score that sees one cell alone, so that evidence
+elsewhere cannot be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import Heatmap, Image, InputError, Undefined
+from gradcam_eval.metrics.energy import energy_pointing_game
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """Images of different classes side by side, in row-major order.
+
+    Attributes
+    ----------
+    image : float32 (H, W, C), 0..255
+    labels : the class of each cell
+    members : which of the images each cell shows
+    """
+
+    image: Image
+    labels: tuple[int, ...]
+    members: tuple[int, ...]
+
+
+class ExplainTargets(Protocol):
+    """What makes heatmaps: float32 (n, H, W, C) images, 0..255, and n classes → (n, h, w)."""
+
+    def __call__(
+        self, images: NDArray[np.float32], targets: NDArray[np.int64], /
+    ) -> NDArray[np.float32]:
+        """Return the heatmap of each image for its class."""
+        ...
+
+
+def make_mosaics(
+    images: NDArray[np.float32],
+    labels: Sequence[int],
+    *,
+    count: int,
+    grid: int = 3,
+    seed: int = 0,
+) -> list[Mosaic]:
+    """Draw mosaics of grid x grid images, each of another class.
+
+    Parameters
+    ----------
+    images : float32 (N, H, W, C), 0..255
+        The published games take images that the model classifies right, the most confident first:
+        choose them before.
+    labels : N ints
+    count : how many mosaics
+    grid : cells along a side
+    seed : of the draws; classes are drawn first, then an image of each
+
+    Returns
+    -------
+    list of Mosaic, images of (grid H, grid W, C)
+
+    Raises
+    ------
+    InputError
+        Fewer classes than cells, or shapes that do not fit.
+    """
+    pictures, classes = np.asarray(images), np.asarray(labels)
+    if pictures.ndim != 4 or classes.shape != (len(pictures),) or grid < 1:
+        raise InputError(
+            f"images {pictures.shape}, labels {classes.shape}, grid {grid}: wanted (N, H, W, C), "
+            "(N,) and 1 or more."
+        )
+    known = np.unique(classes)
+    if len(known) < grid**2:
+        raise InputError(
+            f"{len(known)} classes for a grid of {grid} x {grid}: give images of {grid**2} "
+            "classes, or a smaller grid."
+        )
+    generator = np.random.default_rng(seed)
+    mosaics = []
+    for _ in range(count):
+        chosen = generator.choice(known, grid**2, replace=False)
+        members = [int(generator.choice(np.flatnonzero(classes == label))) for label in chosen]
+        image = tiled(pictures[members], grid)
+        mosaics.append(Mosaic(image, tuple(chosen.tolist()), tuple(members)))
+    return mosaics
+
+
+def grid_pointing_game(
+    explain: ExplainTargets, mosaics: Sequence[Mosaic], *, batch_size: int = 16
+) -> list[list[float | Undefined]]:
+    """Return, for each cell of each mosaic, the share of its class's heatmap inside the cell.
+
+    ``Σ_(p in cell i) [L_p(class i)]₊ / Σ_(all p) [L_p(class i)]₊``.
+
+    Parameters
+    ----------
+    explain : ExplainTargets
+        Called with a mosaic and a class. The model must take images of the mosaic's size, as one
+        that ends in global average pooling does when built for any size.
+    mosaics : from `make_mosaics`
+    batch_size : pairs of mosaic and class explained at once
+
+    Returns
+    -------
+    list of list of float or Undefined, a list for each mosaic, in the cells' order
+        0..1, higher is better; 1 / grid² for an even heatmap. Undefined where the heatmap is
+        constant, not finite or nowhere positive.
+
+    Raises
+    ------
+    InputError
+        `explain` returns another number of heatmaps.
+
+    Notes
+    -----
+    Heatmaps are resized bilinearly to the mosaic, so that a coarse map leaks a little over the
+    cells' borders; so did the published ones. Of a model with a fixed input size, shrink the
+    *images* before making the mosaic: smaller cells than published, and to be said beside the
+    number.
+
+    References
+    ----------
+    Böhle, Fritz, Schiele: Convolutional Dynamic Alignment Networks for Interpretable
+    Classifications, CVPR 2021, arXiv:2104.00032.
+    """
+    pairs = [(mosaic.image, label) for mosaic in mosaics for label in mosaic.labels]
+    shares: list[float | Undefined] = []
+    cells = [cell for mosaic in mosaics for cell in range(len(mosaic.labels))]
+    for start in range(0, len(pairs), batch_size):
+        batch = pairs[start : start + batch_size]
+        images, targets = (np.stack(side) for side in zip(*batch, strict=True))
+        heatmaps = explain(images, targets)
+        if len(heatmaps) != len(batch):
+            raise InputError(
+                f"explain returned {len(heatmaps)} heatmaps for {len(batch)} images: wanted one "
+                "for each."
+            )
+        for n, heatmap in enumerate(heatmaps, start=start):
+            grid = round(len(mosaics[0].labels) ** 0.5)
+            shares.append(_share(heatmap, cells[n], grid, pairs[n][0].shape[:2]))
+    size = len(mosaics[0].labels) if mosaics else 1
+    return [shares[start : start + size] for start in range(0, len(shares), size)]
+
+
+def difull(
+    method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    activations: NDArray[np.float32],
+    gradients: NDArray[np.float32],
+    *,
+    grid: int = 3,
+) -> list[float | Undefined]:
+    """Return, for each cell, the share of the heatmap inside it, of a score that sees it alone.
+
+    The model is applied to each cell by itself. The mosaic's activations are then the cells' side
+    by side, and the gradient of class i's score is that of cell i there and 0 elsewhere, exactly.
+
+    Parameters
+    ----------
+    method : (A, G), both (1, grid h, grid w, K) → heatmap (1, grid h, grid w)
+        A CAM formula, such as ``METHODS["grad_cam"].function``.
+    activations : float (grid², h, w, K)
+        Of a layer, for each cell's image by itself, in row-major order.
+    gradients : float (grid², h, w, K)
+        Of each image's own class score at that layer.
+    grid : cells along a side
+
+    Returns
+    -------
+    list of float or Undefined, one for each cell
+        0..1, higher is better; below 1 shows what a method ascribes to cells that cannot matter.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit the grid.
+
+    Notes
+    -----
+    The published setting attributes to the input as well; from a model that is a black box, only
+    methods that are a function of a layer's activations and gradients can be judged so, and these
+    exactly. For a method that asks the model again there is no disconnected model to ask.
+
+    References
+    ----------
+    Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022,
+    arXiv:2205.10435.
+    """
+    if activations.ndim != 4 or len(activations) != grid**2:
+        raise InputError(
+            f"activations have shape {activations.shape}: wanted ({grid**2}, h, w, K), a cell each."
+        )
+    return dipart(method, tiled(activations, grid), gradients, grid=grid)
+
+
+def dipart(
+    method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    activations: NDArray[np.float32],
+    gradients: NDArray[np.float32],
+    *,
+    grid: int = 3,
+) -> list[float | Undefined]:
+    """Return as `difull` does, of a score whose head alone is disconnected from other cells.
+
+    Parameters
+    ----------
+    method : as for `difull`
+    activations : float (grid h, grid w, K)
+        Of a layer, for the whole mosaic, seen by the network in one.
+    gradients : float (grid², h, w, K)
+        Of each class score, of a head that pools its cell alone, at that layer.
+    grid : cells along a side
+
+    Returns
+    -------
+    list of float or Undefined, one for each cell, as for `difull`
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit the grid.
+
+    Notes
+    -----
+    The head's gradient is known from outside for one kind of model: global average pooling and a
+    dense layer behind the explained layer. There it does not depend on the activations, and equals
+    what the model gives for any image of the cell's size. For other models the head would have to
+    be rebuilt, and this is not DiPart.
+
+    References
+    ----------
+    As for `difull`.
+    """
+    if gradients.ndim != 4 or tiled(gradients[: grid**2], grid).shape != activations.shape:
+        raise InputError(
+            f"activations {activations.shape} and gradients {gradients.shape} do not fit a grid of "
+            f"{grid} x {grid}: wanted (grid h, grid w, K) and (grid², h, w, K)."
+        )
+    shares = []
+    for cell in range(grid**2):
+        alone = np.zeros_like(gradients)
+        alone[cell] = gradients[cell]
+        heatmap = np.asarray(method(activations[None], tiled(alone, grid)[None]))[0]
+        shares.append(_share(heatmap, cell, grid, heatmap.shape))
+    return shares
+
+
+def tiled(cells: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
+    """Put (grid², h, w, C) side by side in row-major order: (grid h, grid w, C)."""
+    if len(cells) != grid**2:
+        raise InputError(f"{len(cells)} cells for a grid of {grid} x {grid}.")
+    _, height, width, channels = cells.shape
+    rows = cells.reshape(grid, grid, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return rows.reshape(grid * height, grid * width, channels)
+
+
+def _share(heatmap: Heatmap, cell: int, grid: int, size: tuple[int, ...]) -> float | Undefined:
+    height, width = size[0] // grid, size[1] // grid
+    row, column = divmod(cell, grid)
+    box = np.array([[column, row, column + 1, row + 1]], np.float32)
+    box *= np.array([width, height, width, height], np.float32)
+    frame = (size[0], size[1])
+    return energy_pointing_game(np.asarray(heatmap)[None], boxes=[box], size=frame)[0]

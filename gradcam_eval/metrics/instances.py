@@ -1,0 +1,174 @@
+"""Several objects of one class: does a heatmap find each, and does it share itself out evenly?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import Case, Heatmap, InputError, Mask, Predict, Truth, Undefined
+from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
+from gradcam_eval.metrics.regions import NOTHING, in_frame, region_of_boxes
+from gradcam_eval.metrics.registry import register_metric
+from gradcam_eval.protocols import InstanceProtocol
+
+
+def instance_recall(
+    heatmaps: Heatmaps,
+    instances: Sequence[Sequence[Mask] | NDArray[np.bool_]],
+    *,
+    level: float = 0.5,
+) -> list[float | Undefined]:
+    """Return the share of the objects that each heatmap finds.
+
+    ``|{i : max over object i of L >= level · max L}| / n``, with L resized bilinearly to the frame.
+
+    Parameters
+    ----------
+    heatmaps : float (N, h, w), or N arrays (h, w) of any sizes
+    instances : N sequences of bool masks (H, W)
+        One for each object of the explained class, all of one size.
+    level : float, above 0, at most 1
+        The share of the map's maximum that an object's own maximum must reach.
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0..1, higher is better. Undefined where there are fewer than two objects with a pixel in
+        the frame, and where the heatmap is constant, not finite or nowhere positive.
+
+    Raises
+    ------
+    InputError
+        Counts or shapes that do not fit, or a level outside 0..1.
+
+    Notes
+    -----
+    Ours: nothing published. A map that is high everywhere finds all; read it beside
+    `energy_pointing_game`.
+    """
+    if not 0 < level <= 1:
+        raise InputError(f"level is {level}: give a share of the maximum above 0, at most 1.")
+    return _judge_all(heatmaps, instances, lambda heatmap, each: _found(heatmap, each, level))
+
+
+def instance_evenness(
+    heatmaps: Heatmaps, instances: Sequence[Sequence[Mask] | NDArray[np.bool_]]
+) -> list[float | Undefined]:
+    """Return how evenly each heatmap shares itself out among the objects.
+
+    ``-Σ_i p_i ln p_i / ln n`` with ``p_i`` proportional to the mean of [L]₊ on object i: the
+    normalised entropy, which a large object does not win by its size.
+
+    Parameters
+    ----------
+    heatmaps, instances
+        As for `instance_recall`.
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0 (all on one object) to 1 (alike on all), higher is better. Undefined as for
+        `instance_recall`, and where no object has a positive value.
+
+    Raises
+    ------
+    InputError
+        Counts or shapes that do not fit.
+
+    Notes
+    -----
+    Ours: nothing published. What lies beside the objects has no part in it.
+    """
+    return _judge_all(heatmaps, instances, _evenness)
+
+
+def _judge_all(
+    heatmaps: Heatmaps,
+    instances: Sequence[Sequence[Mask] | NDArray[np.bool_]],
+    measure: Callable[[Heatmap, NDArray[np.bool_]], float | Undefined],
+) -> list[float | Undefined]:
+    maps = checked_heatmaps(heatmaps)
+    if len(instances) != len(maps):
+        raise InputError(
+            f"instances for {len(instances)} heatmaps, but {len(maps)}: give masks for each."
+        )
+    return [
+        _judge(heatmap, _checked(masks), measure)
+        for heatmap, masks in zip(maps, instances, strict=True)
+    ]
+
+
+def _checked(masks: Sequence[Mask] | NDArray[np.bool_]) -> NDArray[np.bool_]:
+    shapes = {np.shape(mask) for mask in masks}
+    if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
+        raise InputError(f"instances have shapes {sorted(shapes)}: wanted one (H, W) for all.")
+    stacked = np.asarray(masks)
+    if len(masks) and stacked.dtype != bool:
+        raise InputError(f"instances have dtype {stacked.dtype}: wanted bool, e.g. mask > 0.")
+    return stacked if len(masks) else np.zeros((0, 1, 1), bool)
+
+
+def _judge(
+    heatmap: Heatmap,
+    masks: NDArray[np.bool_],
+    measure: Callable[[Heatmap, NDArray[np.bool_]], float | Undefined],
+) -> float | Undefined:
+    masks = masks[masks.any((1, 2))]
+    if len(masks) < 2:
+        only = "one object of the class is annotated: nothing to share out"
+        return Undefined(only if len(masks) else NOTHING)
+    framed = in_frame(heatmap, masks.shape[1:])
+    return framed if isinstance(framed, Undefined) else measure(framed, masks)
+
+
+def _found(heatmap: Heatmap, masks: NDArray[np.bool_], level: float) -> float | Undefined:
+    highest = float(heatmap.max())
+    if highest <= 0:
+        return Undefined("the heatmap has no positive value")
+    return float(np.mean([heatmap[mask].max() >= level * highest for mask in masks]))
+
+
+def _evenness(heatmap: Heatmap, masks: NDArray[np.bool_]) -> float | Undefined:
+    energy = np.array([np.maximum(heatmap[mask], 0).mean(dtype=np.float64) for mask in masks])
+    if energy.sum() == 0:
+        return Undefined("the heatmap has no positive value on any object")
+    share = energy[energy > 0] / energy.sum()
+    return max(float(-(share * np.log(share)).sum() / np.log(len(energy))), 0.0)
+
+
+def _masks_of(truth: Truth) -> NDArray[np.bool_]:
+    """Return a mask for each object: its own, or its box."""
+    if truth.instances:
+        return np.stack(truth.instances)
+    return _checked([region_of_boxes(box[None], truth.size) for box in truth.boxes])
+
+
+@register_metric(
+    "instance_recall",
+    needs="truth",
+    unit="share of objects",
+    higher_is_better=True,
+    protocols=("instances_v1",),
+)
+def _recall(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """Share of several objects of the class on which the heatmap reaches half its maximum."""
+    rules = chosen(name, "instance_recall", InstanceProtocol)
+    return [
+        _judge(case.heatmap, _masks_of(case.truth), lambda h, m: _found(h, m, rules.level))
+        for case in cases
+    ]
+
+
+@register_metric(
+    "instance_evenness",
+    needs="truth",
+    unit="normalised entropy",
+    higher_is_better=True,
+    protocols=("instances_v1",),
+)
+def _even(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+    """How evenly the heatmap's energy is shared out among several objects of the class."""
+    return [_judge(case.heatmap, _masks_of(case.truth), _evenness) for case in cases]

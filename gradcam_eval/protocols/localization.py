@@ -1,0 +1,166 @@
+"""Protocols of localization: where a heatmap is compared with what was drawn, and when it hits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradcam_eval.protocols.localization_kinds import (
+    BoxProtocol,
+    InstanceProtocol,
+    IouProtocol,
+    MaxBoxProtocol,
+    OverlapProtocol,
+    PixelPrecisionProtocol,
+    PointingProtocol,
+)
+
+_ZHANG = (
+    "Zhang, Bargal, Lin, Brandt, Shen, Sclaroff: Top-down Neural Attention by Excitation "
+    "Backprop, IJCV 2018 (arXiv:1608.00507): a margin of 15 pixels round the object"
+)
+_POINTING_2018 = PointingProtocol(
+    name="pointing2018",
+    metrics=("pointing_game", "pointing_game_class_mean"),
+    tolerance_pixels=15.0,
+    frame="original",
+    source=_ZHANG,
+)
+_POINTING_2018_STRICT = replace(
+    _POINTING_2018,
+    name="pointing2018_strict",
+    is_strict=True,
+    source=f"{_ZHANG}, as the TorchRay library counts it: less than 15 pixels",
+)
+_ENERGY_2020 = OverlapProtocol(
+    name="energy2020",
+    metrics=("energy_pointing_game",),
+    drawn="boxes",
+    values="positive values; negative ones count as 0",
+    source=(
+        "Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu: Score-CAM, CVPR workshops 2020 "
+        "(arXiv:1910.01279): the share of the energy inside the bounding box"
+    ),
+)
+_ARRAS_2022 = replace(
+    _ENERGY_2020,
+    name="arras2022",
+    metrics=("relevance_mass_accuracy", "relevance_rank_accuracy"),
+    drawn="mask",
+    source=(
+        "Arras, Osman, Samek: CLEVR-XAI, Information Fusion 81, 2022 (arXiv:2003.07258): the share "
+        "of the relevance, and of the K highest pixels, inside a mask of K pixels"
+    ),
+)
+_TOP_1000 = replace(
+    _ARRAS_2022,
+    name="top1000",
+    metrics=("top_k_intersection",),
+    values="all",
+    k=1000,
+    source="after Theiner, Müller-Budack, Ewerth: Interpretable Semantic Photo Geolocation, "
+    "WACV 2022 (arXiv:2104.14995); k = 1000 is the default of the Quantus library",
+)
+_PIXELS_V1 = replace(
+    _ARRAS_2022,
+    name="pixels_v1",
+    metrics=("pixel_roc_auc", "pixel_average_precision"),
+    values="all, by their rank within the image",
+    source="each pixel is a case of a binary test, by image; nothing published",
+)
+_IOU_HALF_MAX = IouProtocol(
+    name="iou_half_max",
+    metrics=("iou",),
+    rule="max",
+    level=0.5,
+    source="half the maximum; nothing published",
+)
+_IOU_OTSU = replace(
+    _IOU_HALF_MAX,
+    name="iou_otsu",
+    rule="otsu",
+    level=0.0,
+    source=(
+        "Otsu: A threshold selection method from gray-level histograms, IEEE Transactions on "
+        "Systems, Man, and Cybernetics 9, 1979"
+    ),
+)
+_IOU_TOP_FIFTH = replace(
+    _IOU_HALF_MAX,
+    name="iou_top_fifth",
+    rule="rank",
+    level=0.2,
+    source="the highest fifth of the pixels; nothing published",
+)
+_GRADCAM = (
+    "Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: Grad-CAM, ICCV 2017 (arXiv:1610.02391): "
+    "binarised at 15 % of the maximum, a box round the largest connected segment; IoU 0.5 as in "
+    "the ILSVRC localization task"
+)
+_GRADCAM_2017 = BoxProtocol(
+    name="gradcam2017",
+    metrics=("localization_error",),
+    level=0.15,
+    iou=0.5,
+    ranks=1,
+    source=f"{_GRADCAM}; top-1",
+)
+_GRADCAM_2017_TOP5 = replace(
+    _GRADCAM_2017, name="gradcam2017_top5", ranks=5, source=f"{_GRADCAM}; top-5"
+)
+_GRADCAM_2017_KNOWN = replace(
+    _GRADCAM_2017,
+    name="gradcam2017_known",
+    ranks=None,
+    source=f"{_GRADCAM}; the class is given, whatever the model answers",
+)
+_CHOE = "Choe, Oh, Lee, Chun, Akata, Shim: Evaluating Weakly Supervised Object Localization Methods"
+_MAXBOXACC_2020 = MaxBoxProtocol(
+    name="maxboxacc2020",
+    metrics=("max_box_acc",),
+    thresholds=1000,
+    ious=(0.5,),
+    contours="largest",
+    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+)
+_MAXBOXACC_V2 = replace(
+    _MAXBOXACC_2020,
+    name="maxboxaccv2",
+    ious=(0.3, 0.5, 0.7),
+    contours="all",
+    source=(
+        f"{_CHOE} Right: Evaluation Protocol, TPAMI 2022 (arXiv:2007.04178); repository "
+        "clovaai/wsolevaluation with --multi_contour_eval and --multi_iou_eval"
+    ),
+)
+_PXAP_2020 = PixelPrecisionProtocol(
+    name="pxap2020",
+    metrics=("pxap",),
+    thresholds=1000,
+    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+)
+_INSTANCES_V1 = InstanceProtocol(
+    name="instances_v1",
+    metrics=("instance_recall", "instance_evenness"),
+    level=0.5,
+    energy="the mean positive value on each object's pixels, so that size does not count",
+    source="ours; nothing published",
+)
+
+LOCALIZATION = (
+    _POINTING_2018,
+    _POINTING_2018_STRICT,
+    _ENERGY_2020,
+    _ARRAS_2022,
+    _TOP_1000,
+    _PIXELS_V1,
+    _IOU_HALF_MAX,
+    _IOU_OTSU,
+    _IOU_TOP_FIFTH,
+    _GRADCAM_2017,
+    _GRADCAM_2017_TOP5,
+    _GRADCAM_2017_KNOWN,
+    _MAXBOXACC_2020,
+    _MAXBOXACC_V2,
+    _PXAP_2020,
+    _INSTANCES_V1,
+)
