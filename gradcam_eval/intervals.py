@@ -15,7 +15,7 @@ Values: TypeAlias = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
 
 RESAMPLES = 10_000
-_MOST_OF_AGGREGATES = 2_000  # resamples where each is a curve or a histogram, not a number
+_MOST_OF_AGGREGATES = 1_000  # resamples where each is a curve or a histogram, not a number
 _Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 _BLOCK = 4_000_000  # bootstrap weights held at once: 32 MB
 
@@ -28,7 +28,7 @@ class Estimator:
     ----------
     aggregate : a key of `AGGREGATES`
     is_hits : whether the values are hits or misses; for the mean alone
-    seed, resamples : of the bootstrap; aggregates but the mean take 2,000 resamples at most
+    seed, resamples : of the bootstrap; aggregates but the mean take 1,000 resamples at most
     """
 
     aggregate: str = MEAN

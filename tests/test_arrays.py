@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.transform import resize as skimage_resize
 
-from gradcam_eval.arrays import blur, degenerate_reason, min_max, rank_pixels, resize
+from gradcam_eval.arrays import blur, degenerate_reason, min_max, rank_pixels, resize, resize_cubic
 
 SIZES = [(7, 7), (14, 5), (1, 6), (5, 1), (1, 1), (3, 8)]
 WANTED = [(224, 160), (7, 7), (3, 2), (1, 1), (2, 9), (15, 1)]
@@ -177,3 +177,26 @@ def test_unsigned_maps_rank_as_their_floats():
     maps = np.array([[0, 3], [255, 1]], np.uint8)
     np.testing.assert_array_equal(rank_pixels(maps), [[3, 1], [0, 2]])
     np.testing.assert_array_equal(rank_pixels(maps), rank_pixels(maps.astype(np.float32)))
+
+
+def test_cubic_resize_equals_opencv():
+    heatmap = np.array([[0, 1, 4], [9, 2, 0]], np.float32)
+    # cv2.resize(heatmap, (5, 4), interpolation=cv2.INTER_CUBIC), OpenCV 5.0.0
+    expected = [
+        [-1.1262191534, -0.4878124297, 0.8945312500, 3.1860172749, 4.7604999542],
+        [2.1170623302, 1.5893751383, 1.2265625000, 2.3107817173, 3.2730002403],
+        [7.4589390755, 5.0106253624, 1.7734375000, 0.8692170978, 0.8230000734],
+        [10.7022209167, 7.0878124237, 2.1054687500, -0.0060184300, -0.6644999385],
+    ]
+    np.testing.assert_allclose(
+        resize_cubic(heatmap, (4, 5)), expected, atol=5e-6
+    )  # its places are float32
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (7, 7), (40, 13)])
+def test_cubic_resize_turns_with_the_map_and_keeps_constants(size):
+    heatmap = np.random.default_rng(0).random((7, 5)).astype(np.float32)
+    found = resize_cubic(heatmap, size)
+    np.testing.assert_allclose(resize_cubic(heatmap[::-1], size), found[::-1], atol=1e-6)
+    np.testing.assert_allclose(resize_cubic(heatmap.T, size[::-1]), found.T, atol=1e-6)
+    np.testing.assert_allclose(resize_cubic(np.full_like(heatmap, 3), size), 3, atol=1e-6)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcam_eval.core import InputError, Undefined
-from gradcam_eval.metrics import pointing_game
+from gradcam_eval.core import Case, InputError, Truth, Undefined
+from gradcam_eval.metrics import evaluate, pointing_game
 from gradcam_eval.metrics.regions import region_of_boxes
 
 
@@ -153,3 +153,47 @@ def test_empty_truth_and_degenerate_maps_are_undefined_never_hits():
 def test_bad_input_is_named_in_one_sentence(options, message):
     with pytest.raises(InputError, match=message):
         pointing_game(peak(1, 1), **options)
+
+
+def test_a_strict_tolerance_leaves_out_its_limit():
+    mask = np.zeros((1, 20, 30), bool)
+    mask[0, 0, 0] = True
+    for strict, tolerance, hit in ((True, 15, False), (False, 15, True), (True, 15.01, True)):
+        found = pointing_game(peak(9, 12), masks=mask, tolerance=tolerance, is_strict=strict)
+        assert found == [hit]
+
+
+def case_at(row, column, target=0, ignore=None, size=(20, 30)):
+    mask = np.zeros(size, bool)
+    mask[0, 0] = True
+    truth = Truth(size, mask=mask, ignore=ignore)
+    return Case(np.zeros((*size, 3), np.float32), peak(row, column)[0], target, truth, truth)
+
+
+def test_the_protocol_says_whether_15_pixels_are_a_hit():
+    case = case_at(9, 12)
+    assert evaluate("pointing_game", [case], protocol_name="pointing2018") == [True]
+    assert evaluate("pointing_game", [case], protocol_name="pointing2018_strict") == [False]
+
+
+def test_a_highest_point_that_is_ignored_is_no_miss_and_near_the_object_a_hit():
+    ignore = np.zeros((20, 30), bool)
+    ignore[:, 10:] = True
+    undefined = Undefined("the heatmap's highest point is an ignored pixel")
+    assert evaluate("pointing_game", [case_at(18, 25, ignore=ignore)]) == [undefined]
+    assert evaluate("pointing_game", [case_at(3, 12, ignore=ignore)]) == [True]
+    assert evaluate("pointing_game", [case_at(19, 2, ignore=ignore)]) == [False]
+
+
+def test_boxes_outside_the_image_are_undefined():
+    outside = Undefined("every box lies outside the image")
+    assert pointing_game(peak(1, 1), boxes=[np.array([[40, 5, 50, 9]])]) == [outside]
+    assert pointing_game(peak(1, 1), boxes=[np.array([[-9, -9, 0, 0]])], tolerance=99) == [outside]
+
+
+def test_the_class_mean_takes_along_the_class_of_each_hit():
+    found = evaluate("pointing_game_class_mean", [case_at(0, 0, 7), case_at(19, 29, 3)])
+    assert [(tally.value, tally.parts.tolist()) for tally in found] == [
+        (1.0, [[7.0, 1.0]]),
+        (0.0, [[3.0, 0.0]]),
+    ]
