@@ -45,7 +45,7 @@ class CompiledPass:
             self._run: Any = function.get_concrete_function()
         else:
             wanted: Literal["frozen", "openvino"] = "openvino" if engine == "openvino" else "frozen"
-            self._run = FrozenFunction(function, plan.model, engine=wanted)
+            self._run = FrozenFunction(function, plan.model, engine=wanted, by_rows=True)
             self._run.prepare()
             if engine == "openvino" and self._run.engine != "openvino":
                 warnings.warn(

@@ -25,7 +25,7 @@ from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.objective import Objective
-from gradcam_eval.models.openvino_trunk import check_openvino
+from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.placement import find_centres
 from gradcam_eval.models.selection import resolve_layers
 from gradcam_eval.models.tap import LayerCall
@@ -53,9 +53,9 @@ class Explainer:
     image_input : which input holds the images, where several could
     tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
     engine : "auto" or "frozen": a graph with the weights folded in while they stay as they are;
-        "tensorflow": a graph that reads them at each call; "openvino": what stands before the
-        explained layers runs in OpenVINO (float32; `pip install "gradcam-eval[fast]"`), and in
-        TensorFlow, with a warning, where the graph cannot be cut there
+        "tensorflow": a graph that reads them at each call; "openvino": as much of it as can be runs
+        in OpenVINO (float32; `pip install "gradcam-eval[fast]"`), at least what stands before the
+        explained layers, or else nothing, with a warning that says why
     batch_size : most images in one compiled call; more are taken in turn
     memory : bytes that the activations and gradients of one call may take; layers beyond them are
         explained by another pass
@@ -166,12 +166,16 @@ class Explainer:
         UserWarning : the probability that is explained is saturated, so its gradient is rounding
         """
         batch = as_batch(self.model, images, self._image_input, known=self._inputs)
-        compiled = self._compile(batch.inputs, against is not None, regions is not None)
+        trace = (against is not None, regions is not None)
+        compiled = self._compile(batch.inputs, *trace)
         count = len(batch.images)
+        given = [targets] if against is None else [targets, against]
+        indices = [self._indices(each, compiled[0].classes, count) for each in given]
+        if min(each.min() for each in indices) < -1:
+            compiled = self._compile(batch.inputs, *trace, has_ranks=True)
         arrays: list[NDArray[Any]] = [
             batch.images,
-            self._indices(targets, compiled[0].classes, count),
-            *([] if against is None else [self._indices(against, compiled[0].classes, count)]),
+            *indices,
             *([] if regions is None else [as_regions(regions, count)]),
             *batch.extras,
         ]
@@ -215,9 +219,9 @@ class Explainer:
         return np.zeros(count, np.int64)  # not looked at
 
     def _compile(
-        self, inputs: ModelInputs, has_against: bool, has_regions: bool
+        self, inputs: ModelInputs, has_against: bool, has_regions: bool, has_ranks: bool = False
     ) -> list[CompiledPass]:
-        trace = (inputs.shape, has_against, has_regions)
+        trace = (inputs.shape, has_against, has_regions, has_ranks)
         with self._lock:
             if trace not in self._compiled:
                 groups = self._groups(self.calls(inputs=inputs))
@@ -231,6 +235,7 @@ class Explainer:
                             self._traced_methods(with_input=group is groups[0]),
                             has_against,
                             has_regions,
+                            has_ranks,
                             seed=self.seed,
                             skip_refused=self.skip_refused,
                         ),

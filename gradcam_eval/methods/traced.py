@@ -43,6 +43,8 @@ class Plan:
     calls : the layers of the methods of kind "cam" and "layer"
     methods : of these two kinds and of kind "input"
     has_against, has_regions : whether the pass takes these as arguments
+    has_ranks : whether targets may stand for a class of another rank than the first; a sort of all
+        scores, which costs as much as many a layer, is left out otherwise
     seed : of whatever is random in the methods
     chunk : most images that a method puts into one forward pass
     skip_refused : leave out what a method refuses, and say it in `found`, instead of raising
@@ -56,6 +58,7 @@ class Plan:
     methods: Sequence[Method]
     has_against: bool = False
     has_regions: bool = False
+    has_ranks: bool = False
     seed: int = 0
     chunk: int = 16
     skip_refused: bool = False
@@ -106,7 +109,7 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
     settled = [asked]
 
     def score(outputs: Any) -> Any:
-        settled[0] = chosen(plan.objective, outputs, asked)
+        settled[0] = chosen(plan.objective, outputs, asked, has_ranks=plan.has_ranks)
         answer["scores"] = explained(plan.objective, outputs, settled[0])
         return answer["scores"]
 

@@ -6,6 +6,7 @@ During each call a `Watch` tells whether the weights are still those of the snap
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.models.frozen_graph import Unsuitable, freeze
-from gradcam_eval.models.openvino_trunk import through_openvino
+from gradcam_eval.models.openvino_graph import through_openvino
 from gradcam_eval.models.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,16 @@ Engine: TypeAlias = Literal["tensorflow", "frozen", "openvino"]
 
 PATIENCE = 4
 
-_CHECKS = ThreadPoolExecutor(1, thread_name_prefix="weights")
+_checks: ThreadPoolExecutor
+
+
+def _start_checks() -> None:
+    global _checks
+    _checks = ThreadPoolExecutor(1, thread_name_prefix="weights")
+
+
+_start_checks()
+os.register_at_fork(after_in_child=_start_checks)  # threads do not outlive a fork
 
 
 class FrozenFunction:
@@ -39,8 +49,10 @@ class FrozenFunction:
     ----------
     function : made by `tf.function` with an input signature
     model : whose weights the function reads
-    engine : "frozen"; or "openvino", which runs the forward part in OpenVINO where the graph can be
-        cut, and otherwise as "frozen" does
+    engine : "frozen"; or "openvino", which runs the graph in OpenVINO, or what stands before a cut
+        through it, and otherwise as "frozen" does
+    by_rows : whether the function's arguments and outputs have a row for each image, which depends
+        on that image alone; OpenVINO then shares the rows among the cores
     patience : calls after a change of the weights that run live
 
     Attributes
@@ -60,6 +72,7 @@ class FrozenFunction:
         model: keras.Model,
         *,
         engine: Literal["frozen", "openvino"] = "frozen",
+        by_rows: bool = False,
         patience: int = PATIENCE,
     ) -> None:
         self.engine: Engine = "tensorflow"
@@ -67,6 +80,7 @@ class FrozenFunction:
         self._function = function
         self._model = model
         self._wanted = engine
+        self._by_rows = by_rows
         self._patience = patience
         self._live_calls_left = 0
         self._watch: Watch | None = None
@@ -81,7 +95,7 @@ class FrozenFunction:
         if run is not None and watch is not None:
             # The weights are looked at while the answer is computed, which is thrown away where
             # they are not those of the graph.
-            check = _CHECKS.submit(watch.is_current)
+            check = _checks.submit(watch.is_current)
             found = run(*args)
             if check.result():
                 return found
@@ -124,7 +138,7 @@ class FrozenFunction:
             return self._traced()
         if self._wanted == "openvino":
             try:
-                run = through_openvino(graph)
+                run = through_openvino(graph, by_rows=self._by_rows)
                 self.engine = "openvino"
                 return run
             except Unsuitable as problem:

@@ -13,6 +13,7 @@ from gradcam_eval.models.target import (
     ClassScores,
     OutputFunction,
     Score,
+    best_class,
     class_scores,
     over_region,
     ranked_class,
@@ -60,8 +61,11 @@ class Asked:
         return Asked(*(None if part is None else change(part) for part in parts))
 
 
-def chosen(objective: Objective, outputs: Any, asked: Asked) -> Asked:
-    """Return what is asked with every rank (−k) replaced by the class that has it."""
+def chosen(objective: Objective, outputs: Any, asked: Asked, *, has_ranks: bool = True) -> Asked:
+    """Return what is asked with every rank (−k) replaced by the class that has it.
+
+    `has_ranks` is False where the only rank that is asked for is the first.
+    """
     if callable(objective.score):
         return asked
     scores = _scores(objective, outputs)
@@ -70,8 +74,10 @@ def chosen(objective: Objective, outputs: Any, asked: Asked) -> Asked:
         table = over_region(table, _region(asked, table))
 
     def to_class(targets: Any) -> Any:
-        rank = tf.maximum(-targets, 1)
-        return tf.where(targets < 0, ranked_class(table, rank), targets)
+        ranked = best_class(table)
+        if has_ranks:
+            ranked = ranked_class(table, tf.maximum(-targets, 1))
+        return tf.where(targets < 0, ranked, targets)
 
     against = None if asked.against is None else to_class(asked.against)
     return replace(asked, targets=to_class(asked.targets), against=against)

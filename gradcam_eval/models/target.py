@@ -191,6 +191,11 @@ def over_region(values: Any, region: Any) -> Any:
     return tf.einsum("nhw,nhw...->n...", weights, values)
 
 
+def best_class(table: Any) -> Any:
+    """Return each image's class of the highest score, the first of equals: (N, K) → int64 (N,)."""
+    return tf.argmax(table, axis=-1, output_type=tf.int64)
+
+
 def ranked_class(table: Any, rank: Any) -> Any:
     """Return each image's class of this rank (1 = the highest score): (N, K), (N,) → int64 (N,).
 

@@ -9,9 +9,11 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models import openvino_trunk
+from gradcam_eval.models import openvino_graph
+from gradcam_eval.models.cut import cut
 from gradcam_eval.models.frozen import FrozenFunction
-from gradcam_eval.models.openvino_trunk import check_openvino
+from gradcam_eval.models.openvino_graph import check_openvino
+from gradcam_eval.models.openvino_network import ROWS
 from gradcam_eval.models.tap import LayerCall, record
 
 needs_openvino = pytest.mark.skipif(
@@ -26,7 +28,8 @@ def model():
     model = keras.Sequential(
         [
             keras.Input((16, 16, 3)),
-            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu", name="early"),
+            keras.layers.MaxPooling2D(2, 1),
             keras.layers.DepthwiseConv2D(3),
             keras.layers.BatchNormalization(),
             keras.layers.ReLU(6.0, name="explained"),
@@ -36,7 +39,7 @@ def model():
     )
     generator = np.random.default_rng(1)
     model.set_weights([generator.uniform(-0.5, 0.6, w.shape) for w in model.get_weights()])
-    model.layers[2].moving_variance.assign(np.full(8, 0.7))
+    model.layers[3].moving_variance.assign(np.full(8, 0.7))
     return model
 
 
@@ -77,6 +80,36 @@ def test_the_numbers_are_the_references(model, images):
         assert function.engine == "openvino"
         assert function.reason == ""
         assert_same(found, {key: value[:count] for key, value in wanted.items()})
+
+
+@needs_openvino
+def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
+    function = FrozenFunction(grad_cam(model), model, engine="openvino", by_rows=True)
+    many = rng.uniform(0, 1, (4 * ROWS + 1, 16, 16, 3)).astype(np.float32)  # the last part is less
+    targets = np.arange(len(many)) % 5
+    wanted = grad_cam(model)(many, targets)
+    for count in (len(many), 2, 1, ROWS + 1):
+        found = function(many[:count], targets[:count])
+        assert_same(found, {key: value[:count] for key, value in wanted.items()})
+    assert function.engine == "openvino"
+
+
+@needs_openvino
+def test_what_openvino_cannot_compute_stays_in_tensorflow_behind_a_cut(model, images, monkeypatch):
+    parts = []
+
+    def spy(frozen):
+        parts.append(cut(frozen))
+        return parts[-1]
+
+    monkeypatch.setattr(openvino_graph, "cut", spy)
+    targets = np.array([0, 1, 2, 4])
+    early = FrozenFunction(grad_cam(model, "early"), model, engine="openvino", by_rows=True)
+    assert_same(early(images, targets), grad_cam(model, "early")(images, targets))
+    assert (early.engine, len(parts)) == ("openvino", 1)  # it knows no gradient of a pool
+    late = FrozenFunction(grad_cam(model), model, engine="openvino")
+    late(images, targets)
+    assert (late.engine, len(parts)) == ("openvino", 1)  # but all that a pooled head needs
 
 
 @needs_openvino
@@ -131,7 +164,8 @@ def test_threads_do_not_mix_their_answers(model, images):
 def test_where_no_cut_is_possible_it_runs_frozen_and_says_why(model, images):
     def function(images, targets):
         chosen = tf.gather(model(images), targets, batch_dims=1)
-        return chosen * tf.reduce_mean(images, axis=(1, 2, 3))
+        noise = tf.random.stateless_uniform(tf.shape(chosen), (1, 2))  # not OpenVINO's numbers
+        return chosen * tf.reduce_mean(images, axis=(1, 2, 3)) + noise
 
     traced = tf.function(function, input_signature=SIGNATURE, autograph=False)
     quick = FrozenFunction(traced, model, engine="openvino")
@@ -145,7 +179,7 @@ def test_where_no_cut_is_possible_it_runs_frozen_and_says_why(model, images):
 def test_where_openvino_fails_it_runs_frozen_and_says_why(model, images, monkeypatch):
     import openvino
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise RuntimeError("no such operation\nand a page of more")
 
     monkeypatch.setattr(openvino, "convert_model", refuse)
@@ -156,7 +190,7 @@ def test_where_openvino_fails_it_runs_frozen_and_says_why(model, images, monkeyp
 
 
 def test_without_openvino_the_error_says_what_to_install(model, images, monkeypatch):
-    monkeypatch.setattr(openvino_trunk.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(openvino_graph.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'gradcam-eval\[fast\]'"):
         check_openvino()
     with pytest.raises(InputError, match="not installed"):
