@@ -12,7 +12,7 @@ demo: $(VENV)/.installed-demo ## run the quickstart study and say where its repo
 	$(BIN)/gradcam-eval study benchmarks/quickstart.toml
 
 test: $(VENV)/.installed-test ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed-test ## style and types
 	$(BIN)/ruff check .

@@ -63,8 +63,8 @@ def test_the_kth_best_class(model, images):
 def test_equal_scores_rank_the_lower_index_first():
     model = gap_model()
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    explained = explain(model, np.ones((1, *SIZE, 3)), targets="predicted:3")
-    assert explained.targets.tolist() == [2]
+    for target, index in (("predicted", 0), ("predicted:3", 2)):
+        assert explain(model, np.ones((1, *SIZE, 3)), targets=target).targets.tolist() == [index]
 
 
 def test_a_contrast_is_the_map_of_the_difference_of_two_classes(model, images):
