@@ -15,7 +15,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
-from gradcam_eval.models.reinitialise import Learned, learned_layers
+from gradcam_eval.models.reinitialise import learned_layers
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.sanity.randomisation import names_of
 
@@ -91,12 +91,11 @@ def _absorb(twin: keras.Model, inputs: ModelInputs, one: Any, other: Any) -> Non
     """Write ``b − W c`` into the first bias, c being what reaches that layer of the shift."""
     learned = learned_layers(twin, inputs)
     first: Any = learned[0].layer if learned else None
-    kind = type(first).__name__ if learned else "no layer with weights"
-    is_grouped = getattr(first, "groups", 1) != 1
-    if type(first) not in _PLAIN or is_grouped or getattr(first, "bias", None) is None:
+    reason = _unsuitable(first)
+    if reason:
         raise InputError(
-            f"input invariance needs a first layer that is an ungrouped Conv2D or Dense with a "
-            f"bias: this model begins with {kind}{_without_bias(learned)}"
+            "input invariance needs a first layer that is a Conv2D or Dense with a bias, and this "
+            f"model begins with {reason}"
         )
     reached = _input_of(twin, first, inputs.join(other)) - _input_of(twin, first, inputs.join(one))
     channels = 1 if getattr(first, "data_format", None) == "channels_first" else -1
@@ -111,9 +110,15 @@ def _absorb(twin: keras.Model, inputs: ModelInputs, one: Any, other: Any) -> Non
     first.bias.assign(first.bias.numpy() - moved.mean(axis=0, dtype=np.float64) @ total)
 
 
-def _without_bias(learned: list[Learned]) -> str:
-    is_plain = bool(learned) and type(learned[0].layer) in _PLAIN
-    return " without one, or in groups" if is_plain else ""
+def _unsuitable(first: Any) -> str | None:
+    """Say what is wrong with a model's first layer with weights, or None where nothing is."""
+    if first is None:
+        return "none that has weights"
+    if type(first) not in _PLAIN:
+        return f"a {type(first).__name__}"
+    if first.bias is None:
+        return f"a {type(first).__name__} without one"
+    return "a Conv2D in groups" if getattr(first, "groups", 1) != 1 else None
 
 
 def _input_of(model: keras.Model, layer: Any, inputs: Any) -> NDArray[Any]:

@@ -113,6 +113,11 @@ def without_bias():
     return keras.Model(inputs, L.GlobalAveragePooling2D()(x))
 
 
+def in_groups():
+    inputs = keras.Input((SIDE, SIDE, 3))
+    return keras.Model(inputs, L.GlobalAveragePooling2D()(L.Conv2D(6, 3, groups=3)(inputs)))
+
+
 def normalised_first():
     inputs = keras.Input((SIDE, SIDE, 3))
     x = L.Conv2D(4, 3)(L.BatchNormalization()(inputs))
@@ -128,8 +133,9 @@ def squared_first():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (without_bias, "begins with Conv2D without one"),
-        (normalised_first, "begins with BatchNormalization"),
+        (without_bias, "begins with a Conv2D without one"),
+        (in_groups, "begins with a Conv2D in groups"),
+        (normalised_first, "begins with a BatchNormalization"),
         (squared_first, "is no scaling"),
         (cnn, "pads with zeros"),
     ],
