@@ -156,7 +156,8 @@ class Sample:
     image : float32 (H, W, 3), 0..255, at the model's size
     labels : indices of the classes that are right for this image; empty where unknown
     truth : the annotation in the frame of `image`
-    original_truth : the annotation in the frame of the file as it was, before resizing
+    original_truth : the annotation of what `image` shows, in the file's own pixels: of the whole
+        file, or of its crop, or with padding, so that a heatmap is stretched to it corner to corner
     groups : (group, value) by which summaries can be split, as ("hard", "yes")
     """
 

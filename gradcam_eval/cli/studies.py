@@ -52,9 +52,22 @@ def report(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="A study's folder, results/<study>.")
     ],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP",
+            help="Write summary_by_GROUP.csv as well: a summary of each subset, class, size (of "
+            "the objects) or hard.",
+        ),
+    ] = None,
 ) -> None:
     """Make a study's pictures and report.html again from its files; no model is needed."""
     from gradcam_eval.results import Results
 
-    page = Results(folder).report()
+    results = Results(folder)
+    if by is not None:
+        split = results.summary(by=by)
+        split.to_csv(folder / f"summary_by_{by}.csv", index=False)
+        typer.echo(f"Summary by {by}: {folder / f'summary_by_{by}.csv'}")
+    page = results.report()
     typer.echo(f"Report: {page}")

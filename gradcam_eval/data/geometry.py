@@ -95,6 +95,16 @@ class Frame:
         """Return the frame of the file itself."""
         return cls(size, size, size, (0, 0))
 
+    def unscaled(self) -> Frame:
+        """Return what the image shows, in the file's own pixels: all, a crop, or with padding.
+
+        The image's corners are rounded to whole pixels of the file.
+        """
+        up = [o / r for o, r in zip(self.original, self.resized, strict=True)]
+        height, width = (max(1, round(s * u)) for s, u in zip(self.size, up, strict=True))
+        row, column = (round(c * u) for c, u in zip(self.corner, up, strict=True))
+        return replace(self, size=(height, width), resized=self.original, corner=(row, column))
+
     def mirrored(self) -> Frame:
         """Return the same frame turned left to right; twice is the frame itself."""
         return replace(self, is_mirrored=not self.is_mirrored)

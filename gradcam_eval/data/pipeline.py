@@ -13,7 +13,7 @@ from gradcam_eval.core import BadSample, InputError, Sample
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
 from gradcam_eval.data.decode import decode, picture_size, read_file
-from gradcam_eval.data.geometry import Frame, Framing
+from gradcam_eval.data.geometry import Framing
 from gradcam_eval.data.groups import groups_of
 from gradcam_eval.data.truth import check_annotation, truth_in_frame
 
@@ -94,7 +94,7 @@ def _read(entry: Entry, reading: Reading) -> Sample:
         image=frame.picture(picture),
         labels=labels,
         truth=truth_in_frame(annotation, frame, classes),
-        original_truth=truth_in_frame(annotation, Frame.identity(original), classes),
+        original_truth=truth_in_frame(annotation, frame.unscaled(), classes),
         credit=entry.credit,
         licence=entry.licence,
         groups=groups_of(entry, annotation, original),

@@ -107,5 +107,7 @@ def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:
     return resolve_class(study.target, names, synsets, n_classes=_n_classes(loaded.model))
 
 
-def _n_classes(model: keras.Model) -> int:
-    return int(model.output_shape[-1])
+def _n_classes(model: keras.Model) -> int | None:
+    """Return the number of the model's classes; None for a model of several outputs."""
+    shape = model.output_shape
+    return shape[-1] if isinstance(shape, tuple) and isinstance(shape[-1], int) else None

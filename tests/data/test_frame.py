@@ -73,6 +73,32 @@ def test_a_box_beyond_the_file_does_not_reach_into_the_padding():
     assert (truth.mask == frame.shown).all()
 
 
+def test_what_an_image_shows_in_the_files_own_pixels():
+    assert Framing().frame((6, 8), (12, 4)).unscaled() == Frame.identity((6, 8))
+    # 100×200 → 64×128, of which 56×56 are kept from (4, 36) on: 56 / 0.64 = 87.5 → 88 pixels of
+    # the file from row 4 / 0.64 = 6.25 → 6 and column 36 / 0.64 = 56.25 → 56 on
+    shown = Framing("crop").frame((100, 200), (56, 56)).unscaled()
+    assert (shown.size, shown.corner, shown.scale) == ((88, 88), (-6, -56), (1.0, 1.0))
+    assert shown.box((50, 25, 150, 50)).tolist() == [0, 19, 88, 44]
+    # 10×20 into 8×8 with two rows of padding, which are 2 / 0.4 = 5 of the file's
+    shown = Framing("letterbox").frame((10, 20), (8, 8)).unscaled()
+    assert (shown.size, shown.corner) == ((20, 20), (5, 0))
+    assert shown.shown[:, 0].tolist() == [False] * 5 + [True] * 10 + [False] * 5
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(FITS), *[st.tuples(st.integers(20, 90), st.integers(20, 90))] * 2)
+def test_image_and_original_truth_show_the_same_corner_to_corner(fit, original, size):
+    """A box in both frames, as a share of the frame, to within a pixel of either."""
+    frame = Framing(fit).frame(original, size)
+    box = (original[1] * 0.3, original[0] * 0.4, original[1] * 0.7, original[0] * 0.6)
+    there, here = frame.unscaled().box(box), frame.box(box)
+    assume(there is not None and here is not None)
+    shares = there / np.tile(frame.unscaled().size[::-1], 2), here / np.tile(size[::-1], 2)
+    sides = (*frame.unscaled().size, *size)
+    assert np.abs(np.subtract(*shares)).max() < 2 / min(sides)
+
+
 def test_masks_are_looked_up_at_the_centres_of_pixels():
     # Three columns from eight: centres (j + ½) · 8/3 = 1.33, 4, 6.67 → the file's columns 1, 4, 6.
     frame = Framing().frame((1, 8), (1, 3))

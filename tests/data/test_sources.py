@@ -9,6 +9,7 @@ from PIL import Image
 from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import (
     DATASETS,
+    ClassMap,
     iter_samples,
     load_samples,
     open_source,
@@ -79,6 +80,46 @@ def test_samples_are_decoded_one_at_a_time(folder, monkeypatch):
     assert read == []
     next(samples)
     assert read == [str(folder / "a.JPG")]
+
+
+@pytest.fixture
+def classes(tmp_path):
+    for name in ("val/n02/a.png", "val/n01/x/b.png", "train/n01/c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 12)).save(path)
+    return tmp_path
+
+
+def test_a_folder_of_class_folders_gives_labels(classes):
+    source = open_source(classes / "val", format="class_folders")
+    assert source.names == ["n01/x/b.png", "n02/a.png"]
+    assert source.labels == ["n01", "n02"]
+    mapped = load_samples(source, SIZE, classes=ClassMap(("cat", "dog"), ("n01", "n02")))
+    assert [sample.labels for sample in mapped] == [(0,), (1,)]
+    assert [sample.labels for sample in load_samples(source, SIZE)] == [(), ()]
+    split = open_source(classes, format="class_folders", options={"split": "train"})
+    assert [dict(s.groups)["subset"] for s in load_samples(split, SIZE)] == ["train"]
+    assert split.names == ["n01/c.png"]
+
+
+def test_class_folders_that_are_none_are_refused(classes):
+    with pytest.raises(InputError, match=r"there is no folder .*test: give the folder that holds"):
+        open_source(classes, format="class_folders", options={"split": "test"})
+    with pytest.raises(InputError, match="no path inside"):
+        open_source(classes / "val", format="class_folders", options={"split": "../train"})
+    Image.new("RGB", (20, 12)).save(classes / "val" / "loose.png")
+    with pytest.raises(InputError, match=r"the image loose\.png of .* lies in no class folder"):
+        open_source(classes / "val", format="class_folders")
+
+
+def test_a_format_takes_its_own_options_alone(folder):
+    with pytest.raises(InputError, match="format 'folder' takes no split; it takes no options"):
+        open_source(folder, format="folder", options={"split": "val"})
+    with pytest.raises(InputError, match="unknown format 'foldr': did you mean 'folder'"):
+        open_source(folder, format="foldr")
+    with pytest.raises(InputError, match="the data set 'photos' takes no annotations"):
+        open_source("photos", options={"annotations": folder})
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

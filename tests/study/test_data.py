@@ -1,16 +1,24 @@
 """The data of a study: which images, read how; and what a bad one does."""
 
+import re
 import threading
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from gradcam_eval.cli import app
 from gradcam_eval.core import InputError, Sample, Truth
 from gradcam_eval.data import Entry, load_samples
+from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import run_study
+from gradcam_eval.store import map_path
 from gradcam_eval.study.config import make_study
+from gradcam_eval.study.dataset import DataEntry
 from gradcam_eval.study.run import Progress
 
 SIZE = (40, 40)  # of the tiny model, which has three classes
@@ -67,6 +75,10 @@ def test_summaries_are_split_by_groups(listed, tmp_path):
     assert set(results.summary(by="subset")["subset"]) == {"train", "val"}
     with pytest.raises(InputError, match="unknown group of images 'hrad': did you mean 'hard'"):
         results.summary(by="hrad")
+    done = CliRunner().invoke(app, ["report", str(results.folder), "--by", "hard"])
+    assert done.exit_code == 0, done.output
+    written = pd.read_csv(results.folder / "summary_by_hard.csv")
+    assert written["mean"].tolist() == pytest.approx(by["mean"].astype(float).tolist(), nan_ok=True)
 
 
 @pytest.mark.parametrize("readers", [1, 4])
@@ -151,9 +163,6 @@ def test_only_the_images_that_are_wanted_are_studied(listed, tmp_path, choice, n
 
 @pytest.mark.parametrize("frame", ["crop", "letterbox"])
 def test_pictures_are_framed_as_the_study_says(listed, pictures, tmp_path, frame):
-    from gradcam_eval.report.grid import read_maps
-    from gradcam_eval.store import map_path
-
     listed["data"]["frame"] = frame
     folder = run_study(listed, results=tmp_path).folder
     maps = read_maps(map_path(folder, "tiny", "a.png"))
@@ -216,12 +225,6 @@ def test_wrong_data_is_one_sentence(values, data, sentence):
 
 
 def test_the_command_line_can_be_strict(listed, tmp_path, monkeypatch):
-    import tomllib
-
-    from typer.testing import CliRunner
-
-    from gradcam_eval.cli import app
-
     text = "\n".join(
         f"{key} = {value!r}" for key, value in listed.items() if key not in ("data", "cost")
     )
@@ -235,14 +238,8 @@ def test_the_command_line_can_be_strict(listed, tmp_path, monkeypatch):
 
 
 def test_what_the_guide_shows_is_valid(values, tmp_path, monkeypatch):
-    import re
-    import tomllib
-    from pathlib import Path
-
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
     table = next(t for t in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[data]" in t)
-    from gradcam_eval.study.dataset import DataEntry
-
     entry = DataEntry.model_validate(tomllib.loads(table)["data"])
     assert (entry.frame, entry.readers, entry.strict) == ("crop", 2, False)
     shown = re.search(r"```csv\n(file.*?)```", page, re.DOTALL)[1]
@@ -255,3 +252,18 @@ def test_what_the_guide_shows_is_valid(values, tmp_path, monkeypatch):
     (tom,) = load_samples(tmp_path / "list.jsonl", SIZE)
     assert tom.labels == (281,)
     assert tom.original_truth.boxes.tolist() == [[12, 30, 200, 180]]
+
+
+@pytest.mark.parametrize("frame", ["squash", "crop", "letterbox"])
+def test_the_oracle_hits_in_every_frame(values, pictures, tmp_path, frame):
+    """The pointing game is played in the file's own pixels: truth and heatmap must still match."""
+    pixels = np.full((60, 200, 3), 60, np.uint8)
+    pixels[10:20, 110:120] = 250
+    Image.fromarray(pixels).save(pictures / "wide.png")
+    (pictures / "list.csv").write_text("file,labels,x0,y0,x1,y1\nwide.png,0,110,10,120,20\n")
+    data = {"path": str(pictures / "list.csv"), "frame": frame}
+    changes = {"layers": ["last"], "methods": ["layer_cam"], "metrics": ["pointing_game"]}
+    changes |= {"target": "label", "controls": ["oracle", "random"], "data": data}
+    records = run_study({**values, **changes}, results=tmp_path).frame
+    oracle = records[records["method"] == "oracle"]
+    assert oracle["value"].astype(float).tolist() == [1.0]
