@@ -39,7 +39,7 @@ def cell_maps(found: Folder, model: str | None, controls: bool) -> dict[str, lis
 
 
 def agreement_figure(mean: pd.DataFrame, n: pd.DataFrame, measure: str) -> Figure:
-    """Draw the matrix of `Agreement`, a number in each cell; blue is alike, orange is opposed."""
+    """Draw the matrix of `Agreement`, a number in each cell; purple is alike, orange is opposed."""
     names = [" · ".join(key) if isinstance(key, tuple) else str(key) for key in mean]
     side = 2.6 + 0.62 * len(names)
     figure, axes = chart(side, side)
@@ -48,7 +48,8 @@ def agreement_figure(mean: pd.DataFrame, n: pd.DataFrame, measure: str) -> Figur
     axes.imshow(values, cmap="PuOr", vmin=-1, vmax=1)
     for i, j in np.ndindex(values.shape):
         is_dark = abs(values[i, j]) > 0.7
-        text = "–" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}".replace("-", "−")
+        rounded = round(float(values[i, j]), 2) + 0.0  # no −0.00
+        text = "–" if np.isnan(rounded) else f"{rounded:.2f}".replace("-", "−")
         axes.text(j, i, text, ha="center", va="center", size=8, color="white" if is_dark else INK)
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=60, ha="right", fontsize=8, parse_math=False)
