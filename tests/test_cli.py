@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 from gradcam_eval import cli
 from gradcam_eval.cli import lists
 from gradcam_eval.methods import METHODS
+from gradcam_eval.metrics import METRICS
 from gradcam_eval.models.weights import LITE0, is_installed
+from gradcam_eval.protocols import PROTOCOLS
 from gradcam_eval.report.overlay import overlay
 
 SIDE = 40
-COMMANDS = ("explain", "layers", "methods", "study", "report", "data")
+COMMANDS = ("explain", "layers", "methods", "protocols", "study", "report", "data")
 RUN = "from gradcam_eval.cli import main; main()"
 STUDY = """
 name = "toy"
@@ -343,6 +345,19 @@ def test_methods_are_a_table_with_their_options(call):
     assert set(METHODS) < set(lines)
     assert "masks=4000" in lines["rise"]
     assert lines["grad_cam"].split()[1] == "cam"
+
+
+def test_protocols_are_a_table_or_json(call):
+    code, out, _ = call("protocols")
+    assert code == 0
+    assert {line.split()[0] for line in out.splitlines() if line[1:2] != " "} > set(PROTOCOLS)
+    code, out, _ = call("protocols", "--metric", "deletion", "--json")
+    found = json.loads(out)
+    assert [each["name"] for each in found] == list(METRICS["deletion"].protocols)
+    assert found[0]["step_pixels"] == 224
+    code, out, err = call("protocols", "--metric", "deletoin")
+    assert (code, out) == (2, "")
+    assert "unknown metric 'deletoin': did you mean 'deletion'?" in err
 
 
 PLUGIN = """

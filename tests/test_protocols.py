@@ -2,11 +2,16 @@
 
 import dataclasses
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
 from gradcam_eval.core import InputError
 from gradcam_eval.protocols import _ALL, PROTOCOLS, FaithfulnessProtocol, describe, protocol
+from gradcam_eval.protocols.faithfulness import FAITHFULNESS
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_rise2018_fixes_the_published_parameters():
@@ -63,3 +68,19 @@ def test_describing_an_unknown_protocol_fails_in_words():
 
 def test_no_two_protocols_have_one_name():
     assert len(_ALL) == len(PROTOCOLS)
+
+
+def test_the_page_of_protocols_is_in_step():
+    found = runpy.run_path(str(ROOT / "docs" / "protocols_page.py"))
+    assert found["PAGE"].read_text(encoding="utf-8") == found["page"](), (
+        "run: python docs/protocols_page.py"
+    )
+
+
+def test_every_faithfulness_protocol_says_what_it_costs():
+    for entry in FAITHFULNESS:
+        calls = entry.calls(50176)
+        assert calls.each_heatmap + calls.each_image > 0
+    assert PROTOCOLS["rise2018"].calls(50176).each_heatmap == 225
+    assert PROTOCOLS["rise2018_batch"].calls(50176).each_heatmap == 29
+    assert PROTOCOLS["samek2017"].calls(50176).each_heatmap == 101

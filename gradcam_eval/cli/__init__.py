@@ -14,6 +14,7 @@ from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
 from gradcam_eval.cli.lists import layers, methods
 from gradcam_eval.cli.plugins import import_plugins
+from gradcam_eval.cli.protocols import protocols
 from gradcam_eval.cli.sanity import sanity
 from gradcam_eval.cli.studies import report, study
 from gradcam_eval.cli.terminal import silent_stderr
@@ -60,6 +61,9 @@ def options(
 app.command(short_help="Explain one image: write its heatmaps as a PNG.")(explain)
 app.command(short_help="List a model's layers, and what to call them.")(layers)
 app.command(short_help="List the methods, with their options.")(methods)
+app.command(short_help="List the protocols: what each fixes, and where it was published.")(
+    protocols
+)
 app.command(short_help="Check whether heatmaps depend on weights, class and input.")(sanity)
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)

@@ -14,6 +14,7 @@ from gradcam_eval.metrics.complexity import (
     gini_sparseness,
 )
 from gradcam_eval.metrics.curves import abpc, deletion, insertion, lerf, morf
+from gradcam_eval.metrics.drop import average_drop, average_gain, increase_in_confidence
 from gradcam_eval.metrics.energy import (
     energy_pointing_game,
     relevance_mass_accuracy,
@@ -22,11 +23,13 @@ from gradcam_eval.metrics.energy import (
 )
 from gradcam_eval.metrics.grids import difull, dipart, grid_pointing_game, make_mosaics
 from gradcam_eval.metrics.instances import instance_evenness, instance_recall
+from gradcam_eval.metrics.local_fidelity import infidelity
 from gradcam_eval.metrics.max_box import max_box_acc
 from gradcam_eval.metrics.overlap import iou
 from gradcam_eval.metrics.pixel_precision import pxap
 from gradcam_eval.metrics.pixel_scores import pixel_average_precision, pixel_roc_auc
 from gradcam_eval.metrics.pointing import pointing_game
+from gradcam_eval.metrics.region_removal import aopc, irof
 from gradcam_eval.metrics.registry import (
     METRICS,
     Metric,
@@ -36,20 +39,27 @@ from gradcam_eval.metrics.registry import (
     register_metric,
     result_value,
 )
+from gradcam_eval.metrics.remove_debias import road, road_lerf, road_morf
 from gradcam_eval.metrics.robustness import (
     average_sensitivity,
     local_lipschitz,
     max_sensitivity,
 )
 from gradcam_eval.metrics.stability import flip_stability, jpeg_stability, shift_stability
+from gradcam_eval.metrics.subsets import faithfulness_correlation, sensitivity_n
+from gradcam_eval.metrics.ties import TieSensitivity, tie_sensitivity, tie_share
 
 __all__ = [
     "METRICS",
     "Agreement",
     "Metric",
     "Result",
+    "TieSensitivity",
     "abpc",
     "agreement",
+    "aopc",
+    "average_drop",
+    "average_gain",
     "average_sensitivity",
     "deletion",
     "difull",
@@ -58,14 +68,18 @@ __all__ = [
     "energy_pointing_game",
     "entropy_complexity",
     "evaluate",
+    "faithfulness_correlation",
     "find_metric",
     "flip_stability",
     "gini_sparseness",
     "grid_pointing_game",
+    "increase_in_confidence",
+    "infidelity",
     "insertion",
     "instance_evenness",
     "instance_recall",
     "iou",
+    "irof",
     "jpeg_stability",
     "lerf",
     "local_lipschitz",
@@ -82,6 +96,12 @@ __all__ = [
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "result_value",
+    "road",
+    "road_lerf",
+    "road_morf",
+    "sensitivity_n",
     "shift_stability",
+    "tie_sensitivity",
+    "tie_share",
     "top_k_intersection",
 ]

@@ -6,6 +6,7 @@ A protocol never changes once published: a correction gets a new name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -65,6 +66,7 @@ __all__ = [
     "SubsetProtocol",
     "describe",
     "protocol",
+    "rows",
 ]
 
 
@@ -133,3 +135,36 @@ def describe(name: str) -> dict[str, Any]:
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS)
     return asdict(PROTOCOLS[name])
+
+
+_SAID_APART = ("name", "metrics", "source", "departures", "seed")  # a study has its own seed
+
+
+def rows() -> dict[str, dict[str, str]]:
+    """Return what a reader needs of each protocol, as text: metrics, fixed, source, departures."""
+    return {
+        name: {
+            "metrics": ", ".join(entry.metrics),
+            "fixed": "; ".join(_parameters(describe(name))),
+            "source": entry.source,
+            "departures": getattr(entry, "departures", ""),
+        }
+        for name, entry in PROTOCOLS.items()
+    }
+
+
+def _parameters(values: dict[str, Any], parent: str = "") -> Iterator[str]:
+    """Write each parameter that a protocol has; those that are None do not belong to it."""
+    for name, value in values.items():
+        if value is None or value == () or (not parent and name in _SAID_APART):
+            continue
+        full = f"{parent} {name}".strip()
+        if isinstance(value, dict):
+            yield from _parameters(value, full)
+        else:
+            shown = ", ".join(map(_shown, value)) if isinstance(value, tuple) else _shown(value)
+            yield f"{full.replace('_', ' ')} = {shown}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) and value < 1 else str(value)

@@ -66,3 +66,20 @@ def test_a_builder_is_compiled_once(model):
 def test_one_image_without_a_batch_axis_is_refused(model):
     with pytest.raises(InputError, match=r"\(8, 8, 3\): wanted \(N, H, W, C\)"):
         Predictor(model)(np.zeros((8, 8, 3), np.float32))
+
+
+def test_a_reading_gives_logits_or_log_odds_that_do_not_saturate(model, rng):
+    images = rng.uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
+    predictor = Predictor(model)
+    plain, logits = predictor(images), predictor.reading("logit")(images)
+    np.testing.assert_allclose(tf.nn.softmax(logits), plain, rtol=1e-5)
+    assert predictor.reading("probability") is predictor
+    assert predictor.reading("logit") is predictor.reading("logit")
+    model.layers[-1].set_weights([300 * weight for weight in model.layers[-1].get_weights()])
+    logits = predictor.reading("logit")(images).astype(np.float64)
+    odds = predictor.reading("log_odds")(images)
+    for row, found in zip(logits, odds, strict=True):
+        for k in range(3):
+            others = np.logaddexp.reduce(np.delete(row, k))
+            assert found[k] == pytest.approx(row[k] - others, rel=1e-4, abs=1e-3)
+    assert predictor(images).max() == 1  # where ln(p / (1 - p)) would be infinite

@@ -40,6 +40,7 @@ class Plan:
     strong_centre: bool = False
     photos: tuple[np.ndarray, ...] = ()
     credit: str = "drawn by the test"
+    metrics: tuple[tuple[str, str, bool, str, str], ...] = tuple(METRICS)
 
 
 def make_study(folder: Path, plan: Plan = Plan()) -> Path:
@@ -131,7 +132,7 @@ def _judge(rows, cell, sample, plan, rng):
         quality = 0.2 + 0.6 * depth + 0.04 * plan.methods.index(method)
     quality += rng.normal(0, 0.07)
     fraction = np.linspace(0, 1, 29)
-    for metric, protocol, _, _, _ in METRICS:
+    for metric, protocol, _, _, _ in plan.metrics:
         kind = "cam" if layer else "control"
         row = [*cell, kind, sample, metric, protocol]
         undefined = plan.everything_undefined or (
@@ -182,7 +183,7 @@ def _write_json(folder, plan):
     metrics = [
         {"name": n, "protocol": p, "higher_is_better": up, "unit": unit, "description": text}
         | {"parameters": {"step": 1792} if n != "pointing_game" else {"tolerance": 15}}
-        for n, p, up, unit, text in METRICS
+        for n, p, up, unit, text in plan.metrics
     ]
     study = {
         "format": 2,

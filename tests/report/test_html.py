@@ -227,3 +227,18 @@ def test_report_does_not_import_tensorflow(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_two_protocols_of_one_metric_stand_side_by_side(tmp_path):
+    deletion = ("deletion", "rise2018", False, "probability", "area as pixels are removed")
+    two = (deletion, ("deletion", "gaussian_clean", *deletion[2:]))
+    folder = make_study(tmp_path, Plan(**TINY, cost=False, metrics=two))
+    leads = [sentence.lead for sentence in said(folder).sentences]
+    for name in ("rise2018", "gaussian_clean"):
+        assert any(lead.startswith(f"By deletion ({name}), ") for lead in leads)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert page.count("Mean deletion curves of toy_net") == 2
+    curves = sorted(path.name for path in (folder / "curves" / "toy_net").iterdir())
+    assert curves == ["deletion_gaussian_clean.png", "deletion_rise2018.png"]
+    drawn = [(folder / "curves" / "toy_net" / name).read_bytes() for name in curves]
+    assert drawn[0] != drawn[1]

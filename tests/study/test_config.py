@@ -38,6 +38,24 @@ def test_a_short_file_is_filled_with_defaults(tmp_path):
     assert study.protocols_of("deletion") == ("rise2018",)
 
 
+def test_a_metric_may_have_several_protocols():
+    names = ["gaussian_clean", "rise2018"]
+    study = make_study({**WHOLE, "protocols": {"deletion": names, "insertion": "rise2018_batch"}})
+    assert study.measures == [
+        ("deletion", "gaussian_clean"),
+        ("deletion", "rise2018"),
+        ("insertion", "rise2018_batch"),
+        ("pointing_game", "pointing2018"),
+    ]
+    for wrong, sentence in (
+        ([], "wanted at least one protocol for 'deletion'"),
+        (["rise2018", "rise2018"], "'rise2018' is named 2 times"),
+        (["rise2018", "drop2018"], "unknown protocol of the metric 'deletion' 'drop2018'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            make_study({**WHOLE, "protocols": {"deletion": wrong}})
+
+
 def test_one_name_may_stand_without_its_list():
     study = make_study({**WHOLE, "models": "efficientnet_lite0", "layers": "stages"})
     assert study == make_study({**WHOLE, "layers": ["stages"]})

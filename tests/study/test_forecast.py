@@ -52,6 +52,16 @@ def test_steps_follow_the_protocol_and_what_is_not_done_costs_nothing(subject):
     assert forecast(made, None, images=7, size=SIZE).forwards == 7 * 3
 
 
+def test_what_heatmaps_share_is_asked_once_for_an_image(subject):
+    made = subject(
+        metrics=["deletion", "faithfulness_correlation", "road"],
+        protocols={"deletion": ["rise2018", "rise2018_batch"]},
+    )
+    cells = 2 + 4
+    # deletion: 9 and 2 points; ROAD: 2 orders of 9; 100 sets and the image itself, once
+    assert forecast(made, None, images=2, size=SIZE).forwards == 2 * (3 + cells * (11 + 18) + 101)
+
+
 def test_the_line_says_it_all(subject):
     made = subject(layers=["last"], controls=["random"])
     assert str(forecast(made, None, images=1, size=SIZE)) == (

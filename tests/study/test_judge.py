@@ -63,6 +63,18 @@ def test_every_cell_and_control_is_judged_by_every_metric(subject, rng):
     assert judged.maps[next(iter(judged.maps))].shape == (20, 20)  # its own size, not the image's
 
 
+def test_one_heatmap_is_judged_by_several_protocols_of_one_metric(subject, rng):
+    names = ["rise2018", "gaussian_clean"]
+    made = subject(metrics=["deletion"], protocols={"deletion": names}, controls=["random"])
+    records = [record for _, record in judge(made, make_sample(rng)).records]
+    assert [(record.protocol, record.method) for record in records] == [
+        (name, method) for name in names for method in ("layer_cam", "random")
+    ]
+    assert {record.status for record in records} == {"value"}
+    steps = {record.protocol: len(record.curve.score) for record in records}
+    assert steps == {"rise2018": 9, "gaussian_clean": 230}  # 1600 pixels: 224, or 7, a step
+
+
 def test_a_curve_begins_with_the_model_s_probability_and_controls_get_the_same(subject, rng):
     judged = judge(subject(), make_sample(rng))
     for (metric, _), record in table(judged).items():

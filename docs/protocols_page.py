@@ -1,0 +1,50 @@
+"""Write docs/protocols.md from the protocols themselves: python docs/protocols_page.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradcam_eval.metrics import METRICS
+from gradcam_eval.protocols import PROTOCOLS, rows
+
+PAGE = Path(__file__).with_name("protocols.md")
+HEAD = """# Protocols
+
+A number depends on more than its metric's name: on the step, the fill, the score that is read, the
+order of ties, the threshold, the frame. A protocol fixes all of it under one name, which stands
+beside every number, and never changes once published; numbers of different protocols do not
+compare. A study may name several for one metric, and then has them all:
+
+```toml
+metrics = ["deletion", "road"]
+
+[protocols]
+deletion = ["rise2018", "gaussian_clean"]
+```
+
+`gradcam-eval protocols` lists the same on the command line. This page is made by
+`python docs/protocols_page.py` from the records in `gradcam_eval/protocols/`.
+"""
+
+
+def page() -> str:
+    """Return the page as Markdown: a section for each metric with its protocols in a table."""
+    known = rows()
+    parts = [HEAD]
+    for metric in sorted(METRICS.values(), key=lambda each: each.name):
+        direction = "higher" if metric.higher_is_better else "lower"
+        parts.append(f"## {metric.name}\n\n{metric.description} ")
+        parts[-1] += f"Unit: {metric.unit}; {direction} is better.\n"
+        table = ["| protocol | what is fixed | published | how we differ |", "|---|---|---|---|"]
+        for name in metric.protocols:
+            row = known[name]
+            default = " (default)" if name == metric.default_protocol else ""
+            cells = (f"`{name}`{default}", row["fixed"], row["source"], row["departures"] or "–")
+            table.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE}: {len(PROTOCOLS)} protocols")
