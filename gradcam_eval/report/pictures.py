@@ -19,7 +19,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.grid import Key, overlay_grid, read_maps, thumbnail
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
-from gradcam_eval.report.text import is_yes, number
+from gradcam_eval.report.text import is_yes, metric_label, number
 
 BUDGET = 8_000_000  # bytes of pictures in the page, before base64 adds a third
 _CHART_DPI = 160
@@ -98,7 +98,8 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
         curves = curves[curves["protocol"] == metric["protocol"]]
         if len(curves):
             figure = curve_figure(curves, rows, metric, last_layer=folder.last_layer(model))
-            alt = f"Mean {metric['name']} curves of {model}; the areas stand in the summary table"
+            what = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
+            alt = f"Mean {what} curves of {model}; the areas stand in the summary table"
             drawn["curves"].append(album.chart(figure, f"curves/{place}/{name}.png", alt))
         if (cost["layer"] != "").any():
             figure = cost_figure(cost, rows, metric)
