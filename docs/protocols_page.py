@@ -33,16 +33,25 @@ def page() -> str:
     parts = [HEAD]
     for metric in sorted(METRICS.values(), key=lambda each: each.name):
         direction = "higher" if metric.higher_is_better else "lower"
-        parts.append(f"## {metric.name}\n\n{metric.description} ")
-        parts[-1] += f"Unit: {metric.unit}; {direction} is better.\n"
-        table = ["| protocol | what is fixed | published | how we differ |", "|---|---|---|---|"]
-        for name in metric.protocols:
-            row = known[name]
-            default = " (default)" if name == metric.default_protocol else ""
-            cells = (f"`{name}`{default}", row["fixed"], row["source"], row["departures"] or "–")
-            table.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        parts.append("\n".join(table) + "\n")
+        parts.append(
+            f"## {metric.name}\n\n{metric.description} Unit: {metric.unit}; {direction} is better.\n"
+        )
+        marks = {metric.default_protocol: " (default)"}
+        parts.append(table({name: known[name] for name in metric.protocols}, marks))
+    of_metrics = {name for metric in METRICS.values() for name in metric.protocols}
+    others = {name: row for name, row in known.items() if name not in of_metrics}
+    parts.append(f"## Of no metric above\n\n{table(others, {})}")
     return "\n".join(parts)
+
+
+def table(rows_of: dict[str, dict[str, str]], marks: dict[str, str]) -> str:
+    """Return some protocols as a Markdown table."""
+    lines = ["| protocol | what is fixed | published | how we differ |", "|---|---|---|---|"]
+    for name, row in rows_of.items():
+        shown = f"`{name}`{marks.get(name, '')}"
+        cells = (shown, row["fixed"] or "–", row["source"], row["departures"] or "–")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
