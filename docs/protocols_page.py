@@ -34,7 +34,8 @@ def page() -> str:
     for metric in sorted(METRICS.values(), key=lambda each: each.name):
         direction = "higher" if metric.higher_is_better else "lower"
         parts.append(
-            f"## {metric.name}\n\n{metric.description} Unit: {metric.unit}; {direction} is better.\n"
+            f"## {metric.name}\n\n{metric.description} Unit: {metric.unit}; {direction} is "
+            "better.\n"
         )
         marks = {metric.default_protocol: " (default)"}
         parts.append(table({name: known[name] for name in metric.protocols}, marks))
