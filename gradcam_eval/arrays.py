@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -26,11 +28,14 @@ def resize(maps: Heatmap, size: tuple[int, int]) -> Heatmap:
     """
     if maps.shape[-2:] == tuple(size):
         return maps.astype(np.float32, copy=False)
-    rows, columns = (
-        _linear(np.arange(m, dtype=np.float64), (np.arange(n) + 0.5) * m / n - 0.5)
-        for n, m in zip(size, maps.shape[-2:], strict=True)
-    )
+    rows, columns = (_resizing(m, n) for n, m in zip(size, maps.shape[-2:], strict=True))
     return _interpolated(maps, rows, columns)
+
+
+@lru_cache(maxsize=64)  # heatmaps of a study have a few sizes
+def _resizing(n: int, m: int) -> NDArray[np.float64]:
+    """Return the (m, n) matrix that resizes n values to m."""
+    return _linear(np.arange(n, dtype=np.float64), (np.arange(m) + 0.5) * n / m - 0.5)
 
 
 def resize_cubic(heatmap: Heatmap, size: tuple[int, int]) -> Heatmap:
@@ -54,6 +59,7 @@ def resize_cubic(heatmap: Heatmap, size: tuple[int, int]) -> Heatmap:
     return _interpolated(heatmap, rows, columns)
 
 
+@lru_cache(maxsize=64)
 def _cubic(n: int, m: int) -> NDArray[np.float64]:
     """Return the (m, n) matrix of cubic convolution from n values to m."""
     a = -0.75

@@ -171,11 +171,13 @@ def top_k_intersection(  # noqa: PLR0913 - the truth in either form, and k
 
 
 def _energy_inside(heatmap: Heatmap, region: Region) -> float | Undefined:
-    energy = np.maximum(heatmap, 0, dtype=np.float64)
-    total = energy.sum() if region.ignore is None else energy[~region.ignore].sum()
-    if total == 0:
+    energy = np.maximum(heatmap, 0)
+    inside, outside = (
+        energy[side].sum(dtype=np.float64) for side in (region.inside, region.background)
+    )
+    if inside + outside == 0:
         return Undefined("the heatmap has no positive value")
-    return min(float(energy[region.inside].sum() / total), 1.0)  # sums may round above it
+    return float(inside / (inside + outside))
 
 
 def _top_inside(heatmap: Heatmap, region: Region, k: int | None) -> float | Undefined:

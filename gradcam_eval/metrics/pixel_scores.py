@@ -85,53 +85,36 @@ def pixel_average_precision(
     -----
     This is the value of one image, at its own values; `pxap` pools the pixels of a data set.
     Without interpolation, as scikit-learn's `average_precision_score`. Pixels of one value are
-    taken together, so ties have no order.
+    taken together, so ties have no order. Recall grows at the object's pixels alone, by the same
+    step at each, so the sum is the mean precision over them.
     """
     return judge_maps(heatmaps, (boxes, masks, ignore, size), _average_precision)
 
 
 def _roc_auc(heatmap: Heatmap, region: Region) -> float | Undefined:
-    counts = _counts(heatmap, region)
-    if isinstance(counts, Undefined):
-        return counts
-    true, false = counts
-    gained = np.diff(false, prepend=0)
-    before = np.concatenate([[0], true[:-1]])
-    return float((gained * (before + true)).sum() / 2 / (true[-1] * false[-1]))
+    sides = _sorted(heatmap, region)
+    if isinstance(sides, Undefined):
+        return sides
+    true, false = sides
+    below, up_to = (np.searchsorted(false, true, side=side) for side in ("left", "right"))
+    return float((below + up_to).sum() / 2 / (true.size * false.size))
 
 
 def _average_precision(heatmap: Heatmap, region: Region) -> float | Undefined:
-    counts = _counts(heatmap, region)
-    if isinstance(counts, Undefined):
-        return counts
-    true, false = counts
-    return float((true / (true + false) * np.diff(true, prepend=0)).sum() / true[-1])
+    """Return the mean, over the object's pixels, of the precision at each one's value."""
+    sides = _sorted(heatmap, region)
+    if isinstance(sides, Undefined):
+        return sides
+    hits, misses = (each.size - np.searchsorted(each, sides[0], side="left") for each in sides)
+    return float((hits / (hits + misses)).mean())
 
 
-def _counts(
-    heatmap: Heatmap, region: Region
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | Undefined:
-    """Return, for each distinct value, descending, how many pixels of both kinds reach it."""
-    if region.ignore is None:
-        values, inside = heatmap.reshape(-1), region.inside.reshape(-1)
-    else:
-        values, inside = heatmap[~region.ignore], region.inside[~region.ignore]
-    if inside.all():
+def _sorted(heatmap: Heatmap, region: Region) -> tuple[Heatmap, Heatmap] | Undefined:
+    """Return the values of the object's pixels and of the background's, ascending."""
+    false = heatmap[region.background]
+    if not false.size:
         return Undefined("no pixel is background")
-    keys = np.sort(_keys(values, inside))[::-1]
-    last = np.flatnonzero(np.diff(keys >> 1, append=-1))  # the last pixel of each value
-    true = np.cumsum(keys & 1, dtype=np.float64)[last]
-    return true, last + 1 - true
-
-
-def _keys(values: Heatmap, inside: Mask) -> NDArray[np.int64]:
-    """Return integers that sort as the values do, with the pixel's kind in the last bit.
-
-    One sort of integers takes a quarter of the time of an arg-sort of floats.
-    """
-    bits = (values.astype(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # no -0
-    ordered = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    return (ordered + (1 << 31)) << 1 | inside
+    return np.sort(heatmap[region.inside]), np.sort(false)
 
 
 @register_metric(

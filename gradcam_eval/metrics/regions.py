@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -33,15 +34,15 @@ class Region:
     ignore: Mask | None = None
     reason: str = NOTHING
 
-    @property
+    @cached_property
     def counted(self) -> Mask:
         """The pixels that count as hit or miss."""
         return np.ones_like(self.inside) if self.ignore is None else ~self.ignore
 
-    @property
+    @cached_property
     def background(self) -> Mask:
         """The pixels that count as a miss."""
-        return self.counted & ~self.inside
+        return ~self.inside if self.ignore is None else ~(self.inside | self.ignore)
 
 
 def make_region(inside: Mask, ignore: Mask | None, reason: str = NOTHING) -> Region:
