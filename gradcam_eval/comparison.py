@@ -9,7 +9,7 @@ import pandas as pd
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, Undefined, unknown_name
 from gradcam_eval.intervals import Estimator, Interval, Values
-from gradcam_eval.stats import Cell, checked_records, column_of, estimator_of, values_of
+from gradcam_eval.records import Cell, checked_records, column_of, estimator_of, values_of
 
 
 @dataclass(frozen=True)

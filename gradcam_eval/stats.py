@@ -9,19 +9,23 @@ of the best of many cells is optimistic as well, because the cell was chosen by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gradcam_eval.aggregates import AGGREGATES, MEAN
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.intervals import RESAMPLES, Estimator, Values
-
-Cell: TypeAlias = tuple[str, str, str]  # model, layer ("" for a control), method
+from gradcam_eval.intervals import RESAMPLES, Estimator
+from gradcam_eval.records import (
+    Cell,
+    checked_records,
+    column_of,
+    estimator_of,
+    group_by,
+    table_of,
+)
 
 REFERENCE = "random"
-_COLUMNS = ("model", "layer", "method", "kind", "sample", "metric", "protocol", "status", "value")
 _FLOATS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
 
 
@@ -76,14 +80,14 @@ def _estimators(
     """Return for each metric and protocol how its values are put together."""
     return {
         key: estimator_of(group, seed=seed, resamples=resamples)
-        for key, group in _by(records, ["metric", "protocol"])
+        for key, group in group_by(records, ["metric", "protocol"])
     }
 
 
 def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> pd.DataFrame:
     parts = [
         _summarise_group(group, rules[key[1:]])
-        for key, group in _by(records, ["model", "metric", "protocol"])
+        for key, group in group_by(records, ["model", "metric", "protocol"])
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
     floats = dict.fromkeys(_FLOATS, "Float64")
@@ -136,7 +140,7 @@ def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.
     records = records[(records["metric"] == metric) & (records["protocol"] == protocol)]
     rule = estimator_of(records)
     group = records[records["model"] == cell[0]]
-    table = _table(group, rule.aggregate)
+    table = table_of(group, rule.aggregate)
     if cell[1:] not in table:
         raise unknown_name("cell", cell[1:], [str(name) for name in table])
     paired = _differences(table, table[cell[1:]], rule)
@@ -183,75 +187,13 @@ def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.D
     return pd.concat(rows, ignore_index=True)
 
 
-def checked_records(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the records with numeric values, or say what is wrong with them."""
-    if missing := [name for name in _COLUMNS if name not in records]:
-        raise InputError(
-            f"the records have no column {', '.join(missing)}: a results folder's records.csv "
-            f"has {', '.join(_COLUMNS)}."
-        )
-    value = pd.to_numeric(records["value"], errors="coerce").astype(float)
-    wrong = (records["status"] == "value") & ~np.isfinite(value)
-    double = records.duplicated(["model", "layer", "method", "sample", "metric", "protocol"])
-    for flags, fault in ((wrong, "a value that is not a finite number"), (double, "two rows")):
-        if flags.any():
-            row = records[flags].iloc[0]
-            names = ", ".join(repr(row[key]) for key in ("model", "layer", "method", "sample"))
-            raise InputError(
-                f"the records have {fault} for {names} in metric {row['metric']!r}: "
-                "keep one row per image and cell, and mark what has no value as undefined."
-            )
-    records = records.assign(value=value.where(records["status"] == "value"))
-    if "aggregate" not in records:
-        return records.assign(aggregate=MEAN, parts=None)
-    if unknown := set(records["aggregate"]) - set(AGGREGATES):
-        raise unknown_name("aggregate", min(unknown), AGGREGATES)
-    lost = (records["status"] == "value") & (records["aggregate"] != MEAN)
-    if (lost & records["parts"].isna()).any():
-        raise InputError(
-            "the records have values without their parts, which an aggregate needs: run the study "
-            "again."
-        )
-    return records
-
-
-def _by(records: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    """Return the groups of the records in the order in which they first appear."""
-    return [(tuple(map(str, key)), group) for key, group in records.groupby(keys, sort=False)]
-
-
-def estimator_of(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimator:
-    """Return how one metric's values are put together; `records` are checked, of all its cells.
-
-    It is hit-or-miss where it has values, all 0 or 1, of which the mean is taken.
-    """
-    values = records["value"].dropna()
-    aggregate = str(records["aggregate"].iloc[0]) if len(records) else MEAN
-    is_hits = aggregate == MEAN and len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
-    return Estimator(aggregate, is_hits, seed, resamples)
-
-
-def _table(group: pd.DataFrame, aggregate: str) -> pd.DataFrame:
-    """Return samples × (layer, method) of one model and metric, NaN where there is no value."""
-    cells = pd.MultiIndex.from_frame(group[["layer", "method"]].drop_duplicates())
-    values = "value" if aggregate == MEAN else "parts"
-    table = group.pivot(index="sample", columns=["layer", "method"], values=values)
-    return table.reindex(columns=cells)
-
-
-def column_of(values: pd.Series) -> Values:
-    """Return a cell's values that are there: (n,), or (n, R, S) of an aggregate."""
-    known = values.dropna()
-    return np.stack(list(known)) if len(known) and known.dtype == object else known.to_numpy()
-
-
 def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
     """Return the summary of one model by one metric, cells in order of appearance."""
     keys = [group["layer"], group["method"]]
     frame = group.groupby(keys, sort=False)[["model", "kind", "metric", "protocol"]].first()
     for status, column in (("value", "n"), ("undefined", "undefined"), ("failed", "failed")):
         frame[column] = (group["status"] == status).groupby(keys, sort=False).sum()
-    table = _table(group, rule.aggregate)
+    table = table_of(group, rule.aggregate)
     found = rule.single([column_of(table[cell]) for cell in table])
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
     frame["interval"] = rule.interval
@@ -274,15 +216,6 @@ def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> 
     frame = pd.DataFrame({"pairs": [len(a) for a, _ in sides]})
     frame[["difference", "difference_low", "difference_high"]] = rule.paired(sides)
     return frame.set_index(table.columns)
-
-
-def values_of(records: pd.DataFrame, cell: Cell, aggregate: str = MEAN) -> pd.Series:
-    """Return one cell's values by sample, or the parts that an aggregate is made of."""
-    keys = list(zip(records["model"], records["layer"], records["method"], strict=True))
-    if cell not in keys:
-        raise unknown_name("cell", cell, dict.fromkeys(str(key) for key in keys))
-    chosen = records[[key == cell for key in keys]]
-    return chosen.set_index("sample")["value" if aggregate == MEAN else "parts"]
 
 
 def _out_columns() -> list[str]:

@@ -24,6 +24,7 @@ methods metrics
 contracts timing store environment
 study
 intervals
+records
 stats
 comparison
 report

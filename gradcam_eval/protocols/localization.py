@@ -24,6 +24,7 @@ _POINTING_2018 = PointingProtocol(
     tolerance_pixels=15.0,
     frame="original",
     source=_ZHANG,
+    departures="a highest point on an ignored pixel, away from the object, is undefined",
 )
 _POINTING_2018_STRICT = replace(
     _POINTING_2018,
@@ -40,12 +41,14 @@ _ENERGY_2020 = OverlapProtocol(
         "Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu: Score-CAM, CVPR workshops 2020 "
         "(arXiv:1910.01279): the share of the energy inside the bounding box"
     ),
+    departures="no min-max before: negative values count as 0; large objects are kept",
 )
 _ARRAS_2022 = replace(
     _ENERGY_2020,
     name="arras2022",
     metrics=("relevance_mass_accuracy", "relevance_rank_accuracy"),
     drawn="mask",
+    departures="ties for the last places among the K give their expected share",
     source=(
         "Arras, Osman, Samek: CLEVR-XAI, Information Fusion 81, 2022 (arXiv:2003.07258): the share "
         "of the relevance, and of the K highest pixels, inside a mask of K pixels"
@@ -55,6 +58,7 @@ _TOP_1000 = replace(
     _ARRAS_2022,
     name="top1000",
     metrics=("top_k_intersection",),
+    departures="ties for the last places among the k give their expected share",
     values="all",
     k=1000,
     source="after Theiner, Müller-Budack, Ewerth: Interpretable Semantic Photo Geolocation, "
@@ -64,6 +68,7 @@ _PIXELS_V1 = replace(
     _ARRAS_2022,
     name="pixels_v1",
     metrics=("pixel_roc_auc", "pixel_average_precision"),
+    departures="",
     values="all, by their rank within the image",
     source="each pixel is a case of a binary test, by image; nothing published",
 )
@@ -103,6 +108,7 @@ _GRADCAM_2017 = BoxProtocol(
     iou=0.5,
     ranks=1,
     source=f"{_GRADCAM}; top-1",
+    departures="connected by sides and corners, and largest by pixels: the paper says neither",
 )
 _GRADCAM_2017_TOP5 = replace(
     _GRADCAM_2017, name="gradcam2017_top5", ranks=5, source=f"{_GRADCAM}; top-5"
@@ -121,6 +127,8 @@ _MAXBOXACC_2020 = MaxBoxProtocol(
     ious=(0.5,),
     contours="largest",
     source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+    departures="drawn boxes take the pixels they touch in the frame, where the code scales integer "
+    "corners and cuts them; constant maps are undefined, where the code boxes the first pixel",
 )
 _MAXBOXACC_V2 = replace(
     _MAXBOXACC_2020,
@@ -137,6 +145,7 @@ _PXAP_2020 = PixelPrecisionProtocol(
     metrics=("pxap",),
     thresholds=1000,
     source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+    departures="constant maps and images without an object are left out",
 )
 _INSTANCES_V1 = InstanceProtocol(
     name="instances_v1",

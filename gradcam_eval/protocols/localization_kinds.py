@@ -21,6 +21,7 @@ class PointingProtocol:
     frame : in which pixels the tolerance is counted: "original" is the image file's own size
     source : the paper that the parameters come from
     is_strict : whether the distance must be below the tolerance
+    departures : how this differs from the source
     """
 
     name: str
@@ -29,6 +30,7 @@ class PointingProtocol:
     frame: Frame
     source: str
     is_strict: bool = False
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class OverlapProtocol:
     source : the paper that the parameters come from
     k : how many of the highest pixels are looked at; None: as many as the object has
     frame : in whose pixels the two are compared
+    departures : how this differs from the source
     """
 
     name: str
@@ -53,6 +56,7 @@ class OverlapProtocol:
     source: str
     k: int | None = None
     frame: Frame = "image"
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class IouProtocol:
     level : 0..1; unused by "otsu"
     source : where the rule comes from
     drawn, frame : as in `OverlapProtocol`
+    departures : how this differs from the source
     """
 
     name: str
@@ -77,6 +82,7 @@ class IouProtocol:
     source: str
     drawn: Drawn = "mask"
     frame: Frame = "image"
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class BoxProtocol:
     source : the paper that the parameters come from
     segment : which segment the box is drawn round
     frame : in whose pixels the boxes are compared
+    departures : how this differs from the source
     """
 
     name: str
@@ -103,6 +110,7 @@ class BoxProtocol:
     source: str
     segment: str = "the largest one by its pixels, of pixels that touch by a side or a corner"
     frame: Frame = "original"
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ class MaxBoxProtocol:
     source : the paper and the code that the parameters come from
     resize : how the heatmap comes to the image's size, before min-max
     frame : in whose pixels the boxes are compared
+    departures : how this differs from the source
     """
 
     name: str
@@ -129,6 +138,7 @@ class MaxBoxProtocol:
     source: str
     resize: str = "cubic convolution, a = -0.75, as cv2.INTER_CUBIC"
     frame: Frame = "image"
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class PixelPrecisionProtocol:
     source : the paper and the code that the parameters come from
     resize : how the heatmap comes to the image's size, before min-max
     frame : in whose pixels map and mask are compared
+    departures : how this differs from the source
     """
 
     name: str
@@ -151,6 +162,7 @@ class PixelPrecisionProtocol:
     source: str
     resize: str = "cubic convolution, a = -0.75, as cv2.INTER_CUBIC"
     frame: Frame = "image"
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,7 @@ class InstanceProtocol:
     energy : what is shared out among the objects
     source : where the parameters come from
     frame : in whose pixels map and objects are compared
+    departures : how this differs from the source
     """
 
     name: str
@@ -173,3 +186,4 @@ class InstanceProtocol:
     energy: str
     source: str
     frame: Frame = "image"
+    departures: str = ""

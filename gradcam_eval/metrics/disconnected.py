@@ -1,0 +1,116 @@
+"""DiFull and DiPart: mosaics whose class scores see one cell alone.
+
+Evidence in another cell cannot be right then, so that what a heatmap has there is its method's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.metrics.grids import cell_share, tiled
+
+
+def difull(
+    method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    activations: NDArray[np.float32],
+    gradients: NDArray[np.float32],
+    *,
+    grid: int = 3,
+) -> list[float | Undefined]:
+    """Return, for each cell, the share of the heatmap inside it, of a score that sees it alone.
+
+    The model is applied to each cell by itself. The mosaic's activations are then the cells' side
+    by side, and the gradient of class i's score is that of cell i there and 0 elsewhere, exactly.
+
+    Parameters
+    ----------
+    method : (A, G), both (1, grid h, grid w, K) → heatmap (1, grid h, grid w)
+        A CAM formula, such as ``METHODS["grad_cam"].function``.
+    activations : float (grid², h, w, K)
+        Of a layer, for each cell's image by itself, in row-major order.
+    gradients : float (grid², h, w, K)
+        Of each image's own class score at that layer.
+    grid : cells along a side
+
+    Returns
+    -------
+    list of float or Undefined, one for each cell
+        0..1, higher is better; below 1 shows what a method ascribes to cells that cannot matter.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit the grid.
+
+    Notes
+    -----
+    The published setting attributes to the input as well; from a model that is a black box, only
+    methods that are a function of a layer's activations and gradients can be judged so, and these
+    exactly. For a method that asks the model again there is no disconnected model to ask.
+
+    References
+    ----------
+    Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022,
+    arXiv:2205.10435.
+    """
+    if activations.ndim != 4 or len(activations) != grid**2:
+        raise InputError(
+            f"activations have shape {activations.shape}: wanted ({grid**2}, h, w, K), a cell each."
+        )
+    return dipart(method, tiled(activations, grid), gradients, grid=grid)
+
+
+def dipart(
+    method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
+    activations: NDArray[np.float32],
+    gradients: NDArray[np.float32],
+    *,
+    grid: int = 3,
+) -> list[float | Undefined]:
+    """Return as `difull` does, of a score whose head alone is disconnected from other cells.
+
+    Parameters
+    ----------
+    method : as for `difull`
+    activations : float (grid h, grid w, K)
+        Of a layer, for the whole mosaic, seen by the network in one.
+    gradients : float (grid², h, w, K)
+        Of each class score, of a head that pools its cell alone, at that layer.
+    grid : cells along a side
+
+    Returns
+    -------
+    list of float or Undefined, one for each cell, as for `difull`
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit the grid.
+
+    Notes
+    -----
+    The head's gradient is known from outside for one kind of model: global average pooling and a
+    dense layer behind the explained layer. There it does not depend on the activations, and equals
+    what the model gives for any image of the cell's size. For other models the head would have to
+    be rebuilt, and this is not DiPart.
+
+    References
+    ----------
+    As for `difull`.
+    """
+    if gradients.ndim != 4 or tiled(gradients[: grid**2], grid).shape != activations.shape:
+        raise InputError(
+            f"activations {activations.shape} and gradients {gradients.shape} do not fit a grid of "
+            f"{grid} x {grid}: wanted (grid h, grid w, K) and (grid², h, w, K)."
+        )
+    shares = []
+    for cell in range(grid**2):
+        alone = np.zeros_like(gradients)
+        alone[cell] = gradients[cell]
+        heatmap = np.asarray(method(activations[None], tiled(alone, grid)[None]))[0]
+        shares.append(cell_share(heatmap, cell, grid, heatmap.shape))
+    return shares
