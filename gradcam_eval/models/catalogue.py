@@ -27,8 +27,9 @@ class ModelSpec:
     synsets : the WordNet synset of each class; empty where there are none
     licence : of the weights, as their publisher states it
     source : where architecture and weights come from
-    offline : whether the weights need no network, only a pip package
+    offline : whether the weights need no network: they are here, or in a pip package
     built_in : a name in `PREPROCESSING`: what the network itself does behind `preprocess`
+    tokens : how a transformer's tokens lie on the image, as in "14x14+1"; None without tokens
     """
 
     name: str
@@ -40,6 +41,7 @@ class ModelSpec:
     source: str = ""
     offline: bool = False
     built_in: str = "none"
+    tokens: str | None = None
 
     @property
     def zero_colour(self) -> tuple[float, float, float]:
@@ -108,6 +110,18 @@ _OFFLINE = (
     ),
 )
 
+# The data set `evidence` has these classes; a test holds the two lists together.
+EVIDENCE_CLASSES = ("star", "ring", "cross", "striped", "chequered", "dotted")
+
+# name: what its tokens are. Trained by datasets/evidence/train.py.
+EVIDENCE_NETWORKS: dict[str, str | None] = {
+    "evidence_gap": None,
+    "evidence_flat": None,
+    "evidence_vit": "12x12",
+    "evidence_confounded": None,
+    "evidence_blind": None,
+}
+
 
 def _table() -> dict[str, ModelSpec]:
     names = tuple(c.name for c in imagenet_classes())
@@ -129,7 +143,20 @@ def _table() -> dict[str, ModelSpec]:
         )
         for name, (keras_name, side, preprocess, built_in, licence) in KERAS_APPLICATIONS.items()
     }
-    return offline | online
+    evidence = {
+        name: ModelSpec(
+            name,
+            (96, 96),
+            "tf",
+            EVIDENCE_CLASSES,
+            licence="Apache-2.0",
+            source="trained for this project on generated pictures: datasets/evidence",
+            offline=True,
+            tokens=tokens,
+        )
+        for name, tokens in EVIDENCE_NETWORKS.items()
+    }
+    return offline | evidence | online
 
 
 MODELS: dict[str, ModelSpec] = _table()

@@ -21,6 +21,7 @@ from gradcam_eval.models.inputs import Key, ModelInputs, model_inputs
 from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.receptive_field import NO_PLACE, FieldAxis, ReceptiveField
 from gradcam_eval.models.tap import LayerCall
+from gradcam_eval.models.zoo import loaded_spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def find_layers(
     input_size : (H, W), needed where the model does not fix it
     inputs : how the model takes its images, where that is known already
     tokens : how the tokens of a transformer lie on the image, as in "14x14+1": layers that return
-        so many of them can then carry a heatmap
+        so many of them can then carry a heatmap. None: as the zoo says of its models
 
     Raises
     ------
@@ -105,6 +106,8 @@ def find_layers(
         the declared tokens
     """
     inputs = inputs or model_inputs(model, input_size)
+    spec = loaded_spec(model)
+    tokens = spec.tokens if tokens is None and spec else tokens
     traced = trace_calls(model, inputs, token_grid(tokens))
     candidates, doubts = find_candidates(traced)
     grids = token_grids(traced)

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.models.catalogue import KERAS_APPLICATIONS, MODELS, ModelSpec
+from gradcam_eval.models.catalogue import (
+    EVIDENCE_NETWORKS,
+    KERAS_APPLICATIONS,
+    MODELS,
+    ModelSpec,
+)
 from gradcam_eval.models.preprocess import PREPROCESSING
 
 if TYPE_CHECKING:
@@ -28,7 +33,8 @@ def load_model(
     ----------
     name_or_path : a name in `MODELS`, or a path. A string that is a name is never a path.
     preprocess : for a file only: a name in `PREPROCESSING`, put in front of the model in it
-    weights : for the zoo only: "imagenet", or None for random weights
+    weights : for the zoo only: "imagenet" (the `evidence_…` networks: those of their data set), or
+        None for random weights
 
     Returns
     -------
@@ -99,6 +105,10 @@ def _build(spec: ModelSpec, weights: str | None) -> keras.Model:
         from gradcam_eval.models.mobilenet_v2 import build_mobilenet_v2
 
         return build_mobilenet_v2(weights=weights)
+    if spec.name in EVIDENCE_NETWORKS:
+        from gradcam_eval.models.evidence import build_evidence
+
+        return build_evidence(spec.name, weights=weights)
     return _build_keras(spec, weights)
 
 

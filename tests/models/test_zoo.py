@@ -10,7 +10,13 @@ import pytest
 from keras.src.utils import file_utils
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.catalogue import KERAS_APPLICATIONS, MODELS, model_spec
+from gradcam_eval.models.catalogue import (
+    EVIDENCE_CLASSES,
+    EVIDENCE_NETWORKS,
+    KERAS_APPLICATIONS,
+    MODELS,
+    model_spec,
+)
 from gradcam_eval.models.identity import model_digest
 from gradcam_eval.models.preprocess import PREPROCESSING
 from gradcam_eval.models.zoo import load_model
@@ -29,11 +35,9 @@ def classifiers():
 
 def test_the_table_has_every_classifier_once():
     assert sorted(row[0] for row in KERAS_APPLICATIONS.values()) == sorted(classifiers())
-    assert set(MODELS) == {*KERAS_APPLICATIONS, "efficientnet_lite0", "mobilenet_v2_torchvision"}
-    assert [name for name, spec in MODELS.items() if spec.offline] == [
-        "efficientnet_lite0",
-        "mobilenet_v2_torchvision",
-    ]
+    offline = ["efficientnet_lite0", "mobilenet_v2_torchvision", *EVIDENCE_NETWORKS]
+    assert set(MODELS) == {*KERAS_APPLICATIONS, *offline}
+    assert [name for name, spec in MODELS.items() if spec.offline] == offline
 
 
 def test_every_specification_is_complete():
@@ -42,7 +46,8 @@ def test_every_specification_is_complete():
         assert spec.preprocess in PREPROCESSING
         assert spec.licence
         assert spec.source
-        assert (len(spec.class_names), len(spec.synsets)) == (1000, 1000)
+        known = (len(spec.class_names), len(spec.synsets))
+        assert known == ((len(EVIDENCE_CLASSES), 0) if name in EVIDENCE_NETWORKS else (1000, 1000))
     assert model_spec("resnet50").class_names[285] == "Egyptian cat"
 
 
