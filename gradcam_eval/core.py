@@ -262,9 +262,13 @@ class Predict(Protocol):
 class TraceablePredict(Predict, Protocol):
     """A `Predict` that TensorFlow can compile together with the masking of its input."""
 
-    def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
+    def compiled(
+        self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]], *, rows: int = 0
+    ) -> Any:
         """Return `builder(forward)` compiled, once per builder.
 
-        `forward` maps a float32 tensor (N, H, W, C) to a probability tensor (N, K).
+        `forward` maps a float32 tensor (N, H, W, C) to a probability tensor (N, K). `rows` tells
+        how many leading arguments of the function have a row for each row of all its outputs,
+        which depends on no other row of them: these may be computed in parts.
         """
         ...

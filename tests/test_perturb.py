@@ -40,7 +40,7 @@ class Traceable:
         self.batches.append(len(images))
         return self.forward(tf.constant(images)).numpy()
 
-    def compiled(self, builder):
+    def compiled(self, builder, *, rows=0):
         if builder not in self.memo:
             self.memo[builder] = builder(self.forward)
         return self.memo[builder]

@@ -44,8 +44,12 @@ class CompiledPass:
         if engine == "tensorflow":
             self._run: Any = function.get_concrete_function()
         else:
-            wanted: Literal["frozen", "openvino"] = "openvino" if engine == "openvino" else "frozen"
-            self._run = FrozenFunction(function, plan.model, engine=wanted, by_rows=True)
+            self._run = FrozenFunction(
+                function,
+                plan.model,
+                engine="openvino" if engine == "openvino" else "frozen",
+                rows=len(plan.signature),
+            )
             self._run.prepare()
             if engine == "openvino" and self._run.engine != "openvino":
                 warnings.warn(

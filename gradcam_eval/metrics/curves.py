@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Curve, InputError, Predict, Undefined
+from gradcam_eval.metrics.adaptive import adaptive_curves
 from gradcam_eval.metrics.cases import by_image, chosen
 from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.metrics.ties import rankings
-from gradcam_eval.perturb import Perturbation, filled, masked_scores
+from gradcam_eval.perturb import Perturbation, filled, masked_scores, scores_at
 from gradcam_eval.protocols import FaithfulnessProtocol
 
 
@@ -46,8 +47,9 @@ def deletion(
     targets : N ints, 0..K-1
         The class explained by each heatmap.
     protocol : str or FaithfulnessProtocol
-        "rise2018" (224 pixels a step), "rise2018_batch" (1792 pixels a step), "gaussian_clean"
-        (without the quirks of their blur), "gaussian_clean_ties", or your own record.
+        "rise2018" (224 pixels a step), "rise2018_batch" (1792 pixels a step), "rise2018_adaptive"
+        (few of the points of "rise2018": see `adaptive_curves`), "gaussian_clean" (without the
+        quirks of their blur), "gaussian_clean_ties", or your own record.
 
     Returns
     -------
@@ -272,10 +274,25 @@ def _curves(
             counts=step_counts(pixels, rules.step(pixels)),
             targets=request.targets[numbers],
         )
-        scores = masked_scores(predict, plan)
-        for n in framed:
-            results[n] = _curve(plan.counts / pixels, scores[numbers == n].mean(axis=0))
+        if rules.tolerance is None:
+            scores = masked_scores(predict, plan)
+            for n in framed:
+                results[n] = _curve(plan.counts / pixels, scores[numbers == n].mean(axis=0))
+        else:
+            curves = _adaptive(predict, plan, rules.tolerance)
+            results |= dict(zip(numbers.tolist(), curves, strict=True))
     return [results[n] for n in range(len(request.heatmaps))]
+
+
+def _adaptive(predict: Predict, plan: Perturbation, tolerance: float) -> list[Curve | Undefined]:
+    """Read each ranking's curve at as many of the plan's points as the tolerance needs."""
+    fractions = plan.counts / plan.ranks[0].size
+
+    def score_at(ranking: NDArray[np.intp], place: NDArray[np.intp]) -> NDArray[np.float64]:
+        return scores_at(predict, plan, ranking, plan.counts[place])
+
+    found = adaptive_curves(score_at, fractions, len(plan.ranks), tolerance=tolerance)
+    return [_curve(fractions[places], scores) for places, scores in found]
 
 
 def _curve(fraction: NDArray[np.float64], score: NDArray[np.float64]) -> Curve | Undefined:
@@ -284,7 +301,10 @@ def _curve(fraction: NDArray[np.float64], score: NDArray[np.float64]) -> Curve |
     return Curve(fraction, score)
 
 
-_RISE = ("rise2018", "rise2018_batch", "gaussian_clean", "gaussian_clean_ties")
+_RISE = (
+    *("rise2018", "rise2018_batch", "rise2018_adaptive"),
+    *("gaussian_clean", "gaussian_clean_ties"),
+)
 _FLIP = ("flip_mean", "flip_blur", "flip_mean_logit", "flip_mean_log_odds", "flip_mean_label")
 
 

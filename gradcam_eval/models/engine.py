@@ -1,44 +1,76 @@
-"""The compiled forward pass of a model: class probabilities of a batch, with one trace."""
+"""The compiled forward pass of a model: class probabilities of a batch, on a chosen engine."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.inputs import check_image_shape, model_inputs
+from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.target import Score, class_scores, table_of
+
+Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"]
+ENGINES: tuple[str, ...] = get_args(Engine)
+
+LARGEST_DIFFERENCE = 1e-5  # of a probability, beyond which an engine makes no reference numbers
 
 
 class Predictor:
     """A Keras classifier as a black box: float32 (N, H, W, C), 0..255 → (N, K) probabilities.
 
-    The model stays as it is. Its variables are read at each call, so the answer is never stale
-    after the weights changed.
+    The model stays as it is, and the answer is never stale after its weights changed. A call of the
+    predictor itself always runs in TensorFlow; what it compiles for metrics runs on the engine.
 
     Parameters
     ----------
     model : keras.Model with one output (N, K), probabilities or logits
     score : what is read off it instead of probabilities: "logit" or "log_odds"
+    engine : of the many forward passes of metrics: "auto" or "frozen", TensorFlow with the weights
+        folded in; "tensorflow", which reads them at each call; "openvino" (float32); or
+        "openvino_bf16", for exploring: its probabilities differ by percents on processors that
+        have bfloat16, and `difference` says by how much
+
+    Raises
+    ------
+    InputError : no such engine, or OpenVINO is not installed
     """
 
-    def __init__(self, model: keras.Model, score: Score = "probability") -> None:
+    def __init__(
+        self, model: keras.Model, score: Score = "probability", engine: Engine = "auto"
+    ) -> None:
+        if engine not in ENGINES:
+            raise unknown_name("engine", engine, ENGINES)
+        if engine.startswith("openvino"):
+            check_openvino()
         self.model = model
         self.score = score
+        self.engine = engine
         self._readings: dict[Score, Predictor] = {score: self}
         self._compiled: dict[Any, Any] = {}
 
     def reading(self, score: Score) -> Predictor:
         """Return the same model with another score in place of probabilities, made once."""
         if score not in self._readings:
-            self._readings[score] = Predictor(self.model, score)
+            self._readings[score] = Predictor(self.model, score, self.engine)
         return self._readings[score]
+
+    def difference(self, images: NDArray[np.float32]) -> float:
+        """Return the largest difference of a probability between the engine and TensorFlow.
+
+        max |p_engine − p_tensorflow| over images and classes, in 0..1; 0 where they are one.
+        """
+        reference = self.reading("probability")
+        found = reference.compiled(_plain(np.shape(images)[1:]), rows=1)(images).numpy()
+        return float(np.abs(found - reference(images)).max())
 
     def __call__(self, images: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return the class probabilities of a batch, float32 (N, K), each row in 0..1."""
@@ -65,17 +97,48 @@ class Predictor:
         scores = class_scores(self.model(inputs.join(images), training=False))
         return table_of(scores, self.score)
 
-    def compiled(self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]]) -> Any:
+    def compiled(
+        self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]], *, rows: int = 0
+    ) -> Any:
         """Return `builder(self.forward)` compiled, made once per builder.
 
-        A `tf.function` with an input signature runs on a frozen graph (see `FrozenFunction`), which
-        its many forward passes are worth; anything else becomes a plain `tf.function`.
+        A `tf.function` with an input signature runs on the engine (see `FrozenFunction`), which
+        its many forward passes are worth; anything else becomes a plain `tf.function`. `rows`
+        tells how many leading arguments have a row for each row of all outputs.
+
+        Warns
+        -----
+        UserWarning : OpenVINO was asked for and cannot compute this function, and why
         """
         if builder not in self._compiled:
             function = builder(self.forward)
             if getattr(function, "input_signature", None):
-                function = FrozenFunction(function, self.model)
+                function = self._on_engine(function, rows)
             elif not hasattr(function, "get_concrete_function"):
                 function = tf.function(function, autograph=False)
             self._compiled[builder] = function
         return self._compiled[builder]
+
+    def _on_engine(self, function: Any, rows: int) -> Any:
+        if self.engine == "tensorflow":
+            return function
+        wanted = "frozen" if self.engine == "auto" else self.engine
+        found = FrozenFunction(function, self.model, engine=wanted, rows=rows)
+        if self.engine.startswith("openvino"):
+            found.prepare()
+            if found.engine != self.engine:
+                warnings.warn(
+                    f"metrics run in TensorFlow, not in OpenVINO: {found.reason}", stacklevel=4
+                )
+        return found
+
+
+@lru_cache
+def _plain(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], Any]], Any]:
+    """Return the builder of the forward pass alone: always the same object, for it is a key."""
+
+    def build(forward: Callable[[Any], Any]) -> Any:
+        spec = tf.TensorSpec((None, *image_shape), tf.float32)
+        return tf.function(forward, input_signature=[spec], autograph=False)
+
+    return build

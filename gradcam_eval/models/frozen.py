@@ -17,11 +17,13 @@ import tensorflow as tf
 
 from gradcam_eval.models.frozen_graph import Unsuitable, freeze
 from gradcam_eval.models.openvino_graph import through_openvino
+from gradcam_eval.models.openvino_network import Precision
 from gradcam_eval.models.watch import Watch
 
 log = logging.getLogger(__name__)
 
-Engine: TypeAlias = Literal["tensorflow", "frozen", "openvino"]
+Engine: TypeAlias = Literal["tensorflow", "frozen", "openvino", "openvino_bf16"]
+Wanted: TypeAlias = Literal["frozen", "openvino", "openvino_bf16"]
 
 PATIENCE = 4
 
@@ -50,9 +52,9 @@ class FrozenFunction:
     function : made by `tf.function` with an input signature
     model : whose weights the function reads
     engine : "frozen"; or "openvino", which runs the graph in OpenVINO, or what stands before a cut
-        through it, and otherwise as "frozen" does
-    by_rows : whether the function's arguments and outputs have a row for each image, which depends
-        on that image alone; OpenVINO then shares the rows among the cores
+        through it, and otherwise as "frozen" does; or "openvino_bf16", the same in bfloat16
+    rows : how many leading arguments have a row for each row of all outputs, which depends on no
+        other row of them; OpenVINO then shares the rows among the cores
     patience : calls after a change of the weights that run live
 
     Attributes
@@ -71,8 +73,8 @@ class FrozenFunction:
         function: Any,
         model: keras.Model,
         *,
-        engine: Literal["frozen", "openvino"] = "frozen",
-        by_rows: bool = False,
+        engine: Wanted = "frozen",
+        rows: int = 0,
         patience: int = PATIENCE,
     ) -> None:
         self.engine: Engine = "tensorflow"
@@ -80,7 +82,7 @@ class FrozenFunction:
         self._function = function
         self._model = model
         self._wanted = engine
-        self._by_rows = by_rows
+        self._rows = rows
         self._patience = patience
         self._live_calls_left = 0
         self._watch: Watch | None = None
@@ -136,10 +138,11 @@ class FrozenFunction:
             self.engine, self.reason = "tensorflow", str(problem)
             log.debug("the graph runs live: %s", problem)
             return self._traced()
-        if self._wanted == "openvino":
+        if self._wanted != "frozen":
+            precision: Precision = "bf16" if self._wanted == "openvino_bf16" else "f32"
             try:
-                run = through_openvino(graph, by_rows=self._by_rows)
-                self.engine = "openvino"
+                run = through_openvino(graph, rows=self._rows, precision=precision)
+                self.engine = self._wanted
                 return run
             except Unsuitable as problem:
                 self.reason = str(problem)

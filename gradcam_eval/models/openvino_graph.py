@@ -17,7 +17,7 @@ import tensorflow as tf
 from gradcam_eval.core import InputError
 from gradcam_eval.models.cut import cut
 from gradcam_eval.models.frozen_graph import FrozenGraph, Unsuitable
-from gradcam_eval.models.openvino_network import Network
+from gradcam_eval.models.openvino_network import Network, Precision
 
 # Loops gain nothing by it, and its random numbers are others than TensorFlow's.
 _NOT_WHOLE = ("While", "If", "Case", "Call", "Random", "Multinomial")
@@ -32,14 +32,15 @@ def check_openvino() -> None:
         )
 
 
-def through_openvino(frozen: FrozenGraph, *, by_rows: bool = False) -> Callable[..., Any]:
+def through_openvino(
+    frozen: FrozenGraph, *, rows: int = 0, precision: Precision = "f32"
+) -> Callable[..., Any]:
     """Return what computes a graph with as much of it in OpenVINO as can be.
 
     Parameters
     ----------
-    frozen : its first argument is images, float32 (N, H, W, C)
-    by_rows : whether all its arguments and outputs have a row for each image, which depends on that
-        image alone: the rows of a batch are then shared among the cores
+    frozen : where it has to be cut, its first argument is images, float32 (N, H, W, C)
+    rows, precision : see `Network`
 
     Returns
     -------
@@ -52,19 +53,19 @@ def through_openvino(frozen: FrozenGraph, *, by_rows: bool = False) -> Callable[
     """
     check_openvino()
     try:
-        return _whole(frozen, by_rows)
+        return _whole(frozen, rows, precision)
     except Unsuitable:
-        return _trunk_and_head(frozen, by_rows)
+        return _trunk_and_head(frozen, rows, precision)
 
 
-def _whole(frozen: FrozenGraph, by_rows: bool) -> Callable[..., Any]:
+def _whole(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[..., Any]:
     if frozen.signature.captures:
         raise Unsuitable("the graph reads tables that stay live")
     hidden = {node.op for node in frozen.definition.node if any(op in node.op for op in _NOT_WHOLE)}
     if hidden:
         raise Unsuitable(f"the graph has operations that stay in TensorFlow: {sorted(hidden)}")
     signature = frozen.signature
-    network = Network(frozen.between(frozen.inputs, frozen.outputs), by_rows=by_rows)
+    network = Network(frozen.between(frozen.inputs, frozen.outputs), rows=rows, precision=precision)
 
     def run(*args: Any) -> Any:
         given = zip(args, signature.specs, strict=True)
@@ -74,10 +75,10 @@ def _whole(frozen: FrozenGraph, by_rows: bool) -> Callable[..., Any]:
     return run
 
 
-def _trunk_and_head(frozen: FrozenGraph, by_rows: bool) -> Callable[..., Any]:
+def _trunk_and_head(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[..., Any]:
     parts = cut(frozen)
     head, signature = parts.head, frozen.signature
-    trunk = Network(parts.trunk, by_rows=by_rows)
+    trunk = Network(parts.trunk, rows=min(rows, 1), precision=precision)
 
     def run(*args: Any) -> Any:
         tensors = signature.tensors(args)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.models.frozen_graph import Unsuitable
 
-_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+Precision: TypeAlias = Literal["f32", "bf16"]
+
 _TOGETHER = {"PERFORMANCE_HINT": "LATENCY"}  # one request at a time, on all cores
 _SIDE_BY_SIDE = {"PERFORMANCE_HINT": "THROUGHPUT"}  # a request for each core or few cores
 
@@ -20,26 +21,28 @@ ROWS = 4  # of a request, at most: the activations of so few images stay in a co
 
 
 class Network:
-    """Arrays → arrays, computed by OpenVINO on the CPU in float32; threads do not wait in turn.
+    """Arrays → arrays, computed by OpenVINO on the CPU; threads do not wait for each other.
 
     Parameters
     ----------
     concrete : concrete function of tensors → list of tensors
-    by_rows : whether row n of every output depends on row n of every input alone; a batch is then
-        computed `ROWS` at a time, side by side, by a second network with weights of its own, which
-        is made when the first batch comes
+    rows : how many leading inputs have a row for each row of every output, which depends on no
+        other row of them; a batch of them is then computed `ROWS` at a time, side by side, by a
+        second network with weights of its own, which is made when the first batch comes
+    precision : of the arithmetic; with "bf16" a processor that has it loses 16 of 24 bits
 
     Raises
     ------
     Unsuitable : OpenVINO cannot convert the function; the message says why
     """
 
-    def __init__(self, concrete: Any, *, by_rows: bool = False) -> None:
+    def __init__(self, concrete: Any, *, rows: int = 0, precision: Precision = "f32") -> None:
         self._openvino: Any = importlib.import_module("openvino")
         self._inputs = [tensor.name for tensor in concrete.inputs]
         self._outputs = [tensor.name for tensor in concrete.outputs]
         self._types = [tensor.dtype.as_numpy_dtype for tensor in concrete.outputs]
-        self._by_rows = by_rows
+        self._rows = rows
+        self._precision = precision
         self._lock = threading.Lock()
         self._own = threading.local()
         try:
@@ -52,7 +55,7 @@ class Network:
 
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the function's outputs, in memory of their own."""
-        if self._by_rows and len(arrays[0]) > 1:
+        if self._rows and len(arrays[0]) > 1:
             return self._shared(arrays)
         request = self._request()
         request.infer(self._named(arrays), share_inputs=True)
@@ -70,8 +73,8 @@ class Network:
             if n >= len(requests):
                 request.wait()
                 parts.append(self._read(request))
-            part = [each[start : start + size] for each in arrays]
-            request.start_async(self._named(part), share_inputs=True)
+            part = [each[start : start + size] for each in arrays[: self._rows]]
+            request.start_async(self._named([*part, *arrays[self._rows :]]), share_inputs=True)
         for n in range(len(parts), len(starts)):
             requests[n % len(requests)].wait()
             parts.append(self._read(requests[n % len(requests)]))
@@ -107,7 +110,8 @@ class Network:
         return self._own.requests
 
     def _compile(self, settings: dict[str, str]) -> Any:
-        return self._openvino.Core().compile_model(self._model, "CPU", {**_PRECISION, **settings})
+        precision = {"INFERENCE_PRECISION_HINT": self._precision}
+        return self._openvino.Core().compile_model(self._model, "CPU", {**precision, **settings})
 
 
 def _said(problem: Exception) -> str:

@@ -8,6 +8,7 @@ from gradcam_eval.perturb.scores import (
     best_chunk,
     image_scores,
     masked_scores,
+    scores_at,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "impute",
     "masked_scores",
     "rise_blur",
+    "scores_at",
 ]

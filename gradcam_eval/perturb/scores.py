@@ -79,12 +79,47 @@ def masked_scores(
     for every number of rankings, points and chunk sizes.
     """
     rankings, points = plan.shape
-    if rankings * points == 0:
-        return np.zeros(plan.shape)
-    size = chunk or best_chunk(rankings * points)
-    if callable(getattr(predict, "compiled", None)):
-        return _compiled_scores(predict, plan, size)
-    return _black_box_scores(predict, plan, size)
+    ranking, point = np.divmod(np.arange(rankings * points), max(points, 1))
+    found = scores_at(predict, plan, ranking, plan.counts[point], chunk=chunk)
+    return found.reshape(plan.shape)
+
+
+def scores_at(
+    predict: Predict,
+    plan: Perturbation,
+    ranking: NDArray[np.integer[Any]],
+    count: NDArray[np.integer[Any]],
+    *,
+    chunk: int | None = None,
+) -> NDArray[np.float64]:
+    """Return the target's score at any points of a perturbation, whatever its own `counts`.
+
+    Parameters
+    ----------
+    predict, plan, chunk : as for `masked_scores`
+    ranking : int (M,), which ranking each point belongs to, 0..N-1
+    count : int (M,), how many ranks are replaced there
+
+    Returns
+    -------
+    float64 (M,), in the unit of `predict`
+    """
+    if len(ranking) == 0:
+        return np.zeros(0)
+    if plan.ranks[0].size > _LARGEST_RANK:
+        raise InputError(f"images have {plan.ranks[0].size} pixels: at most {_LARGEST_RANK}.")
+    size = chunk or best_chunk(len(ranking))
+    is_traceable = callable(getattr(predict, "compiled", None))
+    scores = _compiled_scores if is_traceable else _black_box_scores
+    found = np.empty(len(ranking))
+    for start in range(0, len(ranking), size):
+        end = min(start + size, len(ranking))
+        index = np.arange(start, end)
+        if is_traceable:  # the last chunk repeats its last point, so that all have one shape
+            index = np.pad(index, (0, size - len(index)), mode="edge")
+        part = scores(predict, plan, ranking[index], count[index])
+        found[start:end] = part[: end - start]
+    return found
 
 
 def image_scores(
@@ -122,9 +157,9 @@ def _batch_scores(
     predict: Predict, batch: NDArray[np.float32], targets: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     if callable(getattr(predict, "compiled", None)):
-        function = predict.compiled(_batch_builder(batch.shape[1:]))  # type: ignore[attr-defined]
+        function = predict.compiled(_batch_builder(batch.shape[1:]), rows=2)  # type: ignore[attr-defined]
         scores, classes = function(batch, targets)
-        _check_targets(targets, int(classes))
+        _check_targets(targets, int(classes[0]))
         return scores.numpy().astype(np.float64)
     found = _checked_table(predict, batch)
     _check_targets(targets, found.shape[1])
@@ -155,20 +190,16 @@ def best_chunk(total: int, largest: int = CHUNK) -> int:
     return min(range(largest // 2, largest + 1), key=lambda size: (-total % size, -size))
 
 
-def _black_box_scores(predict: Predict, plan: Perturbation, chunk: int) -> NDArray[np.float64]:
-    """Build the masked images in NumPy, a chunk at a time."""
-    rankings, points = plan.shape
-    scores = np.empty(rankings * points)
-    for start in range(0, len(scores), chunk):
-        index = np.arange(start, min(start + chunk, len(scores)))
-        ranking, point = np.divmod(index, points)
-        replaced = plan.ranks[ranking] < plan.counts[point, None, None]
-        owner = plan.owner[ranking]
-        images = np.where(replaced[..., None], plan.replacement[owner], plan.base[owner])
-        found = _checked_table(predict, images)
-        _check_targets(plan.targets, found.shape[1])
-        scores[index] = found[np.arange(len(index)), plan.targets[ranking]]
-    return scores.reshape(plan.shape)
+def _black_box_scores(
+    predict: Predict, plan: Perturbation, ranking: NDArray[Any], count: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Build one chunk of masked images in NumPy."""
+    replaced = plan.ranks[ranking] < count[:, None, None]
+    owner = plan.owner[ranking]
+    images = np.where(replaced[..., None], plan.replacement[owner], plan.base[owner])
+    found = _checked_table(predict, images)
+    _check_targets(plan.targets, found.shape[1])
+    return found[np.arange(len(images)), plan.targets[ranking]]
 
 
 def _check_targets(targets: NDArray[np.int32], classes: int) -> None:
@@ -180,41 +211,58 @@ def _check_targets(targets: NDArray[np.int32], classes: int) -> None:
         )
 
 
-def _compiled_scores(predict: Any, plan: Perturbation, chunk: int) -> NDArray[np.float64]:
-    """Hand the whole plan to the model's compiled function: one call, however many points."""
-    if plan.ranks[0].size > _LARGEST_RANK:
-        raise InputError(f"images have {plan.ranks[0].size} pixels: at most {_LARGEST_RANK}.")
-    function = predict.compiled(_builder(plan.base.shape[1:]))
+def _compiled_scores(
+    predict: Any, plan: Perturbation, ranking: NDArray[Any], count: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Let the model's compiled function build one chunk of masked images, and read their scores."""
+    function = predict.compiled(_masked_builder(plan.base.shape[1:]), rows=4)
+    rows = (ranking, plan.owner[ranking], count, plan.targets[ranking])
     scores, classes = function(
-        plan.base,
-        plan.replacement,
-        plan.owner,
-        plan.ranks,
-        plan.counts,
-        plan.targets,
-        np.int32(chunk),
+        *(each.astype(np.int32) for each in rows), plan.base, plan.replacement, plan.ranks
     )
-    _check_targets(plan.targets, int(classes))
-    return scores.numpy().astype(np.float64).reshape(plan.shape)
+    _check_targets(plan.targets, int(classes[0]))
+    return scores.numpy().astype(np.float64)
 
 
 @lru_cache
-def _builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], Any]], Any]:
-    """Return the builder for one image size: always the same object, for it is a memo's key.
+def _masked_builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], Any]], Any]:
+    """Return the builder of masked scores for one image size: the same object, a memo's key.
 
-    The size is fixed in the trace because many models (Flatten before Dense) need it.
+    What is built maps ranking, owner, count and target, a row for each point, and the images and
+    ranks of all, to the points' scores and, as often, the number of classes. The size is fixed in
+    the trace because many models (Flatten before Dense) need it.
     """
 
     def build(forward: Callable[[Any], Any]) -> Any:
         import tensorflow as tf
 
+        def scores(ranking, owner, count, target, base, replacement, ranks):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+            # float32, because TensorFlow compares int32 on the host, also where there is a GPU
+            order, limit = tf.cast(ranks, tf.float32), tf.cast(count, tf.float32)
+            replaced = tf.gather(order, ranking) < limit[:, None, None]
+            changed, kept = tf.gather(replacement, owner), tf.gather(base, owner)
+            return _score_of(forward(tf.where(replaced[..., None], changed, kept)), target)
+
+        row = tf.TensorSpec((None,), tf.int32)
         images = tf.TensorSpec((None, *image_shape), tf.float32)
         ranks = tf.TensorSpec((None, *image_shape[:2]), tf.int32)
-        vector, scalar = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
-        signature = [images, images, vector, ranks, vector, vector, scalar]
-        return tf.function(_traced(forward), input_signature=signature, autograph=False)
+        signature = [row, row, row, row, images, images, ranks]
+        return tf.function(scores, input_signature=signature, autograph=False)
 
     return build
+
+
+def _score_of(table: Any, target: Any) -> tuple[Any, Any]:
+    """Return each row's score of its target, and the number of classes, while tracing.
+
+    A target that does not exist reads another class; it is reported afterwards, in words.
+    """
+    import tensorflow as tf
+
+    classes = tf.shape(table)[1]
+    known = tf.clip_by_value(target, 0, classes - 1)
+    found = tf.gather(table, known, axis=1, batch_dims=1)
+    return tf.cast(found, tf.float32), tf.fill(tf.shape(target), classes)
 
 
 @lru_cache
@@ -225,50 +273,10 @@ def _batch_builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], An
         import tensorflow as tf
 
         def scores(images, targets):  # type: ignore[no-untyped-def]
-            table = forward(images)
-            classes = tf.shape(table)[1]
-            target = tf.clip_by_value(targets, 0, classes - 1)
-            found = tf.gather(table, target, axis=1, batch_dims=1)
-            return tf.cast(found, tf.float32), classes
+            return _score_of(forward(images), targets)
 
         signature = [tf.TensorSpec((None, *image_shape), tf.float32)]
         signature.append(tf.TensorSpec((None,), tf.int32))
         return tf.function(scores, input_signature=signature, autograph=False)
 
     return build
-
-
-def _traced(forward: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return the graph loop over chunks of points; see `Perturbation` for its arguments."""
-    import tensorflow as tf
-
-    def scores(base, replacement, owner, ranks, counts, targets, chunk):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-        points = tf.size(counts)
-        total = tf.size(targets) * points
-        # float32, because TensorFlow compares int32 on the host, also where there is a GPU
-        order, limits = tf.cast(ranks, tf.float32), tf.cast(counts, tf.float32)
-
-        def step(start: Any, found: Any, classes: Any) -> tuple[Any, Any, Any]:
-            # the last chunk repeats the last point, so that all chunks have one shape
-            index = tf.minimum(start + tf.range(chunk), total - 1)
-            ranking, point = index // points, index % points
-            replaced = tf.gather(order, ranking) < tf.gather(limits, point)[:, None, None]
-            image = tf.gather(owner, ranking)
-            changed = tf.gather(replacement, image)
-            batch = tf.where(replaced[..., None], changed, tf.gather(base, image))
-            probabilities = forward(batch)
-            classes = tf.shape(probabilities)[1]
-            # a target that does not exist is reported after the loop, in words
-            target = tf.clip_by_value(tf.gather(targets, ranking), 0, classes - 1)
-            score = tf.gather(probabilities, target, axis=1, batch_dims=1)
-            found = found.write(start // chunk, tf.cast(score, tf.float32))
-            return start + chunk, found, classes
-
-        chunks = (total + chunk - 1) // chunk
-        found = tf.TensorArray(tf.float32, size=chunks, element_shape=(None,))
-        _, found, classes = tf.while_loop(
-            lambda start, *_: start < total, step, (0, found, 0), parallel_iterations=1
-        )
-        return found.concat()[:total], classes
-
-    return scores

@@ -34,6 +34,14 @@ _RISE_2018_BATCH = replace(
     step_pixels=1792,
     source=_RISE_SOURCE + "the run over many images, 8 x 224 pixels a step",
 )
+_RISE_2018_ADAPTIVE = replace(
+    _RISE_2018,
+    name="rise2018_adaptive",
+    tolerance=0.005,
+    source="ours, after rise2018",
+    departures=f"{_RISE_2018.departures}; only as many points as an area within 0.005 of that of "
+    "all 225 is expected to need",
+)
 _GAUSSIAN_CLEAN = replace(
     _RISE_2018,
     name="gaussian_clean",
@@ -210,6 +218,7 @@ _INFIDELITY_2019_NOISE_SCALED = replace(
 FAITHFULNESS = (
     _RISE_2018,
     _RISE_2018_BATCH,
+    _RISE_2018_ADAPTIVE,
     _GAUSSIAN_CLEAN,
     _GAUSSIAN_CLEAN_TIES,
     _FLIP_MEAN,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from gradcam_eval.core import InputError
 from gradcam_eval.protocols.fills import Fill
 
 Score: TypeAlias = Literal["probability", "log_odds", "logit"]
@@ -58,7 +59,16 @@ class FaithfulnessProtocol:
     area: str = "trapezoid over the fraction of pixels changed, 0..1"
     seed: int = 0
     of: Of = "target"
+    tolerance: float | None = None
     departures: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a mean over orders whose curves would have points in different places."""
+        if self.tolerance is not None and (self.ties != "stable" or self.tolerance < 0):
+            raise InputError(
+                f"the protocol {self.name!r} has tolerance {self.tolerance} and ties {self.ties!r}:"
+                " wanted 0 or more, and ties='stable'"
+            )
 
     def step(self, pixels: int) -> int:
         """Return the step in pixels for images of so many pixels: 1 at least."""
@@ -67,7 +77,7 @@ class FaithfulnessProtocol:
         return max(1, round((self.step_fraction or 0) * pixels))
 
     def calls(self, pixels: int) -> Calls:
-        """Return what a curve costs; "expected" at most, since a map without ties needs one."""
+        """Return what a curve costs, at most: maps without ties, and a tolerance, need less."""
         points = math.ceil(pixels / self.step(pixels)) + 1
         both_orders = 2 if self.metrics == ("abpc",) else 1
         return Calls(points * both_orders * (self.tie_orders if self.ties == "expected" else 1))

@@ -84,7 +84,7 @@ def test_the_numbers_are_the_references(model, images):
 
 @needs_openvino
 def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
-    function = FrozenFunction(grad_cam(model), model, engine="openvino", by_rows=True)
+    function = FrozenFunction(grad_cam(model), model, engine="openvino", rows=2)
     many = rng.uniform(0, 1, (4 * ROWS + 1, 16, 16, 3)).astype(np.float32)  # the last part is less
     targets = np.arange(len(many)) % 5
     wanted = grad_cam(model)(many, targets)
@@ -104,7 +104,7 @@ def test_what_openvino_cannot_compute_stays_in_tensorflow_behind_a_cut(model, im
 
     monkeypatch.setattr(openvino_graph, "cut", spy)
     targets = np.array([0, 1, 2, 4])
-    early = FrozenFunction(grad_cam(model, "early"), model, engine="openvino", by_rows=True)
+    early = FrozenFunction(grad_cam(model, "early"), model, engine="openvino", rows=2)
     assert_same(early(images, targets), grad_cam(model, "early")(images, targets))
     assert (early.engine, len(parts)) == ("openvino", 1)  # it knows no gradient of a pool
     late = FrozenFunction(grad_cam(model), model, engine="openvino")
