@@ -83,13 +83,36 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         for cell, heatmap in found.items()
         if not isinstance(heatmap, Undefined)
     }
+    difference, refusal = _engine_difference(subject, sample)
+    barred = {need: why for need, why in (("truth", mismatch), ("predict", refusal)) if why}
     records = [
         (cell.kind, _record(subject, sample, cell, measure, result))
         for measure in subject.study.measures
-        for cell, result in _results(subject, measure, found, cases, mismatch)
+        for cell, result in _results(subject, measure, found, cases, barred)
     ]
     row = image_row(subject, sample, target, explained.probabilities[0])
+    row |= {"engine": subject.predictor.engine, "engine_difference": difference}
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
+
+
+def _engine_difference(subject: Subject, sample: Sample) -> tuple[float | str, InputError | None]:
+    """Return how far the engine's probabilities are off on this image, and why that is too far.
+
+    "" where no metric of the study asks the model.
+    """
+    from gradcam_eval.models.engine import (
+        LARGEST_DIFFERENCE,
+    )  # TensorFlow: not to be imported early
+
+    if not any(METRICS[metric].needs == "predict" for metric, _ in subject.study.measures):
+        return "", None
+    difference = subject.predictor.difference(sample.image[None])
+    if difference <= LARGEST_DIFFERENCE:
+        return difference, None
+    return difference, InputError(
+        f"the engine {subject.predictor.engine!r} differs from TensorFlow by {difference:.1e} in a "
+        f"probability of this image, more than {LARGEST_DIFFERENCE:g}: use engine = 'tensorflow'"
+    )
 
 
 def _target(subject: Subject, sample: Sample) -> int | str | None:
@@ -134,11 +157,12 @@ def _results(
     measure: tuple[str, str],
     found: dict[Cell, Heatmap | Undefined],
     cases: dict[Cell, Case],
-    mismatch: Undefined | None,
+    barred: dict[str, Undefined | InputError],
 ) -> Iterator[tuple[Cell, Result | Exception]]:
     metric, protocol = measure
-    if mismatch and METRICS[metric].needs == "truth":
-        yield from dict.fromkeys(found, mismatch).items()
+    reason = barred.get(METRICS[metric].needs)
+    if reason is not None:
+        yield from dict.fromkeys(found, reason).items()
         return
     try:
         judged = evaluate(metric, list(cases.values()), subject.predictor, protocol)
@@ -222,7 +246,7 @@ def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
     """Return the row of an image that could not be judged, and why."""
     empty = (
         *("id", "labels", "target", "target_name", "probability", "top5", "hit_top1", "hit_top5"),
-        *("credit", "licence", "width", "height", *GROUPS),
+        *("credit", "licence", "width", "height", *GROUPS, "engine", "engine_difference"),
     )
     return {
         "model": label,

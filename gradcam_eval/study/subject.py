@@ -90,7 +90,7 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
             skip_refused=True,
         ),
         layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
-        predictor=Predictor(loaded.model),
+        predictor=Predictor(loaded.model, engine=study.engine),
         class_names=loaded.spec.class_names,
         target=_fixed_target(study, loaded),
     )

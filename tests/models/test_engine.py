@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.metrics.curves import morf
 from gradcam_eval.models.engine import Predictor
 
 
@@ -83,3 +84,31 @@ def test_a_reading_gives_logits_or_log_odds_that_do_not_saturate(model, rng):
             others = np.logaddexp.reduce(np.delete(row, k))
             assert found[k] == pytest.approx(row[k] - others, rel=1e-4, abs=1e-3)
     assert predictor(images).max() == 1  # where ln(p / (1 - p)) would be infinite
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow", "frozen", "openvino"])
+def test_every_engine_gives_the_scores_of_the_live_model(model, engine, rng):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    images = rng.uniform(0, 255, (7, *model.input_shape[1:])).astype(np.float32)
+    fast, live = Predictor(model, engine=engine), Predictor(model)
+    assert fast.difference(images) <= 1e-6
+    maps = rng.normal(size=(7, *images.shape[1:3])).astype(np.float32)
+    targets = [0] * 7
+    found, wanted = (morf(p, images, maps, targets) for p in (fast, live))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one.score, other.score, atol=1e-6)
+
+
+def test_a_difference_is_that_of_the_engine_and_nothing_else(model, rng, monkeypatch):
+    predictor = Predictor(model)
+    monkeypatch.setattr(
+        predictor, "compiled", lambda builder, rows: lambda x: tf.constant(predictor(x) + 0.125)
+    )
+    images = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype(np.float32)
+    assert predictor.difference(images) == pytest.approx(0.125)
+
+
+def test_an_engine_that_does_not_exist_is_refused(model):
+    with pytest.raises(InputError, match="unknown engine 'onnx'"):
+        Predictor(model, engine="onnx")

@@ -273,3 +273,24 @@ def test_an_answer_is_kept_by_the_images_content(subject, rng):
     for shade in range(5):
         explain(np.full_like(images, shade))
     np.testing.assert_array_equal(explain(sample.image[None]), before)
+
+
+def test_an_engine_is_checked_on_each_image_and_its_difference_is_kept(subject, rng):
+    row = judge(subject(), make_sample(rng)).row
+    assert row["engine"] == "auto"
+    assert 0 <= row["engine_difference"] <= 1e-5
+    asks_nothing = judge(subject(metrics=["pointing_game"]), make_sample(rng)).row
+    assert asks_nothing["engine_difference"] == ""
+
+
+def test_an_engine_that_is_off_makes_no_numbers(subject, rng, monkeypatch):
+    off = subject()
+    monkeypatch.setattr(off.predictor, "difference", lambda images: 3e-3)
+    judged = judge(off, make_sample(rng))
+    for (metric, _), record in table(judged).items():
+        if metric == "pointing_game":
+            assert record.status == "value"
+        else:
+            assert record.status == "failed"
+            assert "differs from TensorFlow by 3.0e-03" in record.reason
+    assert judged.row["engine_difference"] == 3e-3
