@@ -13,7 +13,7 @@ from gradcam_eval.metrics.complexity import (
     entropy_complexity,
     gini_sparseness,
 )
-from gradcam_eval.metrics.curves import abpc, deletion, insertion, lerf, morf
+from gradcam_eval.metrics.curves import deletion, insertion
 from gradcam_eval.metrics.disconnected import difull, dipart
 from gradcam_eval.metrics.drop import average_drop, average_gain, increase_in_confidence
 from gradcam_eval.metrics.energy import (
@@ -22,6 +22,7 @@ from gradcam_eval.metrics.energy import (
     relevance_rank_accuracy,
     top_k_intersection,
 )
+from gradcam_eval.metrics.flipping import abpc, lerf, morf
 from gradcam_eval.metrics.grids import grid_pointing_game, make_mosaics
 from gradcam_eval.metrics.instances import instance_evenness, instance_recall
 from gradcam_eval.metrics.local_fidelity import infidelity

@@ -10,7 +10,7 @@ import pytest
 
 from gradcam_eval.core import Curve, InputError, Undefined
 from gradcam_eval.metrics import deletion, insertion
-from gradcam_eval.metrics.curves import step_counts
+from gradcam_eval.metrics.curve_points import step_counts
 from gradcam_eval.metrics.inputs import as_predict
 from gradcam_eval.perturb import rise_blur
 from gradcam_eval.protocols import IMAGENET_MEAN, PROTOCOLS

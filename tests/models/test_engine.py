@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.metrics.curves import morf
+from gradcam_eval.metrics.flipping import morf
 from gradcam_eval.models.engine import Predictor
 
 
