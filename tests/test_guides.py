@@ -29,6 +29,26 @@ def test_the_guide_runs_as_it_stands(tmp_path):
     assert written == ["epoch_0000.png", "epoch_0002.png", "epoch_0004.png"]
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("judging.md", r"on the patch: deletion 0\.\d+ in \d+ calls, hit=True, mass 0\.9\d"),
+        ("data.md", ""),
+        ("sanity.md", "grad_cam"),
+    ],
+)
+def test_the_other_guides_run_as_they_stand(page, said, tmp_path):
+    if not is_installed(LITE0):
+        pytest.skip("the weights of EfficientNet-Lite0 are not installed")
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(said, done.stdout), done.stdout
+
+
 def test_the_guide_names_every_method_under_its_kind():
     rows = dict(re.findall(r"^\| (\w+) \| .*? \| (.*?) \|$", TEXT, flags=re.MULTILINE))
     for kind in ("cam", "layer", "fusion", "input"):
