@@ -42,10 +42,12 @@ def test_make_has_the_two_commands():
 
 
 def test_the_commands_and_options_exist():
-    shown = re.findall(r"^gradcam-eval (\w+)(.*?)(?:#|$)", README, flags=re.MULTILINE)
-    assert {name for name, _ in shown} == {"explain", "layers", "methods", "study", "report"}
+    shown = re.findall(r"^gradcam-eval ((?:data )?\w+)(.*?)(?:#|$)", README, flags=re.MULTILINE)
+    known = {"explain", "layers", "methods", "study", "report", "protocols", "sanity", "data check"}
+    assert {name for name, _ in shown} == known
     for name, rest in shown:
-        help_text = CliRunner().invoke(app, [name, "--help"], terminal_width=200).output
+        asked = [*name.split(), "--help"]
+        help_text = CliRunner().invoke(app, asked, terminal_width=200).output
         for option in re.findall(r"\s(--?[a-z-]+)", rest):
             assert option in help_text
 

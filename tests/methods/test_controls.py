@@ -94,9 +94,11 @@ def test_random_still_ranks_the_pixels_of_a_small_image(size):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_no_metric_gives_the_constant_a_number(name):
-    mask = np.zeros((64, 96), bool)
-    mask[10:20, 30:50] = True
-    asked = given(truth=Truth((64, 96), np.array([[30, 10, 50, 20]], np.float32), mask))
-    case = Case(asked.image, constant(asked), 1, asked.truth, asked.truth)
+    boxes = np.array([[30, 10, 50, 20], [60, 30, 80, 60]], np.float32)
+    instances = tuple(np.zeros((64, 96), bool) for _ in boxes)
+    instances[0][10:20, 30:50] = instances[1][30:60, 60:80] = True
+    truth = Truth((64, 96), boxes, np.any(instances, axis=0), instances=instances)
+    asked = given(truth=truth)
+    case = Case(asked.image, constant(asked), 1, truth, truth, labels=(1,), predicted=(1, 0))
     (result,) = evaluate(name, [case], lambda images: np.full((len(images), 2), 0.5))
     assert result == Undefined("the heatmap is constant")
