@@ -23,7 +23,17 @@ from gradcam_eval.protocols import PROTOCOLS
 from gradcam_eval.report.overlay import overlay
 
 SIDE = 40
-COMMANDS = ("explain", "layers", "methods", "protocols", "sanity", "study", "report", "data")
+COMMANDS = (
+    "explain",
+    "layers",
+    "methods",
+    "protocols",
+    "sanity",
+    "check-metrics",
+    "study",
+    "report",
+    "data",
+)
 RUN = "from gradcam_eval.cli import main; main()"
 STUDY = """
 name = "toy"

@@ -29,7 +29,7 @@ stats
 comparison
 report
 results
-picture progress callback sanity
+picture progress callback sanity meta_evaluation
 cli
 __main__
 """

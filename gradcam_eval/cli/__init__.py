@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gradcam_eval.cli.check_metrics import check_metrics
 from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
 from gradcam_eval.cli.lists import layers, methods
@@ -65,6 +66,7 @@ app.command(short_help="List the protocols: what each fixes, and where it was pu
     protocols
 )
 app.command(short_help="Check whether heatmaps depend on weights, class and input.")(sanity)
+app.command(short_help="Check which metrics can tell good heatmaps from bad ones.")(check_metrics)
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from gradcam_eval.arrays import blur
@@ -10,7 +12,7 @@ from gradcam_eval.methods.controls import ControlInput, oracle, random
 from gradcam_eval.study.judge import seed_of
 
 QUALITIES = ("oracle", "good", "random", "inverted")  # the best first
-PAIRS = tuple(zip(QUALITIES, QUALITIES[1:], strict=False))
+PAIRS = tuple(itertools.pairwise(QUALITIES))
 NOISE = 1 / 3  # share of `random` in `good`
 BLUR = 1 / 16  # of the shorter side: σ of the blur in `good`
 

@@ -181,7 +181,7 @@ def _record(
     measure: tuple[str, str],
     result: Result | Exception,
 ) -> Record:
-    status, value, reason = _outcome(result)
+    status, value, reason = outcome(result)
     return Record(
         model=subject.label,
         layer=cell.layer,
@@ -197,7 +197,8 @@ def _record(
     )
 
 
-def _outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
+def outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
+    """Return a record's status, value and reason."""
     if isinstance(result, Undefined):
         return "undefined", None, result.reason
     if isinstance(result, Exception):
