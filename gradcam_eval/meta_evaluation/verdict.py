@@ -46,7 +46,7 @@ def pair_table(records: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     -------
     Columns metric, protocol, needs, higher_is_better, better, worse, n (images with both values),
     missing (undefined or failed), right, tied, wrong, share, share_low, share_high, margin,
-    margin_low, margin_high, smallest_n (NA: none of these), verdict; see `RULE`
+    margin_low, margin_high, smallest_n (NA: it does not tell), verdict; see `RULE`
     """
     records = checked_records(records)
     rows = [
@@ -115,16 +115,16 @@ def _verdict(n: int, orders: tuple[int, int], share_low: float, margin: tuple[fl
     return "reversed" if margin[1] < 0 and wrong > right else "cannot tell"
 
 
-def _smallest(left: Values, right: Values, rule: Estimator) -> Any:
-    """Return the smallest number of images from which the margin is seen, NA where none is."""
+def _smallest(left: Values, right: Values, rule: Estimator) -> int:
+    """Return the smallest number of images from which the margin is seen; it is, in all."""
     generator = np.random.default_rng(rule.seed)
     short = Estimator(rule.aggregate, rule.is_hits, rule.seed, _RESAMPLES)
-    for size in (*(size for size in SIZES if size < len(left)), len(left)):
+    for size in (size for size in SIZES if size < len(left)):
         chosen = [generator.permutation(len(left))[:size] for _ in range(SUBSETS)]
         lows = short.paired([(left[each], right[each]) for each in chosen])[:, 1]
         if (lows > 0).mean() >= POWER:
             return size
-    return pd.NA
+    return len(left)
 
 
 def whole_orders(records: pd.DataFrame) -> pd.DataFrame:
