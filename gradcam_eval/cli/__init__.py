@@ -62,9 +62,7 @@ def options(
 app.command(short_help="Explain one image: write its heatmaps as a PNG.")(explain)
 app.command(short_help="List a model's layers, and what to call them.")(layers)
 app.command(short_help="List the methods, with their options.")(methods)
-app.command(short_help="List the protocols: what each fixes, and where it was published.")(
-    protocols
-)
+app.command(short_help="List the protocols: what each fixes, and its source.")(protocols)
 app.command(short_help="Check whether heatmaps depend on weights, class and input.")(sanity)
 app.command(short_help="Check which metrics can tell good heatmaps from bad ones.")(check_metrics)
 app.command(short_help="Run a study, or go on where it was stopped.")(study)

@@ -128,7 +128,7 @@ def _cell(row: dict[Any, Any]) -> str:
 def _lines(found: MetricCheck) -> list[str]:
     from gradcam_eval.report.text import interval, number, plural
 
-    lines = [f"! {sentence}" for sentence in found.unable()]
+    lines = [f"! {each['metric']} ({each['protocol']}) {each['fault']}" for each in found.unable()]
     for each in found.agreement:
         bounds = interval(each.low, each.high)
         lines.append(

@@ -66,11 +66,15 @@ class MetricCheck:
     not_judged: tuple[tuple[str, str], ...]
     about: dict[str, Any]
 
-    def unable(self) -> list[str]:
-        """Name every metric that fails on a pair, in a sentence each; empty where all tell."""
+    def unable(self) -> list[dict[str, str]]:
+        """Name every metric that fails on a pair, with how it fails; empty where all tell."""
         failed = self.pairs[self.pairs["verdict"].isin(_UNABLE)]
         return [
-            f"{metric} ({protocol}) {'; '.join(map(_fault, rows.to_dict('records')))}"
+            {
+                "metric": str(metric),
+                "protocol": str(protocol),
+                "fault": "; ".join(map(_fault, rows.to_dict("records"))),
+            }
             for (metric, protocol), rows in failed.groupby(["metric", "protocol"], sort=False)
         ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Folder:
     """What a study left behind; a table that was not asked for is empty.
 
     `records` has two columns more where a metric's value is no mean over the images: `aggregate`,
-    how they become one value, and `parts`, what each adds to it.
+    how they become one value, and `parts`, what each adds to it. `metric_check` is what
+    `gradcam-eval check-metrics` wrote there, if it did.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Folder:
     records: pd.DataFrame
     curves: pd.DataFrame
     cost: pd.DataFrame
+    metric_check: dict[str, Any] = field(default_factory=dict)
 
     @property
     def models(self) -> list[str]:
@@ -108,7 +110,8 @@ def read_folder(path: str | Path) -> Folder:
         raise InputError(f"{path / 'study.json'} lacks {', '.join(missing)}: run the study again.")
     tables = {name: _table(path, name) for name in _COLUMNS}
     tables["records"] = _with_parts(tables["records"], tables.pop("tallies"), study)
-    return Folder(path, study, _json(path, "environment.json"), **tables)
+    check = _json(path, "check_metrics.json")
+    return Folder(path, study, _json(path, "environment.json"), **tables, metric_check=check)
 
 
 def _with_parts(

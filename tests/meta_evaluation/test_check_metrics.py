@@ -33,8 +33,8 @@ def test_it_prints_a_table_names_the_unable_and_writes_files(tmp_path):
     assert written["images"] == 6
     assert written["not_judged"][0]["metric"] == "gini_sparseness"
     failed = pairs[~pairs["verdict"].str.startswith("tells")].reset_index()["metric"].unique()
-    assert [sentence.split(" (")[0] for sentence in written["unable"]] == list(failed)
-    assert all(f"! {sentence}" in done.stdout for sentence in written["unable"])
+    assert [each["metric"] for each in written["unable"]] == list(failed)
+    assert all(each["fault"] in done.stdout for each in written["unable"])
     values = pd.read_csv(tmp_path / "check_metrics_values.csv")
     assert len(values) == 6 * 3 * 4
 
