@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradcam_eval.cli.explain import ModelOption, PreprocessOption
+from gradcam_eval.cli.explain import ClassesOption, ModelOption, PreprocessOption
 from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
 from gradcam_eval.core import InputError
 
@@ -35,10 +35,7 @@ def check_metrics(
         typer.Option("--output", "-o", metavar="FOLDER", help="Write CSVs and JSON there."),
     ] = None,
     preprocess: PreprocessOption = "none",
-    classes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
-    ] = None,
+    classes: ClassesOption = None,
 ) -> None:
     """Check which metrics tell good heatmaps from bad ones where the evidence is known.
 

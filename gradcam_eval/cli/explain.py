@@ -24,6 +24,10 @@ PreprocessOption = Annotated[
         "none, unit, tf, torch, caffe or lite. Named models know.",
     ),
 ]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
+]
 
 
 def explain(
@@ -79,10 +83,7 @@ def explain(
         ),
     ] = None,
     preprocess: PreprocessOption = "none",
-    classes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
-    ] = None,
+    classes: ClassesOption = None,
     allow_url: Annotated[
         bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
     ] = False,
