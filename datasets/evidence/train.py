@@ -1,12 +1,14 @@
 """Train the networks for planted evidence, and write their weights and what they reach.
 
-    python datasets/evidence/train.py                     # all four networks, some 20 minutes
+    python datasets/evidence/train.py                     # all four once, some 20 minutes
     python datasets/evidence/train.py evidence_gap        # one of them
     python datasets/evidence/train.py evidence_gap --on   # go on from the weights that are there
+    python datasets/evidence/train.py evidence_gap --on --epochs 6 --seed 2
     python datasets/evidence/train.py --pictures /tmp/x   # keep the pictures between runs
 
-Weights go to `<name>.npz` beside this file, and figures into `manifest.json`. Pictures and the
-order of training are decided by the seed; the last bits of the weights depend on the machine.
+The published weights took several runs; the manifest lists the commands. Weights go to
+`<name>.npz` beside this file, and figures into `manifest.json`. Pictures and the order of training
+are decided by the seed; the last bits of the weights depend on the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,7 @@ from gradcam_eval.intervals import wilson_interval
 from gradcam_eval.models.evidence import build_evidence
 
 HERE = Path(__file__).parent
-SEED = 1
 TEST_IMAGES = 1000  # of each variant
-WARM_UP = 60  # steps in which the learning rate rises
 CLEAN = {"single": 9600, "multi": 3200, "small": 3200}  # training pictures of each variant
 
 
@@ -45,12 +45,17 @@ class Recipe:
     epochs : how often each picture is seen
     begins_with : how many of its first convolutions come from `evidence_gap`, trained already
     rate : the highest learning rate
+    warm_up : steps in which the rate rises to it, before it falls as a cosine does
+    seed : of the first weights, and of the order and the turning of pictures; a run that goes on
+        wants another, lest it meets the same batches again
     """
 
     pictures: dict[str, int]
     epochs: int
     begins_with: int = 0
     rate: float = 5e-3
+    warm_up: int = 60
+    seed: int = 1
 
 
 RECIPES = {
@@ -59,6 +64,8 @@ RECIPES = {
     "evidence_flat": Recipe(CLEAN, 4, begins_with=4),
     "evidence_vit": Recipe(CLEAN, 6, begins_with=3, rate=1.5e-3),
 }
+# What of a recipe an option changes.
+CHANGEABLE = {"epochs": int, "rate": float, "warm_up": int, "seed": int}
 SEEN = ("single", "multi", "small", "null")
 MARKED = ("confounded", "confounded_removed", "confounded_moved")
 
@@ -88,10 +95,10 @@ def pictures(variant: str, split: str, count: int, cache: Path | None) -> tuple[
 
 
 def batches(
-    images: np.ndarray, shares: np.ndarray, size: int = 64
+    images: np.ndarray, shares: np.ndarray, seed: int, size: int = 64
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield batches for ever, each turned by quarters and mirrored at random."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(len(images))
         for start in range(0, len(order) - size + 1, size):
@@ -102,18 +109,20 @@ def batches(
             yield batch.astype(np.float32), shares[chosen]
 
 
-def train(name: str, cache: Path | None, *, goes_on: bool) -> keras.Model:
-    """Train one network by its recipe, and round its weights to float16."""
-    recipe = RECIPES[name]
+def train(name: str, recipe: Recipe, cache: Path | None, *, goes_on: bool) -> keras.Model:
+    """Train one network by a recipe, and round its weights to float16."""
     parts = [pictures(variant, "train", n, cache) for variant, n in recipe.pictures.items()]
     images, shares = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    keras.utils.set_random_seed(SEED)
+    keras.utils.set_random_seed(recipe.seed)
     model = build_evidence(name, weights="imagenet" if goes_on else None)
     if not goes_on and recipe.begins_with:
         begin_with(model, build_evidence("evidence_gap"), recipe.begins_with)
     steps = len(images) // 64
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps * recipe.epochs - WARM_UP, warmup_target=recipe.rate, warmup_steps=WARM_UP
+        0.0,
+        steps * recipe.epochs - recipe.warm_up,
+        warmup_target=recipe.rate,
+        warmup_steps=recipe.warm_up,
     )
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=1e-3),
@@ -121,7 +130,9 @@ def train(name: str, cache: Path | None, *, goes_on: bool) -> keras.Model:
         metrics=["accuracy"],
         jit_compile=False,  # XLA on a CPU takes several times as long
     )
-    model.fit(batches(images, shares), steps_per_epoch=steps, epochs=recipe.epochs, verbose=2)
+    model.fit(
+        batches(images, shares, recipe.seed), steps_per_epoch=steps, epochs=recipe.epochs, verbose=2
+    )
     rounded = [weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()]
     model.set_weights(rounded)
     return model
@@ -163,10 +174,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(RECIPES))
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--on", action="store_true")
+    for key, kind in CHANGEABLE.items():
+        parser.add_argument(f"--{key}", type=kind)
+    parser.add_argument("--single", type=int, help="how many pictures of `single`")
     asked = parser.parse_args()
+    changes: dict[str, Any] = {
+        key: getattr(asked, key) for key in CHANGEABLE if getattr(asked, key)
+    }
     for name in asked.names:
         began = time.perf_counter()
-        model = train(name, asked.pictures, goes_on=asked.on)
+        runs = known()["networks"][name]["runs"] if asked.on else []
+        recipe = replace(RECIPES[name], **changes)
+        if asked.single:
+            recipe = replace(recipe, pictures={**recipe.pictures, "single": asked.single})
+        model = train(name, recipe, asked.pictures, goes_on=asked.on)
         file = HERE / f"{name}.npz"
         weights = {f"w{i:03}": w.astype(np.float16) for i, w in enumerate(model.get_weights())}
         np.savez_compressed(file, **weights)
@@ -181,20 +202,22 @@ def main() -> None:
         entry = {
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
             "parameters": model.count_params(),
-            "commands": commands(name, goes_on=asked.on),
-            "seed": SEED,
-            **asdict(RECIPES[name]),
-            "minutes": round((time.perf_counter() - began) / 60, 1),
+            "runs": [*runs, this_run(name, recipe, asked.on, time.perf_counter() - began)],
             "test": found,
         }
         print(name, json.dumps(entry, indent=1))
         write(name, entry)
 
 
-def commands(name: str, *, goes_on: bool) -> list[str]:
-    """Return the commands that made the weights, this one included."""
-    before = known()["networks"][name]["commands"] if goes_on else []
-    return [*before, f"python datasets/evidence/train.py {name}" + " --on" * goes_on]
+def this_run(name: str, recipe: Recipe, goes_on: bool, seconds: float) -> dict[str, Any]:
+    """Return the command that does this again, and by which recipe."""
+    command = f"python datasets/evidence/train.py {name}" + " --on" * goes_on
+    for key in CHANGEABLE:
+        if getattr(recipe, key) != getattr(RECIPES[name], key):
+            command += f" --{key} {getattr(recipe, key)}"
+    if recipe.pictures != RECIPES[name].pictures:
+        command += f" --single {recipe.pictures['single']}"
+    return {"command": command, **asdict(recipe), "minutes": round(seconds / 60, 1)}
 
 
 def known() -> dict[str, Any]:
