@@ -117,8 +117,8 @@ def _convolution(x: keras.KerasTensor, filters: int, stride: int, name: str) -> 
 
 def _block(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
     y = layers.LayerNormalization(name=f"{name}_norm1")(x)
-    # Without the penalty the tokens of the background come to carry the class too, and where the
-    # evidence lies would no longer be known.
+    # The penalty is to keep the class out of the background's tokens. It does not suffice: maps of
+    # the last layer miss the object (see the data set's card).
     quiet = keras.regularizers.L2(0.0001)
     attention = layers.MultiHeadAttention(
         4, width // 4, activity_regularizer=quiet, name=f"{name}_attention"
