@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Predict, Undefined
 from gradcam_eval.metrics.cases import chosen
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
-from gradcam_eval.metrics.regions import NOTHING, OUTSIDE, checked_boxes, in_frame
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
+from gradcam_eval.metrics.regions import NOTHING, OUTSIDE, checked_boxes
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import BoxProtocol
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Heatmap, Predict, Undefined
+from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.metrics.similarity import framed
-from gradcam_eval.protocols import ComplexityProtocol, protocol
+from gradcam_eval.protocols import ComplexityProtocol
 
 
 def gini_sparseness(heatmap: Heatmap) -> float | Undefined:
@@ -155,6 +156,5 @@ def _effective(
     cases: Sequence[Case], predict: Predict | None, name: str
 ) -> list[float | Undefined]:
     """Share of the image's pixels with more than a negligible relevance."""
-    rules = protocol(name, "effective_complexity")
-    assert isinstance(rules, ComplexityProtocol)
+    rules = chosen(name, "effective_complexity", ComplexityProtocol)
     return _of_each(cases, lambda heatmap: effective_complexity(heatmap, rules.threshold))

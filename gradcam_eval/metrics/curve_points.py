@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Curve, InputError, Predict, Undefined
 from gradcam_eval.metrics.adaptive import adaptive_curves
-from gradcam_eval.metrics.inputs import Request
+from gradcam_eval.metrics.inputs import Request, finite_scores
 from gradcam_eval.metrics.ties import rankings
 from gradcam_eval.perturb import Perturbation, filled, masked_scores, scores_at
 from gradcam_eval.protocols import FaithfulnessProtocol
@@ -71,7 +71,7 @@ def curves(
         if rules.tolerance is None:
             scores = masked_scores(predict, plan)
             for n in framed:
-                results[n] = _curve(plan.counts / pixels, scores[numbers == n].mean(axis=0))
+                results[n] = curve_of(plan.counts / pixels, scores[numbers == n].mean(axis=0))
         else:
             curves = _adaptive(predict, plan, rules.tolerance)
             results |= dict(zip(numbers.tolist(), curves, strict=True))
@@ -86,10 +86,10 @@ def _adaptive(predict: Predict, plan: Perturbation, tolerance: float) -> list[Cu
         return scores_at(predict, plan, ranking, plan.counts[place])
 
     found = adaptive_curves(score_at, fractions, len(plan.ranks), tolerance=tolerance)
-    return [_curve(fractions[places], scores) for places, scores in found]
+    return [curve_of(fractions[places], scores) for places, scores in found]
 
 
-def _curve(fraction: NDArray[np.float64], score: NDArray[np.float64]) -> Curve | Undefined:
-    if not np.isfinite(score).all():
-        return Undefined("the model's score is not finite")
-    return Curve(fraction, score)
+def curve_of(fraction: NDArray[np.float64], score: NDArray[np.float64]) -> Curve | Undefined:
+    """Return the curve of these scores; undefined where one is not finite."""
+    found = finite_scores(score)
+    return found if isinstance(found, Undefined) else Curve(fraction, found)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Heatmap, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import filled, image_scores
 from gradcam_eval.protocols import DropProtocol
@@ -122,9 +122,8 @@ def _compared(
     after = dict(zip(framed, scores[len(groups) :], strict=True))
     results: dict[int, Any] = dict(undefined)
     for n in framed:
-        y, o = float(before[n]), float(after[n])
-        is_finite = np.isfinite([y, o]).all()
-        results[n] = compare(y, o) if is_finite else Undefined("the model's score is not finite")
+        pair = finite_scores(np.array([before[n], after[n]]))
+        results[n] = pair if isinstance(pair, Undefined) else compare(*pair.tolist())
     return [results[n] for n in range(len(request.heatmaps))]
 
 

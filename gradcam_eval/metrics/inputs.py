@@ -104,9 +104,9 @@ class Request:
         good: dict[int, Heatmap] = {}
         bad: dict[int, Undefined] = {}
         for n, heatmap in enumerate(self.heatmaps):
-            framed, reason = _framed(heatmap, self.size)
-            if reason:
-                bad[n] = Undefined(reason)
+            framed = in_frame(heatmap, self.size)
+            if isinstance(framed, Undefined):
+                bad[n] = framed
             else:
                 good[n] = framed
         return good, bad
@@ -119,13 +119,23 @@ class Request:
         return [(*key, members) for key, members in found.items()]
 
 
-def _framed(heatmap: Heatmap, size: tuple[int, int]) -> tuple[Heatmap, str | None]:
-    """Return the heatmap in the image's frame, and why it cannot rank pixels, if so."""
+def in_frame(
+    heatmap: Heatmap,
+    size: tuple[int, ...],
+    resize: Callable[[Heatmap, tuple[int, int]], Heatmap] = arrays.resize,
+) -> Heatmap | Undefined:
+    """Return the heatmap, resized to (H, W), or why it cannot rank pixels."""
     reason = arrays.degenerate_reason(heatmap)
     if reason:
-        return heatmap, reason
-    framed = arrays.resize(heatmap, size)
-    return framed, arrays.degenerate_reason(framed)  # a smaller frame may lose what differed
+        return Undefined(reason)
+    framed = resize(heatmap, (size[0], size[1]))
+    reason = arrays.degenerate_reason(framed)  # a smaller frame may lose what differed
+    return Undefined(reason) if reason else framed
+
+
+def finite_scores(scores: NDArray[np.float64]) -> NDArray[np.float64] | Undefined:
+    """Return what was read off the model, or undefined where some of it is not finite."""
+    return scores if np.isfinite(scores).all() else Undefined("the model's score is not finite")
 
 
 def checked_request(

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Heatmap, InputError, Mask, Predict, Truth, Undefined
 from gradcam_eval.metrics.cases import chosen
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
-from gradcam_eval.metrics.regions import NOTHING, in_frame, region_of_boxes
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
+from gradcam_eval.metrics.regions import NOTHING, region_of_boxes
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import InstanceProtocol
 

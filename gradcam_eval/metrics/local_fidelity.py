@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Image, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import image_scores
 from gradcam_eval.protocols import InfidelityProtocol
@@ -71,8 +71,9 @@ def _infidelity(
 def _error(
     forecast: NDArray[np.float64], falls: NDArray[np.float64], is_scaled: bool
 ) -> float | Undefined:
-    if not np.isfinite(falls).all():
-        return Undefined("the model's score is not finite")
+    found = finite_scores(falls)
+    if isinstance(found, Undefined):
+        return found
     if is_scaled:
         power = float(forecast @ forecast)
         if power == 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Heatmap, Image, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import Perturbation, filled, masked_scores
 from gradcam_eval.protocols import RegionProtocol
@@ -131,7 +131,8 @@ def _region_scores(
             counts=np.arange(min(rules.steps or regions, regions) + 1, dtype=np.int32),
             targets=request.targets[members],
         )
-        found.update(zip(members, masked_scores(predict, plan), strict=True))
+        scores = map(finite_scores, masked_scores(predict, plan))
+        found.update(zip(members, scores, strict=True))
     return found
 
 
@@ -143,8 +144,6 @@ def _aopc(predict: Predict, request: Request, rules: RegionProtocol) -> list[flo
 def _mean_fall(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     if isinstance(scores, Undefined):
         return scores
-    if not np.isfinite(scores).all():
-        return Undefined("the model's score is not finite")
     return float((scores[0] - scores).mean())
 
 
@@ -156,8 +155,6 @@ def _irof(predict: Predict, request: Request, rules: RegionProtocol) -> list[flo
 def _share_lost(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     if isinstance(scores, Undefined):
         return scores
-    if not np.isfinite(scores).all():
-        return Undefined("the model's score is not finite")
     if len(scores) <= 2:
         return Undefined("the image is a single superpixel")
     if scores[0] == 0:

@@ -15,9 +15,8 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval import arrays
 from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Mask, Truth, Undefined
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
 from gradcam_eval.protocols.localization_kinds import Drawn, Frame
 
 NOTHING = "no object is annotated"
@@ -135,16 +134,6 @@ def judge(
         return Undefined(region.reason)
     framed = in_frame(heatmap, region.inside.shape)
     return framed if isinstance(framed, Undefined) else measure(framed, region)
-
-
-def in_frame(heatmap: Heatmap, size: tuple[int, ...]) -> Heatmap | Undefined:
-    """Return the heatmap, resized bilinearly, or why it cannot rank pixels."""
-    reason = arrays.degenerate_reason(heatmap)
-    if reason:
-        return Undefined(reason)
-    framed = arrays.resize(heatmap, (size[0], size[1]))
-    reason = arrays.degenerate_reason(framed)  # a smaller frame may lose what differed
-    return Undefined(reason) if reason else framed
 
 
 def judge_maps(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Curve, Heatmap, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import image_scores
 from gradcam_eval.perturb.linear import Job, imputed
@@ -101,8 +101,6 @@ def _road(predict: Predict, request: Request, rules: RoadProtocol) -> list[float
 def _combined(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     if isinstance(scores, Undefined):
         return scores
-    if not np.isfinite(scores).all():
-        return Undefined("the model's score is not finite")
     most, least = scores
     return float((least - most).mean() / 2)
 
@@ -112,22 +110,14 @@ def _curves(
 ) -> list[Curve | Undefined]:
     pixels = request.size[0] * request.size[1]
     fraction = np.array(_counts(rules, pixels)) / pixels
-    results: list[Curve | Undefined] = []
-    for n in range(len(request.heatmaps)):
-        scores = found[n]
-        if isinstance(scores, Undefined):
-            results.append(scores)
-        elif not np.isfinite(scores).all():
-            results.append(Undefined("the model's score is not finite"))
-        else:
-            results.append(Curve(fraction, scores[0]))
-    return results
+    scores = [found[n] for n in range(len(request.heatmaps))]
+    return [each if isinstance(each, Undefined) else Curve(fraction, each[0]) for each in scores]
 
 
 def _scores(
     predict: Predict, request: Request, rules: RoadProtocol, *, signs: tuple[int, ...]
 ) -> dict[int, NDArray[np.float64] | Undefined]:
-    """Return the scores (orders, fractions) of each heatmap that ranks pixels."""
+    """Return the scores (orders, fractions) of each heatmap, or why it has none."""
     framed, undefined = request.framed()
     shape = (len(framed), len(signs), len(rules.fractions))
     targets = request.targets[list(framed)].repeat(shape[1] * shape[2])
@@ -138,7 +128,7 @@ def _scores(
     )
     scores = image_scores(predict, images, targets).reshape(shape)
     found: dict[int, NDArray[np.float64] | Undefined] = dict(undefined)
-    found.update(zip(framed, scores, strict=True))
+    found.update(zip(framed, map(finite_scores, scores), strict=True))
     return found
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Explain, Heatmap, Image, InputError, Predict, Undefined
+from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.protocols import SensitivityProtocol, protocol
+from gradcam_eval.protocols import SensitivityProtocol
 
 Images: TypeAlias = NDArray[np.float32]
 
@@ -170,12 +171,6 @@ def _of_neighbours(
     return results
 
 
-def _rules(name: str, metric: str) -> SensitivityProtocol:
-    rules = protocol(name, metric)
-    assert isinstance(rules, SensitivityProtocol)
-    return rules
-
-
 _PROTOCOLS = ("yeh2019", "yeh2019_small")
 
 
@@ -188,7 +183,9 @@ _PROTOCOLS = ("yeh2019", "yeh2019_small")
 )
 def _max(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
     """Largest relative change of the heatmap under noise on the image."""
-    return _of_neighbours(cases, max_sensitivity, _rules(name, "max_sensitivity"))
+    return _of_neighbours(
+        cases, max_sensitivity, chosen(name, "max_sensitivity", SensitivityProtocol)
+    )
 
 
 @register_metric(
@@ -200,7 +197,9 @@ def _max(cases: Sequence[Case], predict: Predict | None, name: str) -> list[floa
 )
 def _average(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
     """Mean relative change of the heatmap under noise on the image."""
-    return _of_neighbours(cases, average_sensitivity, _rules(name, "average_sensitivity"))
+    return _of_neighbours(
+        cases, average_sensitivity, chosen(name, "average_sensitivity", SensitivityProtocol)
+    )
 
 
 @register_metric(
@@ -214,4 +213,6 @@ def _lipschitz(
     cases: Sequence[Case], predict: Predict | None, name: str
 ) -> list[float | Undefined]:
     """Largest relative change of the heatmap per change of the image."""
-    return _of_neighbours(cases, local_lipschitz, _rules(name, "local_lipschitz"))
+    return _of_neighbours(
+        cases, local_lipschitz, chosen(name, "local_lipschitz", SensitivityProtocol)
+    )

@@ -6,6 +6,7 @@ import numpy as np
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Heatmap, Undefined
+from gradcam_eval.metrics.inputs import in_frame
 
 
 def score_map(heatmap: Heatmap, size: tuple[int, ...]) -> Heatmap | Undefined:
@@ -23,12 +24,8 @@ def score_map(heatmap: Heatmap, size: tuple[int, ...]) -> Heatmap | Undefined:
     -------
     float32 (H, W), 0..1, or Undefined
     """
-    reason = arrays.degenerate_reason(heatmap)
-    if reason:
-        return Undefined(reason)
-    framed = arrays.resize_cubic(heatmap, (size[0], size[1]))
-    reason = arrays.degenerate_reason(framed)
-    if reason:
-        return Undefined(reason)
+    framed = in_frame(heatmap, size, arrays.resize_cubic)
+    if isinstance(framed, Undefined):
+        return framed
     above = framed - framed.min()
     return np.asarray(above / above.max(), np.float32)

@@ -13,10 +13,11 @@ import numpy as np
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Explain, Heatmap, Image, InputError, Predict, Undefined
+from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.metrics.robustness import NOT_ASKABLE, asked
 from gradcam_eval.metrics.similarity import framed, rank_correlation
-from gradcam_eval.protocols import StabilityProtocol, protocol
+from gradcam_eval.protocols import StabilityProtocol
 
 _DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -143,12 +144,6 @@ def _of_each(
     return results
 
 
-def _rules(name: str, metric: str) -> StabilityProtocol:
-    rules = protocol(name, metric)
-    assert isinstance(rules, StabilityProtocol)
-    return rules
-
-
 @register_metric(
     "shift_stability",
     needs="explain",
@@ -158,7 +153,7 @@ def _rules(name: str, metric: str) -> StabilityProtocol:
 )
 def _shift(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
     """Whether the heatmap moves with the image."""
-    fraction = _rules(name, "shift_stability").shift_fraction
+    fraction = chosen(name, "shift_stability", StabilityProtocol).shift_fraction
     return _of_each(cases, lambda explain, x: shift_stability(explain, x, fraction=fraction))
 
 
@@ -183,5 +178,5 @@ def _flip(cases: Sequence[Case], predict: Predict | None, name: str) -> list[flo
 )
 def _jpeg(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
     """Whether the heatmap stays when the image is recompressed."""
-    quality = _rules(name, "jpeg_stability").jpeg_quality
+    quality = chosen(name, "jpeg_stability", StabilityProtocol).jpeg_quality
     return _of_each(cases, lambda explain, x: jpeg_stability(explain, x, quality=quality))
