@@ -83,4 +83,5 @@ def test_every_faithfulness_protocol_says_what_it_costs():
         assert calls.each_heatmap + calls.each_image > 0
     assert PROTOCOLS["rise2018"].calls(50176).each_heatmap == 225
     assert PROTOCOLS["rise2018_batch"].calls(50176).each_heatmap == 29
-    assert PROTOCOLS["samek2017"].calls(50176).each_heatmap == 101
+    assert PROTOCOLS["samek2017_one_draw"].calls(50176).each_heatmap == 101
+    assert PROTOCOLS["samek2017"].calls(50176).each_heatmap == 1010

@@ -22,7 +22,7 @@ def aopc(
     images: NDArray[np.float32],
     heatmaps: Heatmaps,
     targets: Sequence[int],
-    protocol: str | RegionProtocol = "samek2017",
+    protocol: str | RegionProtocol = "samek2017_one_draw",
 ) -> list[float | Undefined]:
     """Measure the mean fall of the score while regions are removed, the most relevant first.
 
@@ -32,9 +32,10 @@ def aopc(
 
     Notes
     -----
-    "samek2017": squares of 9 × 9 pixels from the upper left corner (those at the right and lower
-    border may be smaller), 100 of them or as many as there are, filled with uniform noise. A
-    square's relevance is the sum of its pixels'; equal ones go in row-major order.
+    Squares of 9 × 9 pixels from the upper left corner (those at the right and lower border may be
+    smaller), 100 of them or as many as there are, filled with uniform noise. A square's relevance
+    is the sum of its pixels'; equal ones go in row-major order. "samek2017" averages the score over
+    ten draws of the noise, as the paper does; "samek2017_one_draw" takes the first of them.
 
     References
     ----------
@@ -115,7 +116,8 @@ def _region_scores(
     """Return the score with 0, 1, 2, … regions removed, of each heatmap that ranks pixels."""
     framed, undefined = request.framed()
     found: dict[int, NDArray[np.float64] | Undefined] = dict(undefined)
-    fill = filled(request.images, rules.removal, request.generator())
+    generator = request.generator()
+    fills = [filled(request.images, rules.removal, generator) for _ in range(rules.repeats)]
     for image in sorted({int(request.owners[n]) for n in framed}):
         members = [n for n in framed if request.owners[n] == image]
         picture = request.images[image]
@@ -123,16 +125,17 @@ def _region_scores(
         labels = square_grid(request.size, rules.size or 1) if is_squares else None
         labels = superpixels(picture, rules) if labels is None else labels
         regions = int(labels.max()) + 1
+        ranks = [region_ranks(framed[n], labels, rules.relevance) for n in members]
         plan = Perturbation(
-            picture[None],
-            fill[image][None],
-            owner=np.zeros(len(members), np.int32),
-            ranks=np.stack([region_ranks(framed[n], labels, rules.relevance) for n in members]),
+            np.stack([picture] * rules.repeats),
+            np.stack([fill[image] for fill in fills]),
+            owner=np.repeat(np.arange(rules.repeats, dtype=np.int32), len(members)),
+            ranks=np.stack(ranks * rules.repeats),
             counts=np.arange(min(rules.steps or regions, regions) + 1, dtype=np.int32),
-            targets=request.targets[members],
+            targets=np.tile(request.targets[members], rules.repeats),
         )
-        scores = map(finite_scores, masked_scores(predict, plan))
-        found.update(zip(members, scores, strict=True))
+        scores = masked_scores(predict, plan).reshape(rules.repeats, len(members), -1).mean(axis=0)
+        found.update(zip(members, map(finite_scores, scores), strict=True))
     return found
 
 
@@ -167,7 +170,7 @@ def _share_lost(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     needs="predict",
     unit="probability",
     higher_is_better=True,
-    protocols=("samek2017",),
+    protocols=("samek2017_one_draw", "samek2017"),
 )
 def _aopc_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
     """Mean fall of the score while squares are removed, the most relevant first."""

@@ -38,8 +38,9 @@ def road_morf(
     added to each imputed value. As in the authors' code the result is not clipped to 0..1. The
     noise is drawn once for an image, so that all its heatmaps and fractions meet the same.
 
-    Departures from the repository tleemann/road_evaluation: the probability of the target instead
-    of the accuracy over a data set; ties in row-major order, where noise of 1e-4 breaks them there;
+    Departures from the repository tleemann/road_evaluation: the probability of the target, where
+    the code reports the accuracy and the mean probability of a data set; ties in row-major order,
+    where noise of 1e-4 breaks them there; round(p H W) pixels, where it cuts to a whole number;
     LeRF removes the fraction p, where the code keeps it.
 
     References

@@ -98,10 +98,18 @@ _SAMEK_2017 = RegionProtocol(
     removal=Fill("uniform_noise"),
     size=9,
     steps=100,
+    repeats=10,
     source="Samek, Binder, Montavon, Lapuschkin, Müller: Evaluating the Visualization of What a "
     "Deep Neural Network Has Learned, IEEE TNNLS 2017 (arXiv:1509.06321)",
-    departures="one draw of the noise, the same for all heatmaps of an image; the probability; "
-    "fewer steps where the image has fewer squares",
+    departures="the draws of the noise are the same for all heatmaps of an image; the probability "
+    "of the given target; fewer steps where the image has fewer squares",
+)
+_SAMEK_2017_ONE_DRAW = replace(
+    _SAMEK_2017,
+    name="samek2017_one_draw",
+    repeats=1,
+    departures=f"one draw of the noise, where the paper takes ten, at a tenth of the cost; "
+    f"{_SAMEK_2017.departures}",
 )
 _IROF_2020 = RegionProtocol(
     name="irof2020",
@@ -114,7 +122,9 @@ _IROF_2020 = RegionProtocol(
     sigma=0.0,
     source="Rieger, Hansen: IROF, a low resource evaluation metric for explanation methods, 2020 "
     "(arXiv:2003.08747)",
-    departures="the number of segments and SLIC's parameters are ours",
+    departures="the number of segments and SLIC's parameters are scikit-image's defaults, as in "
+    "the library Quantus; those of the paper were not to be found; the probability of the given "
+    "target",
 )
 _ROAD_2022 = RoadProtocol(
     name="road2022",
@@ -126,9 +136,10 @@ _ROAD_2022 = RoadProtocol(
     source="Rong, Leemann, Borisov, Kasneci, Kasneci: A Consistent and Efficient Evaluation "
     "Strategy for Attribution Methods, ICML 2022 (arXiv:2202.00449); repository "
     "tleemann/road_evaluation, imputations.py",
-    departures="the mean probability of the target instead of the accuracy; ties in row-major "
-    "order, where noise of 1e-4 breaks them there; LeRF removes the fraction, where that code "
-    "keeps it",
+    departures="the probability of the target, where that code reports the accuracy and the mean "
+    "probability of a data set; ties in row-major order, where noise of 1e-4 breaks them there; "
+    "the count of pixels is rounded, where it is cut there; one draw of the noise for all heatmaps "
+    "and fractions of an image; LeRF removes the fraction, where that code keeps it",
 )
 _ROAD_2022_LABEL = replace(_ROAD_2022, name="road2022_label", of="label")
 _ROAD_2022_COMBINED = replace(
@@ -163,7 +174,9 @@ _ANCONA_2018 = SubsetProtocol(
     subset_fractions=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
     source="Ancona, Ceolini, Öztireli, Gross: Towards Better Understanding of Gradient-based "
     "Attribution Methods, ICLR 2018 (arXiv:1711.06104)",
-    departures="the sizes of the sets are ours, and so is the colour: their input's zero",
+    departures="seven sizes of sets, where the first author's later code (marcoancona/DeepExplain, "
+    "sensitivityn.py) has fifty from 1 to all, spaced geometrically; all channels of a pixel go "
+    "together; the mean colour is their input's zero",
 )
 _ANCONA_2018_LOGIT = replace(_ANCONA_2018, name="ancona2018_logit", score="logit")
 _BHATT_2020_CORRELATION = SubsetProtocol(
@@ -174,7 +187,8 @@ _BHATT_2020_CORRELATION = SubsetProtocol(
     subset_pixels=224,
     source="Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, "
     "IJCAI 2020 (arXiv:2005.00631)",
-    departures="size of the set, number of draws and colour are ours",
+    departures="the paper fixes no numbers for images: 100 sets of 224 are the defaults of the "
+    "library Quantus, which counts values where we count pixels; the colour is ours",
 )
 _INFIDELITY_SOURCE = (
     "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations, "
@@ -205,14 +219,15 @@ _INFIDELITY_2019_NOISE = replace(
     perturbation="noisy_baseline",
     largest_square=None,
     noise=0.2,
-    departures="a heatmap has no channels: I is averaged over them; the probability; no optimal "
-    "scaling",
+    departures="200 draws, where that code takes 10,000; a heatmap has no channels: I is averaged "
+    "over them; the probability; no optimal scaling",
 )
 _INFIDELITY_2019_NOISE_SCALED = replace(
     _INFIDELITY_2019_NOISE,
     name="infidelity2019_noise_scaled",
     is_scaled=True,
-    departures="a heatmap has no channels: I is averaged over them; the probability",
+    departures="200 draws, where that code takes 10,000; a heatmap has no channels: I is averaged "
+    "over them; the probability",
 )
 
 FAITHFULNESS = (
@@ -229,6 +244,7 @@ FAITHFULNESS = (
     _ABPC_MEAN,
     _ABPC_LOG_ODDS,
     _SAMEK_2017,
+    _SAMEK_2017_ONE_DRAW,
     _IROF_2020,
     _ROAD_2022,
     _ROAD_2022_LABEL,

@@ -99,6 +99,7 @@ class RegionProtocol:
     segments : wanted number of superpixels; SLIC may give fewer
     compactness, sigma : of SLIC as scikit-image has it
     steps : how many regions are removed, one at a time; None: all
+    repeats : over how many draws of a random fill the score is averaged
     score : what is read off the model
     seed : of what is random, outside a study
     departures : how this differs from the source
@@ -115,6 +116,7 @@ class RegionProtocol:
     compactness: float | None = None
     sigma: float | None = None
     steps: int | None = None
+    repeats: int = 1
     score: Score = "probability"
     seed: int = 0
     departures: str = ""
@@ -122,7 +124,7 @@ class RegionProtocol:
     def calls(self, pixels: int) -> Calls:
         """Return what a curve costs, at most."""
         regions = self.segments or math.ceil(math.sqrt(pixels) / (self.size or 1)) ** 2
-        return Calls(min(regions, self.steps or regions) + 1)
+        return Calls((min(regions, self.steps or regions) + 1) * self.repeats)
 
 
 @dataclass(frozen=True)

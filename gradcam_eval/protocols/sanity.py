@@ -38,7 +38,7 @@ SANITY_2018 = SanityProtocol(
     limit=0.5,
     source=(
         "Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: Sanity Checks for Saliency Maps, NeurIPS "
-        "2018 (arXiv:1810.03292): the randomisations and the measures; the steps, the floor and "
-        "the limit of the verdict are ours"
+        "2018 (arXiv:1810.03292): the randomisations and the measures; SSIM's window, HOG's "
+        "cells, the steps, the floor and the limit of the verdict are ours"
     ),
 )
