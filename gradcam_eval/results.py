@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from gradcam_eval.metrics.agreement import Agreement, agreement
 from gradcam_eval.report.agreement import cell_maps
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
+from gradcam_eval.report.split import split_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,13 +85,28 @@ class Results:
         """
         return agreement(cell_maps(read_folder(self.folder), model, controls), measure=measure)
 
-    def report(self, path: str | Path | None = None) -> Path:
+    def report(
+        self, path: str | Path | None = None, *, by: str | Sequence[str] | None = None
+    ) -> Path:
         """Write summary.csv, the pictures and report.html anew; return the page's path.
 
-        The page holds all it shows, so a copy of it can go anywhere: name a `path` for one.
+        Parameters
+        ----------
+        path : where a copy of the page goes; it holds all it shows, so it can go anywhere
+        by : one or more of "subset", "class", "size" and "hard": the page shows the summary split
+            by each as well, and summary_by_<name>.csv holds it
+
+        Raises
+        ------
+        InputError : the images have no such group, or the path cannot be written
         """
+        names = [by] if isinstance(by, str) else list(dict.fromkeys(by or ()))
+        found = read_folder(self.folder)
+        splits = [split_by(found, name) for name in names]
         self.summary().to_csv(self.folder / "summary.csv", index=False)
-        page = write_report(self.folder)
+        for split in splits:
+            split.summary.to_csv(self.folder / f"summary_by_{split.by}.csv", index=False)
+        page = write_report(self.folder, splits=splits)
         if path is None:
             return page
         try:

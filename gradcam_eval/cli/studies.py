@@ -53,21 +53,18 @@ def report(
         Path, typer.Argument(metavar="FOLDER", help="A study's folder, results/<study>.")
     ],
     by: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="GROUP",
-            help="Write summary_by_GROUP.csv as well: a summary of each subset, class, size (of "
-            "the objects) or hard.",
+            help="Show the summary of each subset, class, size (of the objects) or hard as well, "
+            "and write it into summary_by_GROUP.csv. Repeat for several.",
         ),
     ] = None,
 ) -> None:
     """Make a study's pictures and report.html again from its files; no model is needed."""
     from gradcam_eval.results import Results
 
-    results = Results(folder)
-    if by is not None:
-        split = results.summary(by=by)
-        split.to_csv(folder / f"summary_by_{by}.csv", index=False)
-        typer.echo(f"Summary by {by}: {folder / f'summary_by_{by}.csv'}")
-    page = results.report()
+    page = Results(folder).report(by=by)
+    for name in dict.fromkeys(by or ()):
+        typer.echo(f"Summary by {name}: {folder / f'summary_by_{name}.csv'}")
     typer.echo(f"Report: {page}")

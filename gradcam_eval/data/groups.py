@@ -27,6 +27,7 @@ from gradcam_eval.data.truth import file_box
 ObjectSize: TypeAlias = Literal["small", "medium", "large"]
 
 GROUPS = ("subset", "class", "size", "hard")
+SIZES: tuple[ObjectSize, ...] = ("small", "medium", "large")
 MEDIUM, LARGE = 1 / 16, 1 / 4  # shares of the image from which an object is medium, or large
 HARD = 1 / 4
 

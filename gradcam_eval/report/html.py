@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,21 @@ from gradcam_eval.report import text
 from gradcam_eval.report.answer import answer
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
-from gradcam_eval.stats import REFERENCE, best_cells, summarise
+from gradcam_eval.report.rows import of_metric, winners
+from gradcam_eval.report.split import Split, split_tables
+from gradcam_eval.stats import REFERENCE, summarise
 
 _HOME = Path(__file__).parent
 _SHADES = 8
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     """Write `report.html` and its pictures into a results folder, and return the page's path.
 
     Parameters
     ----------
     folder : `results/<study>/` as `gradcam-eval study` leaves it
+    splits : of this folder (`split.split_by`); the summary is shown split by each as well
 
     Returns
     -------
@@ -47,7 +51,10 @@ def write_report(folder: str | Path) -> Path:
     results = read_folder(folder)
     summary = summarise(results.records, seed=results.seed)
     album = Album(results.path)
-    models = [_model(album, results, summary, name) for name in results.models]
+    models = [
+        _model(album, results, summary, name) | {"splits": _splits(results, splits, summary, name)}
+        for name in results.models
+    ]
     page = _render(
         study=results.study,
         models=models,
@@ -56,6 +63,7 @@ def write_report(folder: str | Path) -> Path:
         provenance=list(_flat(_without(results.study, "metrics", "question"))),
         album=album,
         reference=REFERENCE,
+        splits=splits,
     )
     path = results.path / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -109,15 +117,23 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
     }
 
 
+def _splits(
+    folder: Folder, splits: Sequence[Split], summary: pd.DataFrame, model: str
+) -> list[list[dict[str, Any]]]:
+    """Return of each split its tables of one model."""
+    rows = summary[summary["model"] == model]
+    return [split_tables(split, rows, folder.study["metrics"]) for split in splits]
+
+
 def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
     """Return the summary table: a row per cell, the metrics side by side, controls apart."""
     metrics = folder.study["metrics"]
-    best = {(m["name"], m["protocol"]): _winners(summary, m) for m in metrics}
+    best = {(m["name"], m["protocol"]): winners(summary, m) for m in metrics}
     groups: dict[str, list[dict[str, Any]]] = {"cam": [], "control": []}
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         entries = []
         for metric in metrics:
-            chosen = _of(rows, metric)
+            chosen = of_metric(rows, metric)
             entry = chosen.iloc[0].to_dict() if len(chosen) else None
             is_best = (layer, method) in best[metric["name"], metric["protocol"]]
             entries.append({"value": entry, "is_best": is_best})
@@ -125,24 +141,9 @@ def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
     return groups
 
 
-def _of(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of one metric under one protocol."""
-    return rows[(rows["metric"] == metric["name"]) & (rows["protocol"] == metric["protocol"])]
-
-
-def _winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str]]:
-    """Return the cells with the best mean of one model by one metric, ties and all."""
-    cells = _of(summary[summary["kind"] == "cam"], metric)
-    best = best_cells(cells, [metric])
-    if best.empty:
-        return set()
-    tied = (cells["mean"] - best["mean"].iloc[0]).abs() <= 1e-12
-    return set(zip(cells[tied]["layer"], cells[tied]["method"], strict=True))
-
-
 def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
     """Return the layer × method matrix of one metric, each mean with a shade: darker is better."""
-    cells = _of(summary[summary["kind"] == "cam"], metric)
+    cells = of_metric(summary[summary["kind"] == "cam"], metric)
     means = cells["mean"].astype(float)
     low, span = means.min(), means.max() - means.min()
     share = (means - low) / span if span > 0 else means * 0
@@ -161,7 +162,7 @@ def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
         "methods": methods,
         "rows": rows,
         "n": n,
-        "best": _winners(cells, metric),
+        "best": winners(cells, metric),
     }
 
 

@@ -73,6 +73,18 @@ def make_study(folder: Path, plan: Plan = Plan()) -> Path:
     return folder
 
 
+def grouped(folder: Path, plan: Plan, **groups: dict[str, str]) -> Path:
+    """Write a study whose images have groups: name → {sample: value}."""
+    make_study(folder, plan)
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    at = header.index("sample")
+    rows = [[*row, *(values[row[at]] for values in groups.values())] for row in rows]
+    with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*header, *groups], *rows])
+    return folder
+
+
 def _cells(plan):
     cams = [(layer, method) for layer in plan.layers for method in plan.methods]
     return [*cams, *(("", control) for control in CONTROLS)]

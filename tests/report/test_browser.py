@@ -5,6 +5,10 @@ import os
 import shutil
 
 import pytest
+from study_folder import Plan, grouped
+
+from gradcam_eval.report.split import MOST
+from gradcam_eval.results import Results
 
 pytestmark = pytest.mark.browser
 FLAGS = (
@@ -140,3 +144,21 @@ def test_body_does_not_overflow(page, width):
     )
     assert shown == width
     assert needed <= width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_of_many_groups_scrolls_inside_its_tables(browser, tmp_path, width):
+    samples = tuple(f"disc_{n}" for n in range(12))
+    plan = Plan(layers=("block2_expand",), methods=("grad_cam",), samples=samples, cost=False)
+    classes = {name: f"a_class_with_a_long_name_{name}" for name in samples}
+    folder = grouped(tmp_path / "toy", plan, **{"class": classes})
+    resize(browser, width)
+    browser.get(Results(folder).report(by="class").as_uri())
+    needed = browser.execute_script("return document.documentElement.scrollWidth")
+    assert needed <= width
+    script = """
+      const table = document.querySelector('table.split'), around = table.parentElement;
+      return [table.scrollWidth, around.clientWidth, table.tHead.rows[0].cells.length]"""
+    table, room, columns = browser.execute_script(script)
+    assert columns == 3 + MOST
+    assert table > room

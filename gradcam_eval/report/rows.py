@@ -1,0 +1,24 @@
+"""Pick rows of a summary: those of one metric, and the best cells among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from gradcam_eval.stats import best_cells
+
+
+def of_metric(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of one metric under one protocol."""
+    return rows[(rows["metric"] == metric["name"]) & (rows["protocol"] == metric["protocol"])]
+
+
+def winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the cells with the best mean of one model by one metric, ties and all."""
+    cells = of_metric(summary[summary["kind"] == "cam"], metric)
+    best = best_cells(cells, [metric])
+    if best.empty:
+        return set()
+    tied = (cells["mean"] - best["mean"].iloc[0]).abs() <= 1e-12
+    return set(zip(cells[tied]["layer"], cells[tied]["method"], strict=True))
