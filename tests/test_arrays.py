@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.transform import resize as skimage_resize
 
-from gradcam_eval.arrays import blur, degenerate_reason, min_max, rank_pixels, resize, resize_cubic
+from gradcam_eval.arrays import (
+    blur,
+    degenerate_reason,
+    min_max,
+    rank_pixels,
+    resize,
+    resize_cubic,
+    stable_order,
+)
 
 SIZES = [(7, 7), (14, 5), (1, 6), (5, 1), (1, 1), (3, 8)]
 WANTED = [(224, 160), (7, 7), (3, 2), (1, 1), (2, 9), (15, 1)]
@@ -117,6 +125,27 @@ def test_ranks_do_not_change_with_a_positive_factor(heatmap, factor):
 def test_ranks_of_other_number_types(rng, dtype):
     heatmap = rng.permutation(30).reshape(5, 6).astype(dtype)
     assert (rank_pixels(heatmap) == 29 - heatmap).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        st.integers(1, 60),
+        elements=st.floats(width=32, allow_nan=False)
+        | st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, np.inf, -np.inf]),
+    )
+)
+def test_the_stable_order_is_that_of_a_stable_sort(values):
+    before = values.copy()
+    np.testing.assert_array_equal(stable_order(values), np.argsort(values, kind="stable"))
+    np.testing.assert_array_equal(values, before)
+
+
+def test_the_stable_order_of_values_that_share_half_their_bits(rng):
+    values = rng.integers(-(2**18), 2**18, 5000).astype(np.float32) / 7
+    values[::3] = values[0]
+    np.testing.assert_array_equal(stable_order(values), np.argsort(values, kind="stable"))
 
 
 def test_min_max_by_hand():

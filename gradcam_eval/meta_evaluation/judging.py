@@ -11,7 +11,7 @@ import pandas as pd
 
 from gradcam_eval.core import BadSample, Case, Predict, Sample, Tally, Undefined
 from gradcam_eval.meta_evaluation.known_quality import known_heatmaps
-from gradcam_eval.metrics import METRICS, Result, evaluate, find_metric
+from gradcam_eval.metrics import METRICS, evaluate_all, find_metric
 from gradcam_eval.study.judge import outcome, seed_of
 
 _NOT_JUDGED = {
@@ -121,12 +121,8 @@ def _cases(sample: Sample | BadSample, predict: Predict, seed: int) -> dict[str,
 def _records(
     sample: str, cases: dict[str, Case], predict: Predict, measures: Sequence[tuple[str, str]]
 ) -> Iterator[dict[str, Any]]:
-    for metric, protocol in measures:
-        results: Sequence[Result | Exception]
-        try:
-            results = evaluate(metric, list(cases.values()), predict, protocol)
-        except Exception as error:  # as in a study: it becomes rows, and the others go on
-            results = [error] * len(cases)
+    judged = evaluate_all(measures, list(cases.values()), predict)
+    for (metric, protocol), results in zip(measures, judged, strict=True):
         for quality, result in zip(cases, results, strict=True):
             status, value, reason = outcome(result)
             yield {

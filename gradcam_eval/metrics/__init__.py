@@ -22,6 +22,7 @@ from gradcam_eval.metrics.energy import (
     relevance_rank_accuracy,
     top_k_intersection,
 )
+from gradcam_eval.metrics.evaluation import evaluate, evaluate_all, result_value
 from gradcam_eval.metrics.flipping import abpc, lerf, morf
 from gradcam_eval.metrics.grids import grid_pointing_game, make_mosaics
 from gradcam_eval.metrics.instances import instance_evenness, instance_recall
@@ -36,10 +37,8 @@ from gradcam_eval.metrics.registry import (
     METRICS,
     Metric,
     Result,
-    evaluate,
     find_metric,
     register_metric,
-    result_value,
 )
 from gradcam_eval.metrics.remove_debias import road, road_lerf, road_morf
 from gradcam_eval.metrics.robustness import (
@@ -70,6 +69,7 @@ __all__ = [
     "energy_pointing_game",
     "entropy_complexity",
     "evaluate",
+    "evaluate_all",
     "faithfulness_correlation",
     "find_metric",
     "flip_stability",

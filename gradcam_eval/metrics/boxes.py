@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Predict, Undefined
-from gradcam_eval.metrics.cases import chosen
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
+from gradcam_eval.core import Boxes, InputError, Undefined
+from gradcam_eval.metrics.cases import Prepared, case_by_case, chosen
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
 from gradcam_eval.metrics.regions import NOTHING, OUTSIDE, checked_boxes
 from gradcam_eval.metrics.registry import register_metric
+from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import BoxProtocol
 
 _EIGHT = np.ones((3, 3), bool)  # pixels that share a corner touch
@@ -97,13 +98,13 @@ def localization_error(
             "of each for each heatmap."
         )
     return [
-        _error(heatmap, (np.asarray(drawn), size or heatmap.shape), said, rules)
+        _error(Resized(heatmap), (np.asarray(drawn), size or heatmap.shape), said, rules)
         for heatmap, drawn, said in zip(maps, boxes, known, strict=True)
     ]
 
 
 def _error(
-    heatmap: Heatmap,
+    resized: Resized,
     truth: tuple[Boxes, tuple[int, ...]],
     said: Answers | None,
     rules: BoxProtocol,
@@ -117,12 +118,13 @@ def _error(
     inside = boxes_inside(drawn, truth[1])
     if not len(inside):
         return Undefined(OUTSIDE if len(drawn) else NOTHING)
-    framed = in_frame(heatmap, truth[1])
+    framed = resized.bilinear(truth[1])
     if isinstance(framed, Undefined):
         return framed
-    if framed.max() <= 0:
+    highest = framed.max()
+    if highest <= 0:
         return Undefined("the heatmap has no positive value")
-    box = box_of_largest_segment(framed >= rules.level * framed.max())
+    box = box_of_largest_segment(framed >= rules.level * highest)
     return bool(box_iou(box[None], inside).max() < rules.iou)
 
 
@@ -140,9 +142,9 @@ def box_of_largest_segment(selected: np.ndarray) -> Boxes:
     selected : bool (H, W), with one True at least
     """
     labels, _ = ndimage.label(selected, structure=_EIGHT)
-    largest = int(np.bincount(labels.reshape(-1))[1:].argmax()) + 1
-    rows, columns = ndimage.find_objects(labels)[largest - 1]
-    return np.array([columns.start, rows.start, columns.stop, rows.stop], np.float32)
+    largest = labels == np.bincount(labels.reshape(-1))[1:].argmax() + 1
+    (x0, x1), (y0, y1) = (np.flatnonzero(largest.any(axis))[[0, -1]] for axis in (0, 1))
+    return np.array([x0, y0, x1 + 1, y1 + 1], np.float32)
 
 
 def box_iou(boxes: Boxes, others: Boxes) -> Boxes:
@@ -161,15 +163,11 @@ def box_iou(boxes: Boxes, others: Boxes) -> Boxes:
     higher_is_better=False,
     protocols=("gradcam2017", "gradcam2017_top5", "gradcam2017_known"),
 )
-def _errors(cases: Sequence[Case], predict: Predict | None, name: str) -> list[bool | Undefined]:
+@case_by_case("localization_error", BoxProtocol)
+def _error_of(prepared: Prepared, rules: BoxProtocol) -> bool | Undefined:
     """Share of images with a wrong class, or a box that overlaps the object too little."""
-    rules = chosen(name, "localization_error", BoxProtocol)
-    results: list[bool | Undefined] = []
-    for case in cases:
-        if rules.ranks is not None and not (case.labels and case.predicted):
-            results.append(Undefined("the image has no label to compare the answer with"))
-            continue
-        truth = case.original_truth
-        said = Answers(case.target, case.labels, case.predicted) if case.labels else None
-        results.append(_error(case.heatmap, (truth.boxes, truth.size), said, rules))
-    return results
+    case, truth = prepared.case, prepared.case.original_truth
+    if rules.ranks is not None and not (case.labels and case.predicted):
+        return Undefined("the image has no label to compare the answer with")
+    said = Answers(case.target, case.labels, case.predicted) if case.labels else None
+    return _error(prepared.resized, (truth.boxes, truth.size), said, rules)

@@ -12,12 +12,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Mask, Predict, Undefined
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.core import Boxes, InputError, Mask, Undefined
 from gradcam_eval.metrics.inputs import Heatmaps
-from gradcam_eval.metrics.regions import Ignore, Region, judge_cases, judge_maps
-from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.protocols import OverlapProtocol
+from gradcam_eval.metrics.overlap_metrics import OverlapMetric, register_overlap_metrics
+from gradcam_eval.metrics.regions import FramedMap, Ignore, judge_maps
 
 
 def energy_pointing_game(
@@ -170,8 +168,8 @@ def top_k_intersection(  # noqa: PLR0913 - the truth in either form, and k
     return judge_maps(heatmaps, (boxes, masks, ignore, size), partial(_top_inside, k=k))
 
 
-def _energy_inside(heatmap: Heatmap, region: Region) -> float | Undefined:
-    energy = np.maximum(heatmap, 0)
+def _energy_inside(framed: FramedMap) -> float | Undefined:
+    energy, region = np.maximum(framed.heatmap, 0), framed.region
     inside, outside = (
         energy[side].sum(dtype=np.float64) for side in (region.inside, region.background)
     )
@@ -180,70 +178,43 @@ def _energy_inside(heatmap: Heatmap, region: Region) -> float | Undefined:
     return float(inside / (inside + outside))
 
 
-def _top_inside(heatmap: Heatmap, region: Region, k: int | None) -> float | Undefined:
+def _top_inside(framed: FramedMap, k: int | None) -> float | Undefined:
     """Return the expected share of the k highest pixels on the object, over orders of ties."""
-    k = int(region.inside.sum()) if k is None else k
-    keep = None if region.ignore is None else ~region.ignore
-    values = heatmap.reshape(-1) if keep is None else heatmap[keep]
-    inside = region.inside.reshape(-1) if keep is None else region.inside[keep]
-    if k > values.size:
+    pixels, hits = framed.ranking.pixels, framed.ranking.hits
+    k = int(hits[-1]) if k is None else k
+    if k > pixels[-1]:
         return Undefined(f"fewer than {k} pixels count")
-    last = np.partition(values, values.size - k)[values.size - k]
-    above, tied = values > last, values == last
-    left = k - int(above.sum())
-    hits = (above & inside).sum() + left * (tied & inside).sum() / tied.sum()
-    return float(hits / k)
+    last = int(np.searchsorted(pixels, k))  # the value at which k pixels are reached
+    above, hits_above = (int(each[last - 1]) if last else 0 for each in (pixels, hits))
+    tied, hits_tied = int(pixels[last]) - above, int(hits[last]) - hits_above
+    return float((hits_above + (k - above) * hits_tied / tied) / k)
 
 
-@register_metric(
-    "energy_pointing_game",
-    needs="truth",
-    unit="share of energy",
-    higher_is_better=True,
-    protocols=("energy2020",),
+register_overlap_metrics(
+    {
+        "energy_pointing_game": OverlapMetric(
+            lambda framed, rules: _energy_inside(framed),
+            protocol="energy2020",
+            unit="share of energy",
+            says="Share of the heatmap's positive energy inside the object's box.",
+        ),
+        "relevance_mass_accuracy": OverlapMetric(
+            lambda framed, rules: _energy_inside(framed),
+            protocol="arras2022",
+            unit="share of relevance",
+            says="Share of the heatmap's positive relevance inside the object's mask.",
+        ),
+        "relevance_rank_accuracy": OverlapMetric(
+            lambda framed, rules: _top_inside(framed, rules.k),
+            protocol="arras2022",
+            unit="share of pixels",
+            says="Share of the highest pixels, as many as the object has, that lie on the object.",
+        ),
+        "top_k_intersection": OverlapMetric(
+            lambda framed, rules: _top_inside(framed, rules.k),
+            protocol="top1000",
+            unit="share of pixels",
+            says="Share of the thousand highest pixels that lie on the object.",
+        ),
+    }
 )
-def _energy(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
-    """Share of the heatmap's positive energy inside the object's box."""
-    rules = chosen(name, "energy_pointing_game", OverlapProtocol)
-    return judge_cases(cases, _energy_inside, drawn=rules.drawn, frame=rules.frame)
-
-
-@register_metric(
-    "relevance_mass_accuracy",
-    needs="truth",
-    unit="share of relevance",
-    higher_is_better=True,
-    protocols=("arras2022",),
-)
-def _mass(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
-    """Share of the heatmap's positive relevance inside the object's mask."""
-    rules = chosen(name, "relevance_mass_accuracy", OverlapProtocol)
-    return judge_cases(cases, _energy_inside, drawn=rules.drawn, frame=rules.frame)
-
-
-@register_metric(
-    "relevance_rank_accuracy",
-    needs="truth",
-    unit="share of pixels",
-    higher_is_better=True,
-    protocols=("arras2022",),
-)
-def _rank(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
-    """Share of the highest pixels, as many as the object has, that lie on the object."""
-    rules = chosen(name, "relevance_rank_accuracy", OverlapProtocol)
-    measure = partial(_top_inside, k=rules.k)
-    return judge_cases(cases, measure, drawn=rules.drawn, frame=rules.frame)
-
-
-@register_metric(
-    "top_k_intersection",
-    needs="truth",
-    unit="share of pixels",
-    higher_is_better=True,
-    protocols=("top1000",),
-)
-def _top_k(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
-    """Share of the thousand highest pixels that lie on the object."""
-    rules = chosen(name, "top_k_intersection", OverlapProtocol)
-    measure = partial(_top_inside, k=rules.k)
-    return judge_cases(cases, measure, drawn=rules.drawn, frame=rules.frame)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Case, Heatmap, InputError, Mask, Predict, Truth, Undefined
-from gradcam_eval.metrics.cases import chosen
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
+from gradcam_eval.core import Heatmap, InputError, Mask, Truth, Undefined
+from gradcam_eval.metrics.cases import Prepared, case_by_case
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
 from gradcam_eval.metrics.regions import NOTHING, region_of_boxes
 from gradcam_eval.metrics.registry import register_metric
+from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import InstanceProtocol
 
 
@@ -96,7 +97,7 @@ def _judge_all(
             f"instances for {len(instances)} heatmaps, but {len(maps)}: give masks for each."
         )
     return [
-        _judge(heatmap, _checked(masks), measure)
+        _judge(Resized(heatmap), _checked(masks), measure)
         for heatmap, masks in zip(maps, instances, strict=True)
     ]
 
@@ -112,7 +113,7 @@ def _checked(masks: Sequence[Mask] | NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _judge(
-    heatmap: Heatmap,
+    resized: Resized,
     masks: NDArray[np.bool_],
     measure: Callable[[Heatmap, NDArray[np.bool_]], float | Undefined],
 ) -> float | Undefined:
@@ -120,7 +121,7 @@ def _judge(
     if len(masks) < 2:
         only = "one object of the class is annotated: nothing to share out"
         return Undefined(only if len(masks) else NOTHING)
-    framed = in_frame(heatmap, masks.shape[1:])
+    framed = resized.bilinear(masks.shape[1:])
     return framed if isinstance(framed, Undefined) else measure(framed, masks)
 
 
@@ -153,13 +154,11 @@ def _masks_of(truth: Truth) -> NDArray[np.bool_]:
     higher_is_better=True,
     protocols=("instances_v1",),
 )
-def _recall(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+@case_by_case("instance_recall", InstanceProtocol)
+def _recall(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
     """Share of several objects of the class on which the heatmap reaches half its maximum."""
-    rules = chosen(name, "instance_recall", InstanceProtocol)
-    return [
-        _judge(case.heatmap, _masks_of(case.truth), lambda h, m: _found(h, m, rules.level))
-        for case in cases
-    ]
+    masks = _masks_of(prepared.case.truth)
+    return _judge(prepared.resized, masks, lambda heatmap, each: _found(heatmap, each, rules.level))
 
 
 @register_metric(
@@ -169,6 +168,7 @@ def _recall(cases: Sequence[Case], predict: Predict | None, name: str) -> list[f
     higher_is_better=True,
     protocols=("instances_v1",),
 )
-def _even(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+@case_by_case("instance_evenness", InstanceProtocol)
+def _even(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
     """How evenly the heatmap's energy is shared out among several objects of the class."""
-    return [_judge(case.heatmap, _masks_of(case.truth), _evenness) for case in cases]
+    return _judge(prepared.resized, _masks_of(prepared.case.truth), _evenness)

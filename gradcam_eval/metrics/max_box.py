@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.aggregates import mean_of_maxima
-from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Predict, Tally, Undefined
+from gradcam_eval.core import Boxes, InputError, Tally, Undefined
 from gradcam_eval.metrics.boxes import boxes_inside
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.metrics.cases import Prepared, case_by_case, chosen
 from gradcam_eval.metrics.components import Components, Levels, components
 from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
 from gradcam_eval.metrics.regions import NOTHING, OUTSIDE, checked_boxes
 from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.metrics.score_map import score_map
+from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import MaxBoxProtocol
 
 _TOP = 255  # the largest of an 8-bit map's levels
@@ -100,7 +100,7 @@ def max_box_acc(
     if len(boxes) != len(maps):
         raise InputError(f"boxes for {len(boxes)} heatmaps, but {len(maps)}: give boxes for each.")
     tallies = [
-        _tally(heatmap, np.asarray(drawn), size or heatmap.shape, rules)
+        _tally(Resized(heatmap), np.asarray(drawn), size or heatmap.shape, rules)
         for heatmap, drawn in zip(maps, boxes, strict=True)
     ]
     return _shared(tallies, rules)
@@ -129,13 +129,13 @@ def _levels(thresholds: int) -> Levels:
 
 
 def _tally(
-    heatmap: Heatmap, boxes: Boxes, size: tuple[int, ...], rules: MaxBoxProtocol
+    resized: Resized, boxes: Boxes, size: tuple[int, ...], rules: MaxBoxProtocol
 ) -> Tally | Undefined:
     """Return whether the image hits at each least overlap and level: 1 or 0, (R, L)."""
     inside = boxes_inside(checked_boxes(boxes), size)
     if not len(inside):
         return Undefined(OUTSIDE if np.size(boxes) else NOTHING)
-    scores = score_map(heatmap, size)
+    scores = resized.scores(size)
     if isinstance(scores, Undefined):
         return scores
     overlaps = best_overlaps((scores * _TOP).astype(np.int64), inside, rules.contours)
@@ -208,9 +208,8 @@ def _without_holes(levels: Levels) -> Levels:
     protocols=("maxboxaccv2", "maxboxacc2020"),
     aggregate="mean_of_maxima",
 )
-def _max_box_acc(
-    cases: Sequence[Case], predict: Predict | None, name: str
-) -> list[Tally | Undefined]:
+@case_by_case("max_box_acc", MaxBoxProtocol)
+def _max_box_acc(prepared: Prepared, rules: MaxBoxProtocol) -> Tally | Undefined:
     """Share of images whose box hits, at the threshold that is best for the whole data set."""
-    rules = chosen(name, "max_box_acc", MaxBoxProtocol)
-    return [_tally(case.heatmap, case.truth.boxes, case.truth.size, rules) for case in cases]
+    truth = prepared.case.truth
+    return _tally(prepared.resized, truth.boxes, truth.size, rules)

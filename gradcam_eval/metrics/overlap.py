@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Mask, Predict, Undefined
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.core import Boxes, InputError, Mask, Undefined
+from gradcam_eval.metrics.cases import Prepared, case_by_case, chosen
 from gradcam_eval.metrics.inputs import Heatmaps
-from gradcam_eval.metrics.regions import Ignore, Region, judge_cases, judge_maps
+from gradcam_eval.metrics.regions import FramedMap, Ignore, judge_maps
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import IouProtocol
 
@@ -61,12 +61,12 @@ def iou(  # noqa: PLR0913 - the truth in either form, and the rule
     return judge_maps(heatmaps, (boxes, masks, ignore, size), partial(_overlap, rules=rules))
 
 
-def _overlap(heatmap: Heatmap, region: Region, rules: IouProtocol) -> float | Undefined:
-    counted = region.counted
-    selected = _RULES[rules.rule](heatmap[counted], rules.level)
+def _overlap(framed: FramedMap, rules: IouProtocol) -> float | Undefined:
+    counted = framed.region.counted
+    selected = _RULES[rules.rule](framed.heatmap[counted], rules.level)
     if isinstance(selected, Undefined):
         return selected
-    inside = region.inside[counted]
+    inside = framed.region.inside[counted]
     return float((selected & inside).sum() / (selected | inside).sum())
 
 
@@ -110,8 +110,8 @@ _RULES: dict[str, Callable[[NDArray[np.float32], float], Mask | Undefined]] = {
     higher_is_better=True,
     protocols=("iou_half_max", "iou_otsu", "iou_top_fifth"),
 )
-def _iou(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
+@case_by_case("iou", IouProtocol)
+def _iou(prepared: Prepared, rules: IouProtocol) -> float | Undefined:
     """Overlap of the object and the pixels that the protocol's rule selects from the heatmap."""
-    rules = chosen(name, "iou", IouProtocol)
-    measure = partial(_overlap, rules=rules)
-    return judge_cases(cases, measure, drawn=rules.drawn, frame=rules.frame)
+    framed = prepared.framed(rules.drawn, rules.frame)
+    return framed if isinstance(framed, Undefined) else _overlap(framed, rules)

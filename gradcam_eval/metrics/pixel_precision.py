@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.aggregates import pooled_average_precision
-from gradcam_eval.core import Case, Heatmap, Mask, Predict, Tally, Undefined
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.core import Heatmap, Mask, Tally, Undefined
+from gradcam_eval.metrics.cases import Prepared, case_by_case, chosen
 from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
 from gradcam_eval.metrics.regions import Ignore, Region, make_region, regions
 from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.metrics.score_map import score_map
+from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import PixelPrecisionProtocol
 
 
@@ -79,7 +79,7 @@ def pxap(
     rules = chosen(protocol, "pxap", PixelPrecisionProtocol)
     maps = checked_heatmaps(heatmaps)
     tallies = [
-        _tally(heatmap, region, rules.thresholds)
+        _tally(Resized(heatmap), region, rules.thresholds)
         for heatmap, region in zip(maps, regions(maps, None, masks, ignore, None), strict=True)
     ]
     images = [tally.value if isinstance(tally, Tally) else tally for tally in tallies]
@@ -93,11 +93,11 @@ def _pooled(parts: NDArray[np.float64]) -> float:
     return float(pooled_average_precision(np.ones((1, len(parts))), parts)[0])
 
 
-def _tally(heatmap: Heatmap, region: Region, thresholds: int) -> Tally | Undefined:
+def _tally(resized: Resized, region: Region, thresholds: int) -> Tally | Undefined:
     """Return how many pixels of the object and of the background lie in each bin, (2, S)."""
     if not region.inside.any():
         return Undefined(region.reason)
-    scores = score_map(heatmap, region.inside.shape)
+    scores = resized.scores(region.inside.shape)
     if isinstance(scores, Undefined):
         return scores
     bins = _bins(scores, thresholds)
@@ -109,12 +109,11 @@ def _tally(heatmap: Heatmap, region: Region, thresholds: int) -> Tally | Undefin
     return Tally(_pooled(parts[None]), parts)
 
 
-def _bins(scores: Heatmap, thresholds: int) -> NDArray[np.int64]:
+def _bins(scores: Heatmap, thresholds: int) -> NDArray[np.int32]:
     """Return the largest k with k-th threshold <= score: 0 to `thresholds`, the bin of 1 alone."""
-    edges = np.append(np.arange(0, 1, 1 / thresholds), [1.0, 2.0])
-    bins = (scores * thresholds).astype(np.int64)
-    bins -= scores < edges[bins]  # rounding may have gone one too far, either way
-    bins += scores >= edges[bins + 1]
+    edges = np.append(np.arange(0, 1, 1 / thresholds), 1.0)
+    bins = (scores * thresholds + np.float32(0.5)).astype(np.int32)  # right, or one too many
+    bins -= scores < edges[bins]
     return bins
 
 
@@ -126,14 +125,10 @@ def _bins(scores: Heatmap, thresholds: int) -> NDArray[np.int64]:
     protocols=("pxap2020",),
     aggregate="pooled_average_precision",
 )
-def _pxap(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Tally | Undefined]:
+@case_by_case("pxap", PixelPrecisionProtocol)
+def _pxap(prepared: Prepared, rules: PixelPrecisionProtocol) -> Tally | Undefined:
     """Average precision over the pixels of all images together, against the objects' masks."""
-    rules = chosen(name, "pxap", PixelPrecisionProtocol)
-    results: list[Tally | Undefined] = []
-    for case in cases:
-        if case.truth.mask is None:
-            results.append(Undefined("no mask is drawn, and boxes are not enough"))
-            continue
-        region = make_region(case.truth.mask, case.truth.ignore)
-        results.append(_tally(case.heatmap, region, rules.thresholds))
-    return results
+    truth = prepared.case.truth
+    if truth.mask is None:
+        return Undefined("no mask is drawn, and boxes are not enough")
+    return _tally(prepared.resized, make_region(truth.mask, truth.ignore), rules.thresholds)

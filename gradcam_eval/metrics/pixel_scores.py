@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, Case, Heatmap, Mask, Predict, Undefined
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.core import Boxes, Mask, Undefined
 from gradcam_eval.metrics.inputs import Heatmaps
-from gradcam_eval.metrics.regions import Ignore, Region, judge_cases, judge_maps
-from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.protocols import OverlapProtocol
+from gradcam_eval.metrics.overlap_metrics import OverlapMetric, register_overlap_metrics
+from gradcam_eval.metrics.ranking import Ranking
+from gradcam_eval.metrics.regions import FramedMap, Ignore, judge_maps
 
 
 def pixel_roc_auc(
@@ -91,55 +90,45 @@ def pixel_average_precision(
     return judge_maps(heatmaps, (boxes, masks, ignore, size), _average_precision)
 
 
-def _roc_auc(heatmap: Heatmap, region: Region) -> float | Undefined:
-    sides = _sorted(heatmap, region)
-    if isinstance(sides, Undefined):
-        return sides
-    true, false = sides
-    below, up_to = (np.searchsorted(false, true, side=side) for side in ("left", "right"))
-    return float((below + up_to).sum() / 2 / (true.size * false.size))
+def _roc_auc(framed: FramedMap) -> float | Undefined:
+    """Return the area under the points (misses, hits) by the trapezoid, which halves ties."""
+    reached = _both_sides(framed)
+    if isinstance(reached, Undefined):
+        return reached
+    hits, misses = reached.hits, reached.misses
+    won = np.diff(hits, prepend=0) * (2 * misses[-1] - misses - np.append(0, misses[:-1]))
+    return float(won.sum() / 2 / (hits[-1] * misses[-1]))
 
 
-def _average_precision(heatmap: Heatmap, region: Region) -> float | Undefined:
+def _average_precision(framed: FramedMap) -> float | Undefined:
     """Return the mean, over the object's pixels, of the precision at each one's value."""
-    sides = _sorted(heatmap, region)
-    if isinstance(sides, Undefined):
-        return sides
-    hits, misses = (each.size - np.searchsorted(each, sides[0], side="left") for each in sides)
-    return float((hits / (hits + misses)).mean())
+    reached = _both_sides(framed)
+    if isinstance(reached, Undefined):
+        return reached
+    precision = reached.hits / reached.pixels
+    return float((precision * np.diff(reached.hits, prepend=0)).sum() / reached.hits[-1])
 
 
-def _sorted(heatmap: Heatmap, region: Region) -> tuple[Heatmap, Heatmap] | Undefined:
-    """Return the values of the object's pixels and of the background's, ascending."""
-    false = heatmap[region.background]
-    if not false.size:
+def _both_sides(framed: FramedMap) -> Ranking | Undefined:
+    """Return the ranking of the pixels, where some of them are background."""
+    if not framed.ranking.misses[-1]:
         return Undefined("no pixel is background")
-    return np.sort(heatmap[region.inside]), np.sort(false)
+    return framed.ranking
 
 
-@register_metric(
-    "pixel_roc_auc",
-    needs="truth",
-    unit="area under the ROC curve",
-    higher_is_better=True,
-    protocols=("pixels_v1",),
+register_overlap_metrics(
+    {
+        "pixel_roc_auc": OverlapMetric(
+            lambda framed, rules: _roc_auc(framed),
+            protocol="pixels_v1",
+            unit="area under the ROC curve",
+            says="Chance that a pixel of the object has a higher value than one of the background.",
+        ),
+        "pixel_average_precision": OverlapMetric(
+            lambda framed, rules: _average_precision(framed),
+            protocol="pixels_v1",
+            unit="average precision",
+            says="Mean precision of the image's pixels as the heatmap ranks them.",
+        ),
+    }
 )
-def _roc(cases: Sequence[Case], predict: Predict | None, name: str) -> list[float | Undefined]:
-    """Chance that a pixel of the object has a higher value than one of the background."""
-    rules = chosen(name, "pixel_roc_auc", OverlapProtocol)
-    return judge_cases(cases, _roc_auc, drawn=rules.drawn, frame=rules.frame)
-
-
-@register_metric(
-    "pixel_average_precision",
-    needs="truth",
-    unit="average precision",
-    higher_is_better=True,
-    protocols=("pixels_v1",),
-)
-def _precision(
-    cases: Sequence[Case], predict: Predict | None, name: str
-) -> list[float | Undefined]:
-    """Mean precision of the image's pixels as the heatmap ranks them."""
-    rules = chosen(name, "pixel_average_precision", OverlapProtocol)
-    return judge_cases(cases, _average_precision, drawn=rules.drawn, frame=rules.frame)

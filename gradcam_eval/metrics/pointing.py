@@ -9,19 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import (
-    Boxes,
-    Case,
-    Heatmap,
-    InputError,
-    Mask,
-    Predict,
-    Tally,
-    Undefined,
-)
-from gradcam_eval.metrics.cases import chosen
+from gradcam_eval.core import Boxes, InputError, Mask, Tally, Undefined
+from gradcam_eval.metrics.cases import Prepared, case_by_case
 from gradcam_eval.metrics.inputs import Heatmaps
-from gradcam_eval.metrics.regions import Ignore, Region, judge_cases, judge_maps
+from gradcam_eval.metrics.regions import FramedMap, Ignore, judge_maps
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import PointingProtocol
 
@@ -100,9 +91,8 @@ def pointing_game(  # noqa: PLR0913 - the truth in either form, and when it is h
     return judge_maps(heatmaps, (boxes, masks, ignore, size), point)
 
 
-def _points_at(
-    heatmap: Heatmap, region: Region, *, tolerance: float, is_strict: bool
-) -> bool | Undefined:
+def _points_at(framed: FramedMap, *, tolerance: float, is_strict: bool) -> bool | Undefined:
+    heatmap, region = framed.heatmap, framed.region
     row, column = map(int, np.unravel_index(int(np.argmax(heatmap)), heatmap.shape))
     is_hit = _is_near(region.inside, (row, column), tolerance, is_strict)
     if not is_hit and region.ignore is not None and region.ignore[row, column]:
@@ -121,10 +111,11 @@ def _is_near(inside: Mask, point: tuple[int, int], tolerance: float, is_strict: 
     return bool((squared < limit if is_strict else squared <= limit).any())
 
 
-def _hits(cases: Sequence[Case], name: str) -> list[bool | Undefined]:
-    rules = chosen(name, "pointing_game", PointingProtocol)
-    point = partial(_points_at, tolerance=rules.tolerance_pixels, is_strict=rules.is_strict)
-    return judge_cases(cases, point, frame=rules.frame)
+def _hit(prepared: Prepared, rules: PointingProtocol) -> bool | Undefined:
+    framed = prepared.framed(frame=rules.frame)
+    if isinstance(framed, Undefined):
+        return framed
+    return _points_at(framed, tolerance=rules.tolerance_pixels, is_strict=rules.is_strict)
 
 
 _PROTOCOLS = ("pointing2018", "pointing2018_strict")
@@ -137,9 +128,10 @@ _PROTOCOLS = ("pointing2018", "pointing2018_strict")
     higher_is_better=True,
     protocols=_PROTOCOLS,
 )
-def _pointing(cases: Sequence[Case], predict: Predict | None, name: str) -> list[bool | Undefined]:
+@case_by_case("pointing_game", PointingProtocol)
+def _pointing(prepared: Prepared, rules: PointingProtocol) -> bool | Undefined:
     """Share of images on which the heatmap's highest point hits the annotated object."""
-    return _hits(cases, name)
+    return _hit(prepared, rules)
 
 
 @register_metric(
@@ -150,12 +142,10 @@ def _pointing(cases: Sequence[Case], predict: Predict | None, name: str) -> list
     protocols=_PROTOCOLS,
     aggregate="mean_over_classes",
 )
-def _pointing_by_class(
-    cases: Sequence[Case], predict: Predict | None, name: str
-) -> list[Tally | Undefined]:
+@case_by_case("pointing_game_class_mean", PointingProtocol)
+def _pointing_by_class(prepared: Prepared, rules: PointingProtocol) -> Tally | Undefined:
     """Mean over the explained classes of the share of images whose highest point hits."""
-    hits = _hits(cases, name)
-    return [
-        hit if isinstance(hit, Undefined) else Tally(float(hit), np.array([[case.target, hit]]))
-        for case, hit in zip(cases, hits, strict=True)
-    ]
+    hit = _hit(prepared, rules)
+    if isinstance(hit, Undefined):
+        return hit
+    return Tally(float(hit), np.array([[prepared.case.target, hit]]))

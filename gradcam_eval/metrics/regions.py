@@ -15,9 +15,11 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, Case, Heatmap, InputError, Mask, Truth, Undefined
-from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps, in_frame
-from gradcam_eval.protocols.localization_kinds import Drawn, Frame
+from gradcam_eval.core import Boxes, Heatmap, InputError, Mask, Truth, Undefined
+from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
+from gradcam_eval.metrics.ranking import Ranking, ranking
+from gradcam_eval.metrics.resized import Resized
+from gradcam_eval.protocols.localization_kinds import Drawn
 
 NOTHING = "no object is annotated"
 OUTSIDE = "every box lies outside the image"
@@ -42,6 +44,23 @@ class Region:
     def background(self) -> Mask:
         """The pixels that count as a miss."""
         return ~self.inside if self.ignore is None else ~(self.inside | self.ignore)
+
+
+@dataclass(frozen=True, eq=False)
+class FramedMap:
+    """A heatmap in the frame of its truth, (H, W), and the region that the truth is there."""
+
+    heatmap: Heatmap
+    region: Region
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The pixels that count, from the highest value down."""
+        values, inside = self.heatmap.reshape(-1), self.region.inside.reshape(-1)
+        if self.region.ignore is not None:
+            counted = self.region.counted.reshape(-1)
+            values, inside = values[counted], inside[counted]
+        return ranking(values, inside)
 
 
 def make_region(inside: Mask, ignore: Mask | None, reason: str = NOTHING) -> Region:
@@ -126,14 +145,12 @@ def checked_boxes(boxes: Boxes) -> Boxes:
     return boxes
 
 
-def judge(
-    heatmap: Heatmap, region: Region, measure: Callable[[Heatmap, Region], Found]
-) -> Found | Undefined:
-    """Measure a heatmap in its region's frame, or say what is wrong with either."""
+def framed_map(resized: Resized, region: Region) -> FramedMap | Undefined:
+    """Return a heatmap in its region's frame, or say what is wrong with either."""
     if not region.inside.any():
         return Undefined(region.reason)
-    framed = in_frame(heatmap, region.inside.shape)
-    return framed if isinstance(framed, Undefined) else measure(framed, region)
+    heatmap = resized.bilinear(region.inside.shape)
+    return heatmap if isinstance(heatmap, Undefined) else FramedMap(heatmap, region)
 
 
 def judge_maps(
@@ -144,27 +161,12 @@ def judge_maps(
         Ignore | None,
         tuple[int, int] | None,
     ],
-    measure: Callable[[Heatmap, Region], Found],
+    measure: Callable[[FramedMap], Found],
 ) -> list[Found | Undefined]:
     """Measure each heatmap against its truth: boxes, masks, ignore and size of a public metric."""
     maps = checked_heatmaps(heatmaps)
-    pairs = zip(maps, regions(maps, *truth), strict=True)
-    return [judge(heatmap, region, measure) for heatmap, region in pairs]
-
-
-def judge_cases(
-    cases: Sequence[Case],
-    measure: Callable[[Heatmap, Region], Found],
-    *,
-    drawn: Drawn = "mask",
-    frame: Frame = "image",
-) -> list[Found | Undefined]:
-    """Measure each case's heatmap against its truth; cases of one image share the region."""
-    known: dict[int, Region] = {}
-    results: list[Found | Undefined] = []
-    for case in cases:
-        truth = case.truth if frame == "image" else case.original_truth
-        if id(truth) not in known:
-            known[id(truth)] = region_of(truth, drawn)
-        results.append(judge(case.heatmap, known[id(truth)], measure))
-    return results
+    found = []
+    for heatmap, region in zip(maps, regions(maps, *truth), strict=True):
+        framed = framed_map(Resized(heatmap), region)
+        found.append(framed if isinstance(framed, Undefined) else measure(framed))
+    return found

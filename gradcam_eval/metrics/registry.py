@@ -1,13 +1,10 @@
-"""The table of metrics, and the one way in which a study calls any of them."""
+"""The table of metrics, and how one comes into it; `evaluation.py` calls them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-
-import numpy as np
 
 from gradcam_eval.aggregates import AGGREGATES, MEAN
 from gradcam_eval.core import (
@@ -120,74 +117,3 @@ def find_metric(name: str, protocol: str | None = None) -> tuple[Metric, str]:
     if chosen not in metric.protocols:
         raise unknown_name(f"protocol of the metric {name!r}", chosen, metric.protocols)
     return metric, chosen
-
-
-def evaluate(
-    metric_name: str,
-    cases: Sequence[Case],
-    predict: Predict | None = None,
-    protocol_name: str | None = None,
-) -> list[Result]:
-    """Compute one metric under one protocol for every case.
-
-    Parameters
-    ----------
-    metric_name : str
-        A key of `METRICS`.
-    cases : sequence of Case
-        Cases that share an image array are computed together, which is cheaper.
-    predict : Predict, optional
-        The model; needed by metrics whose `needs` is "predict".
-    protocol_name : str, optional
-        By default the metric's `default_protocol`.
-
-    Returns
-    -------
-    list of Curve, float, bool, Tally or Undefined
-        One for each case, in order; the unit and the direction stand in `METRICS[metric_name]`. A
-        number that is not finite comes back as `Undefined`.
-
-    Raises
-    ------
-    InputError
-        Unknown names, no model where one is needed, or a metric that does not return one result
-        for each case.
-    """
-    metric, protocol = find_metric(metric_name, protocol_name)
-    if metric.needs == "predict" and predict is None:
-        raise InputError(f"the metric {metric_name!r} asks the model: give predict.")
-    results = list(metric.function(cases, predict, protocol)) if cases else []
-    if len(results) != len(cases):
-        raise InputError(
-            f"the metric {metric_name!r} returned {len(results)} results for {len(cases)} cases: "
-            "its function must return one for each case."
-        )
-    if metric.aggregate != MEAN and any(
-        not isinstance(result, Tally | Undefined) for result in results
-    ):
-        raise InputError(
-            f"the metric {metric_name!r} has the aggregate {metric.aggregate!r} and returned "
-            "plain values: its function must return a Tally or Undefined for each case."
-        )
-    return [_finite(result) for result in results]
-
-
-def _finite(result: Result) -> Result:
-    """Turn a number that is not finite into a value that says so."""
-    value = result_value(result)
-    if value is None or math.isfinite(value):
-        return result
-    return Undefined(f"the metric returned {value}")
-
-
-def result_value(result: Result) -> float | None:
-    """Return one image's result as a number: a curve's area, a hit's 1 or 0; None: undefined."""
-    if isinstance(result, Undefined):
-        return None
-    if isinstance(result, Curve):
-        return result.area
-    if isinstance(result, Tally):
-        return result.value
-    if isinstance(result, (bool, np.bool_)):
-        return 1.0 if result else 0.0
-    return float(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,15 +14,13 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Tally, Undefined
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
-from gradcam_eval.metrics import METRICS, Result, evaluate, result_value
+from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
 from gradcam_eval.models.classes import class_name
 from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.subject import Subject
 
 if TYPE_CHECKING:
     from gradcam_eval.methods.heatmaps import Heatmaps
-
-log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
 
@@ -87,8 +84,8 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     barred = {need: why for need, why in (("truth", mismatch), ("predict", refusal)) if why}
     records = [
         (cell.kind, _record(subject, sample, cell, measure, result))
-        for measure in subject.study.measures
-        for cell, result in _results(subject, measure, found, cases, barred)
+        for measure, results in _results(subject, found, cases, barred)
+        for cell, result in results.items()
     ]
     row = image_row(subject, sample, target, explained.probabilities[0])
     row |= {"engine": subject.predictor.engine, "engine_difference": difference}
@@ -154,24 +151,25 @@ def seed_of(*parts: object) -> int:
 
 def _results(
     subject: Subject,
-    measure: tuple[str, str],
     found: dict[Cell, Heatmap | Undefined],
     cases: dict[Cell, Case],
     barred: dict[str, Undefined | InputError],
-) -> Iterator[tuple[Cell, Result | Exception]]:
-    metric, protocol = measure
-    reason = barred.get(METRICS[metric].needs)
-    if reason is not None:
-        yield from dict.fromkeys(found, reason).items()
-        return
-    try:
-        judged = evaluate(metric, list(cases.values()), subject.predictor, protocol)
-        results: dict[Cell, Result | Exception] = dict(zip(cases, judged, strict=True))
-    except Exception as error:  # whatever a registered metric raises must not end the study
-        log.debug("metric %s failed", metric, exc_info=True)
-        results = dict.fromkeys(cases, error)
-    for cell, heatmap in found.items():
-        yield cell, heatmap if isinstance(heatmap, Undefined) else results[cell]
+) -> Iterator[tuple[tuple[str, str], dict[Cell, Result | Exception]]]:
+    """Yield each measure of the study with its result for every cell, in the study's order."""
+    needs = {measure: METRICS[measure[0]].needs for measure in subject.study.measures}
+    asked = [measure for measure, need in needs.items() if need not in barred]
+    judged = evaluate_all(asked, list(cases.values()), subject.predictor)
+    of_cases = {
+        measure: dict(zip(cases, results, strict=True))
+        for measure, results in zip(asked, judged, strict=True)
+    }
+    undefined = {cell: why for cell, why in found.items() if isinstance(why, Undefined)}
+    for measure, need in needs.items():
+        if measure in of_cases:
+            known = {**of_cases[measure], **undefined}
+            yield measure, {cell: known[cell] for cell in found}
+        else:
+            yield measure, dict.fromkeys(found, barred[need])
 
 
 def _record(

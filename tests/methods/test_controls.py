@@ -13,7 +13,7 @@ from gradcam_eval.methods.controls import (
     random,
 )
 from gradcam_eval.metrics import METRICS
-from gradcam_eval.metrics.registry import evaluate
+from gradcam_eval.metrics.evaluation import evaluate
 
 
 def given(seed=0, size=(64, 96), truth=None):
