@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradcam_eval.methods import METHODS, register_method
     from gradcam_eval.methods.explainer import Explainer, explain
     from gradcam_eval.methods.heatmaps import Heatmaps
+    from gradcam_eval.methods.layer_values import activations_and_gradients
     from gradcam_eval.metrics import (
         METRICS,
         abpc,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         make_mosaics,
         max_box_acc,
         morf,
+        mosaic_samples,
         pixel_average_precision,
         pixel_roc_auc,
         pointing_game,
@@ -84,6 +86,7 @@ _HOMES = {
     "gradcam_eval.methods": ("METHODS", "register_method"),
     "gradcam_eval.methods.explainer": ("Explainer", "explain"),
     "gradcam_eval.methods.heatmaps": ("Heatmaps",),
+    "gradcam_eval.methods.layer_values": ("activations_and_gradients",),
     "gradcam_eval.metrics": (
         "METRICS",
         "abpc",
@@ -108,6 +111,7 @@ _HOMES = {
         "make_mosaics",
         "max_box_acc",
         "morf",
+        "mosaic_samples",
         "pixel_average_precision",
         "pixel_roc_auc",
         "pointing_game",
@@ -160,6 +164,7 @@ __all__ = [
     "Study",
     "Undefined",
     "abpc",
+    "activations_and_gradients",
     "agreement",
     "aopc",
     "average_drop",
@@ -194,6 +199,7 @@ __all__ = [
     "measure_cost",
     "model_spec",
     "morf",
+    "mosaic_samples",
     "open_source",
     "overlay",
     "parameter_randomisation",

@@ -29,9 +29,10 @@ def difull(
     Parameters
     ----------
     method : (A, G), both (1, grid h, grid w, K) → heatmap (1, grid h, grid w)
-        A CAM formula, such as ``METHODS["grad_cam"].function``.
+        A CAM formula, such as ``METHODS["grad_cam"].formula``.
     activations : float (grid², h, w, K)
-        Of a layer, for each cell's image by itself, in row-major order.
+        Of a layer, for each cell's image by itself, in row-major order; with the gradients as
+        `activations_and_gradients` returns them.
     gradients : float (grid², h, w, K)
         Of each image's own class score at that layer.
     grid : cells along a side
@@ -48,14 +49,16 @@ def difull(
 
     Notes
     -----
-    The published setting attributes to the input as well; from a model that is a black box, only
-    methods that are a function of a layer's activations and gradients can be judged so, and these
+    The published code explains two cells alone, the upper left and the lower right one, which show
+    the same class; here every cell is, whatever its class. A heatmap without positive values scores
+    0 there and is undefined here. The published setting attributes to the input as well; only
+    methods that are a function of a layer's activations and gradients can be judged here, and these
     exactly. For a method that asks the model again there is no disconnected model to ask.
 
     References
     ----------
     Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022,
-    arXiv:2205.10435.
+    arXiv:2205.10435; repository sukrutrao/Attribution-Evaluation.
     """
     if activations.ndim != 4 or len(activations) != grid**2:
         raise InputError(

@@ -6,6 +6,7 @@ class's cell.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap, Image, InputError, Undefined
+from gradcam_eval.core import Boxes, Heatmap, Image, InputError, Sample, Truth, Undefined
 from gradcam_eval.metrics.energy import energy_pointing_game
 
 
@@ -94,6 +95,34 @@ def make_mosaics(
     return mosaics
 
 
+def mosaic_samples(mosaics: Sequence[Mosaic]) -> list[Sample]:
+    """Return each cell of each mosaic as a sample: the mosaic, the cell's class, and its box.
+
+    Judged by `energy_pointing_game`, these samples are the grid pointing game, with the layers,
+    controls and intervals of a study. The study must explain labels (``target="label"``), and the
+    mosaics must have the model's input size.
+
+    Examples
+    --------
+    >>> images = np.arange(4, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 2, 3))
+    >>> samples = mosaic_samples(make_mosaics(images, [0, 1, 2, 3], count=1, grid=2))
+    >>> [(sample.name, sample.truth.boxes.tolist()) for sample in samples][1]
+    ('mosaic 0, cell 1', [[2.0, 0.0, 4.0, 2.0]])
+    """
+    return [
+        _cell_sample(f"mosaic {n}, cell {cell}", mosaic, cell)
+        for n, mosaic in enumerate(mosaics)
+        for cell in range(len(mosaic.labels))
+    ]
+
+
+def _cell_sample(name: str, mosaic: Mosaic, cell: int) -> Sample:
+    size = (mosaic.image.shape[0], mosaic.image.shape[1])
+    truth = Truth(size, boxes=_cell_box(cell, _side(mosaic), size))
+    found = hashlib.sha256(mosaic.image.tobytes() + bytes([cell])).hexdigest()
+    return Sample(found, name, mosaic.image, (mosaic.labels[cell],), truth, truth)
+
+
 def grid_pointing_game(
     explain: ExplainTargets, mosaics: Sequence[Mosaic], *, batch_size: int = 16
 ) -> list[list[float | Undefined]]:
@@ -123,14 +152,17 @@ def grid_pointing_game(
     Notes
     -----
     Heatmaps are resized bilinearly to the mosaic, so that a coarse map leaks a little over the
-    cells' borders; so did the published ones. Of a model with a fixed input size, shrink the
-    *images* before making the mosaic: smaller cells than published, and to be said beside the
-    number.
+    cells' borders; so did the published ones. Published: 3 x 3 images of the model's size, which it
+    classifies right with a sigmoid above 0.5, the most confident first and each once; a heatmap
+    without positive values scores 0 there and is undefined here; `make_mosaics` may draw an image
+    for several mosaics. Of a model with a fixed input size, shrink the *images* before making the
+    mosaic: smaller cells than published, and to be said beside the number.
 
     References
     ----------
     Böhle, Fritz, Schiele: Convolutional Dynamic Alignment Networks for Interpretable
-    Classifications, CVPR 2021, arXiv:2104.00032.
+    Classifications, CVPR 2021, arXiv:2104.00032; repository moboehle/CoDA-Nets,
+    interpretability/analyses/localisation.py.
     """
     pairs = [(mosaic.image, label) for mosaic in mosaics for label in mosaic.labels]
     shares: list[float | Undefined] = []
@@ -145,8 +177,7 @@ def grid_pointing_game(
                 "for each."
             )
         for n, heatmap in enumerate(heatmaps, start=start):
-            grid = round(len(mosaics[0].labels) ** 0.5)
-            shares.append(cell_share(heatmap, cells[n], grid, pairs[n][0].shape[:2]))
+            shares.append(cell_share(heatmap, cells[n], _side(mosaics[0]), pairs[n][0].shape[:2]))
     size = len(mosaics[0].labels) if mosaics else 1
     return [shares[start : start + size] for start in range(0, len(shares), size)]
 
@@ -162,9 +193,18 @@ def tiled(cells: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
 
 def cell_share(heatmap: Heatmap, cell: int, grid: int, size: tuple[int, ...]) -> float | Undefined:
     """Return the share of a heatmap's positive energy inside one cell of a grid, (H, W) = size."""
+    frame = (size[0], size[1])
+    box = _cell_box(cell, grid, frame)
+    return energy_pointing_game(np.asarray(heatmap)[None], boxes=[box], size=frame)[0]
+
+
+def _cell_box(cell: int, grid: int, size: tuple[int, int]) -> Boxes:
+    """Return the box (1, 4) of one cell of a grid in a frame (H, W)."""
     height, width = size[0] // grid, size[1] // grid
     row, column = divmod(cell, grid)
     box = np.array([[column, row, column + 1, row + 1]], np.float32)
-    box *= np.array([width, height, width, height], np.float32)
-    frame = (size[0], size[1])
-    return energy_pointing_game(np.asarray(heatmap)[None], boxes=[box], size=frame)[0]
+    return box * np.array([width, height, width, height], np.float32)
+
+
+def _side(mosaic: Mosaic) -> int:
+    return round(len(mosaic.labels) ** 0.5)

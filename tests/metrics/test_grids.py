@@ -1,10 +1,19 @@
 """Mosaics: how they are made, scores by hand, and disconnected cells."""
 
+import keras
 import numpy as np
 import pytest
 
-from gradcam_eval.core import InputError, Undefined
-from gradcam_eval.metrics import difull, dipart, grid_pointing_game, make_mosaics
+import gradcam_eval as ge
+from gradcam_eval.core import Case, InputError, Undefined
+from gradcam_eval.metrics import (
+    difull,
+    dipart,
+    evaluate,
+    grid_pointing_game,
+    make_mosaics,
+    mosaic_samples,
+)
 from gradcam_eval.metrics.grids import tiled
 
 
@@ -111,3 +120,70 @@ def test_bad_input_is_named():
         difull(grad_cam, cells, cells)
     with pytest.raises(InputError, match="do not fit a grid of 2 x 2"):
         dipart(grad_cam, cells[0], cells, grid=2)
+
+
+def test_cells_as_samples_play_the_same_game():
+    images, labels = pictures()
+    mosaics = make_mosaics(images, labels, count=2, grid=2)
+    samples = mosaic_samples(mosaics)
+    assert len({sample.id for sample in samples}) == len(samples) == 8
+    assert [sample.labels for sample in samples] == [(k,) for m in mosaics for k in m.labels]
+    cases = [
+        Case(
+            sample.image,
+            knowing([sample.image], sample.labels)[0],
+            sample.labels[0],
+            sample.truth.of(sample.labels[0]),
+            sample.original_truth,
+        )
+        for sample in samples
+    ]
+    played = grid_pointing_game(knowing, mosaics)
+    assert evaluate("energy_pointing_game", cases) == [share for row in played for share in row]
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """A trained network, the same for mosaics, and pictures of six classes that it knows."""
+    model = ge.load_model("evidence_gap")
+    wide = keras.models.clone_model(model, input_tensors=keras.Input((None, None, 3)))
+    wide.set_weights(model.get_weights())
+    names = ge.model_spec("evidence_gap").class_names
+    source = ge.open_source("evidence/single")
+    samples = ge.load_samples(source.named(source.names[:24]), (96, 96), classes=names)
+    images = np.stack([sample.image for sample in samples])
+    labels = np.array([sample.labels[0] for sample in samples])
+    right = ge.Predictor(model)(images).argmax(axis=1) == labels
+    return model, wide, images[right], labels[right]
+
+
+def test_a_trained_network_points_into_the_cell_and_a_blind_method_does_not(planted):
+    _, wide, images, labels = planted
+    mosaics = make_mosaics(images, labels, count=4, grid=2)
+    explainer = ge.Explainer(wide, "conv5_relu", ["grad_cam", "hires_cam", "eigen_cam"])
+    found = {
+        method: grid_pointing_game(lambda x, t, m=method: explainer(x, t)["conv5_relu", m], mosaics)
+        for method in ("grad_cam", "hires_cam", "eigen_cam")
+    }
+    # Behind global average pooling the gradient is the same at all places: one map.
+    np.testing.assert_allclose(found["grad_cam"], found["hires_cam"], rtol=1e-4)
+    assert np.mean(found["grad_cam"]) > 0.5
+    # It does not look at the class, so the four shares of a mosaic are those of one map.
+    np.testing.assert_allclose(np.sum(found["eigen_cam"], axis=1), 1, rtol=1e-4)
+
+
+def test_disconnected_cells_of_a_trained_network(planted):
+    model, wide, images, labels = planted
+    (mosaic,) = make_mosaics(images, labels, count=1, grid=2, seed=1)
+    cells = images[list(mosaic.members)]
+    activations, gradients = ge.activations_and_gradients(model, cells, mosaic.labels)
+    whole, _ = ge.activations_and_gradients(wide, mosaic.image, mosaic.labels[0])
+    methods = {name: ge.METHODS[name].formula for name in ("hires_cam", "layer_cam", "grad_cam")}
+    full = {m: difull(f, activations, gradients, grid=2) for m, f in methods.items()}
+    part = {m: dipart(f, whole[0], gradients, grid=2) for m, f in methods.items()}
+    for shares in (full, part):
+        np.testing.assert_allclose(shares["hires_cam"], 1)
+        np.testing.assert_allclose(shares["layer_cam"], 1)
+        assert max(shares["grad_cam"]) < 0.99  # its weights hold at every place
+    # A cell by itself and as part of the mosaic differ by what lies beyond its border.
+    np.testing.assert_allclose(full["grad_cam"], part["grad_cam"], atol=0.25)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from gradcam_eval.cli import app
 from gradcam_eval.core import InputError, Sample, Truth
 from gradcam_eval.data import Entry, load_samples
+from gradcam_eval.metrics.grids import Mosaic, mosaic_samples
 from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import run_study
 from gradcam_eval.store import map_path
@@ -191,6 +192,18 @@ def test_samples_in_memory_are_studied(values, tmp_path):
     with pytest.raises(InputError, match="in memory: give it to run_study as data="):
         study.run(results=tmp_path)
     assert study.run(results=tmp_path, data=data).folder == tmp_path / "toy"
+
+
+def test_a_study_plays_the_grid_pointing_game_on_cells(values, tmp_path):
+    del values["data"]
+    values |= {"layers": ["last"], "target": "label", "metrics": ["energy_pointing_game"]}
+    mosaics = [Mosaic(sample("m").image, (0, 1, 2, 0), (0, 1, 2, 3))]
+    found = run_study(values, results=tmp_path, data=mosaic_samples(mosaics))
+    assert [row["target"] for row in images(found.folder).values()] == [0, 1, 2, 0]
+    summary = found.summary().set_index("method")
+    assert summary.loc["oracle", "mean"] == 1
+    assert 0.2 < summary.loc["random", "mean"] < 0.3  # the control is the same map for all cells
+    assert summary.loc["layer_cam", "n"] == 4
 
 
 @pytest.mark.parametrize(
