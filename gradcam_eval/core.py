@@ -103,8 +103,9 @@ class Truth:
     mask : the pixels of all objects; None where only boxes are known
     ignore : pixels that count neither as hit nor as miss (void, crowds, difficult objects)
     instances : one mask for each box, or none at all
-    classes : the model's class index of each box (-1: the model has no such class), or none at all
-        where every box shows the sample's labels
+    classes : the model's class index of each box, several where several of the model's classes
+        are right for it (-1: the model has no such class), or none at all where every box shows
+        the sample's labels
     """
 
     size: tuple[int, int]
@@ -112,7 +113,7 @@ class Truth:
     mask: Mask | None = None
     ignore: Mask | None = None
     instances: tuple[Mask, ...] = ()
-    classes: tuple[int, ...] = ()
+    classes: tuple[int | tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse lists of different lengths: they would be paired by position."""
@@ -136,13 +137,17 @@ class Truth:
         """
         if not self.classes:
             return self
-        kept = [n for n, known in enumerate(self.classes) if known == target]
+        kept = [n for n, known in enumerate(self.classes) if target in _as_tuple(known)]
         instances = tuple(self.instances[n] for n in kept) if self.instances else ()
         mask = np.any(instances, axis=0) if instances else None
         classes = tuple(self.classes[n] for n in kept)
         return replace(
             self, boxes=self.boxes[kept], mask=mask, instances=instances, classes=classes
         )
+
+
+def _as_tuple(known: int | tuple[int, ...]) -> tuple[int, ...]:
+    return known if isinstance(known, tuple) else (known,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +160,8 @@ class Sample:
     name : short human name, unique in its data set
     image : float32 (H, W, 3), 0..255, at the model's size
     labels : indices of the classes that are right for this image; empty where unknown
+    n_main : how many of them, from the first on, are the main label: several where the data set's
+        class has several in the model, as "dog" has in ImageNet
     truth : the annotation in the frame of `image`
     original_truth : the annotation of what `image` shows, in the file's own pixels: of the whole
         file, or of its crop, or with padding, so that a heatmap is stretched to it corner to corner
@@ -170,10 +177,21 @@ class Sample:
     credit: str = ""
     licence: str = ""
     groups: tuple[tuple[str, str], ...] = ()
+    n_main: int = 1
+
+    def ranked_labels(self, scores: NDArray[Any]) -> tuple[int, ...]:
+        """Return the labels with the one of the main label first that has the highest score (K,).
+
+        That is the class which a heatmap of the label explains, where the model has several for it.
+        """
+        if self.n_main < 2:
+            return self.labels
+        best = max(self.labels[: self.n_main], key=lambda index: scores[index])
+        return tuple(dict.fromkeys((best, *self.labels)))
 
     def digest(self) -> str:
         """Return a hash (hex) of all that results depend on: pixels, labels, truth and groups."""
-        found = hashlib.sha256(repr((self.id, self.labels, self.groups)).encode())
+        found = hashlib.sha256(repr((self.id, self.labels, self.n_main, self.groups)).encode())
         for truth in (self.truth, self.original_truth):
             found.update(repr((truth.size, truth.classes)).encode())
             for array in (truth.boxes, truth.mask, truth.ignore, *truth.instances):

@@ -159,9 +159,9 @@ def test_json_stands_alone_and_the_sheet_is_written(call, folder):
         "unmapped class",
     ]
     assert found["problems"][1]["severity"] == "error"
-    assert {each["name"]: each["index"] for each in found["class_counts"]} == {
-        "tench": 0,
-        "dog": None,
+    assert {each["name"]: each["indices"] for each in found["class_counts"]} == {
+        "tench": [0],
+        "dog": [],
     }
     assert found["images"][0]["shares"] == [0.25]
     assert (folder / "s.png").exists()

@@ -99,8 +99,22 @@ def test_the_truth_of_a_class_is_that_of_its_objects_alone():
     assert truth.ignore.all()
     assert not two_classes().of(5).is_known
     assert two_classes(instances=()).of(3).mask is None  # the mask of all says nothing of one
+    several = two_classes(classes=((7, 8), 3, -1))  # the first object is right for 7 and for 8
+    assert [len(several.of(target).boxes) for target in (7, 8, 3, 9)] == [1, 1, 1, 0]
     plain = two_classes(classes=())
     assert plain.of(7) is plain
+
+
+def test_the_label_of_the_highest_score_stands_first_among_those_of_the_main_one():
+    truth = Truth((2, 2))
+    made = {"image": np.zeros((2, 2, 3), np.float32), "truth": truth, "original_truth": truth}
+    scores = np.array([0.1, 0.2, 0.4, 0.3])
+    three = Sample("0", "a", labels=(0, 3, 2), n_main=2, **made)
+    assert three.ranked_labels(scores) == (3, 0, 2)  # 2 scores more, and is another label
+    assert three.ranked_labels(-scores) == (0, 3, 2)
+    assert Sample("0", "a", labels=(0, 2), **made).ranked_labels(scores) == (0, 2)
+    assert Sample("0", "a", labels=(), **made).ranked_labels(scores) == ()
+    assert three.digest() != Sample("0", "a", labels=(0, 3, 2), **made).digest()
 
 
 def test_a_truth_pairs_instances_and_classes_with_boxes():

@@ -24,7 +24,8 @@ def as_json_object(report: DataReport, code: int) -> dict[str, Any]:
             {**dataclasses.asdict(each), "severity": each.severity} for each in report.problems
         ],
         "class_counts": [
-            {"name": name, "images": n, "index": index} for name, n, index in report.class_counts
+            {"name": name, "images": n, "indices": list(indices)}
+            for name, n, indices in report.class_counts
         ],
     }
 
@@ -79,8 +80,9 @@ def _class_lines(report: DataReport, model: str, called: Callable[[str], str]) -
     counts = report.class_counts
     if not counts:
         return []
-    known = [index for _, _, index in counts if index is not None]
-    range_ = f", indices {min(known)} to {max(known)}" if known else ""
+    known = [indices for _, _, indices in counts if indices]
+    every = [index for indices in known for index in indices]
+    range_ = f", indices {min(every)} to {max(every)}" if every else ""
     lines = [f"  classes: {len(counts)}, {len(known)} of them known to {model}{range_}"]
     lines.append(f"  images a class: {_spread([n for _, n, _ in counts], '')}")
     shown = [f"{called(name)} {n}" for name, n, _ in counts[:MOST_LISTED]]
@@ -104,10 +106,12 @@ def names_of(classes: ClassMap) -> Callable[[str], str]:
 
     def called(label: str) -> str:
         try:
-            index = classes.index(label)
+            indices = classes.indices(label)
         except InputError:
             return label
-        name = classes.names[index] if index is not None and index < len(classes.names) else label
+        if len(indices) > 1:
+            return f"{label} ({len(indices)} classes)"
+        name = classes.names[indices[0]] if indices and indices[0] < len(classes.names) else label
         return label if name.casefold() == label.casefold() else f"{label} ({name})"
 
     return called

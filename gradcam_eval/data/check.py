@@ -94,12 +94,12 @@ class DataReport:
     Attributes
     ----------
     images : in the data set's order
-    class_counts : (name, number of images, the model's index or None), the most frequent first
+    class_counts : (name, number of images, the model's indices), the most frequent first
     """
 
     source: str
     images: tuple[ImageFacts, ...]
-    class_counts: tuple[tuple[str, int, int | None], ...]
+    class_counts: tuple[tuple[str, int, tuple[int, ...]], ...]
     problems: tuple[Problem, ...]
 
     def exit_code(self, *, strict: bool = False) -> int:
@@ -135,7 +135,7 @@ def check_entries(
     counts = Counter(name for image in images for name in image.classes)
     missing = set(classes.unmapped(counts))
     class_counts = tuple(
-        (name, n, None if name in missing else classes.index(name))
+        (name, n, () if name in missing else classes.indices(name))
         for name, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     )
     unmapped = tuple(
@@ -188,7 +188,7 @@ def _lost(kind: str, entry: Entry, error: Exception) -> Problem:
 def _label_problems(entry: Entry, annotation: Annotation, classes: ClassMap) -> Iterable[Problem]:
     """Find what keeps labels and objects from becoming indices, as a study would."""
     try:
-        labels = label_indices(entry.labels, classes)
+        labels, _ = label_indices(entry.labels, classes)
         object_classes(annotation, entry, labels, classes)
     except InputError as error:
         yield Problem("wrong class", entry.name, str(error))

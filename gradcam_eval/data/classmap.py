@@ -1,5 +1,8 @@
 """From a data set's own names of its classes to the indices of a model's; nothing is guessed.
 
+One name may mean several of the model's classes, where a mapping file says so: "dog" is 118 of
+ImageNet's.
+
 The names and synsets of the model are given as plain sequences, so that no model is needed here.
 """
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
 
+_LONGEST = 100_000  # classes in a range: a slip of the pen must not fill the memory
 _COLUMNS = ("index", "synset", "class")
 
 
@@ -30,13 +34,13 @@ class ClassMap:
     names : of the model's classes by index; empty where nobody knows them
     synsets : their WordNet synsets, likewise
     n_classes : how many classes the model has, where there are no names; None where unknown
-    explicit : the data set's name → index, from a mapping file
+    explicit : the data set's name → index, or several, from a mapping file
     """
 
     names: tuple[str, ...] = ()
     synsets: tuple[str, ...] = ()
     n_classes: int | None = None
-    explicit: Mapping[str, int] = field(default_factory=dict)
+    explicit: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def count(self) -> int | None:
@@ -44,14 +48,20 @@ class ClassMap:
         return self.n_classes if self.n_classes is not None else (len(self.names) or None)
 
     def index(self, name: str) -> int | None:
-        """Return the index that a name means, or None where the model has no such class.
+        """Return the one index that a name means; None where it means none, or several."""
+        found = self.indices(name)
+        return found[0] if len(found) == 1 else None
+
+    def indices(self, name: str) -> tuple[int, ...]:
+        """Return the indices that a name means: one, several by a mapping file, or none.
 
         Raises
         ------
         InputError : the name is a whole number outside the model's classes
         """
         if name in self.explicit:
-            return self.explicit[name]
+            said = self.explicit[name]
+            return said if isinstance(said, tuple) else (said,)
         found = set(self._by_name.get(_plain(name), ()))
         if name.strip().removeprefix("-").isdecimal():
             number = int(name)
@@ -62,14 +72,14 @@ class ClassMap:
                     f"label {number} is outside the model's {self.count} classes: valid is 0 to "
                     f"{self.count - 1}."
                 )
-        return found.pop() if len(found) == 1 else None
+        return tuple(found) if len(found) == 1 else ()
 
     def unmapped(self, names: Iterable[str]) -> list[str]:
         """Return the names that mean no class of the model, each once, in order of appearance."""
         missing = []
         for name in dict.fromkeys(names):
             try:
-                is_mapped = self.index(name) is not None
+                is_mapped = bool(self.indices(name))
             except InputError:
                 is_mapped = False
             if not is_mapped:
@@ -99,7 +109,8 @@ def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
     """Return the map of a model with what a CSV file says about the data set's names on top.
 
     The header is `name` and one or more of `index`, `synset`, `class` (a class name of the model);
-    each row fills in exactly one of these.
+    each row fills in exactly one of these. Where the name means several of the model's classes,
+    they stand in one field with `;` between them; of indices, `151-268` are all from 151 to 268.
 
     Raises
     ------
@@ -119,15 +130,15 @@ def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
             f"the class mapping {path} has the columns {', '.join(columns) or 'none'}: wanted name "
             f"and one or more of {', '.join(_COLUMNS)}."
         )
-    explicit: dict[str, int] = {}
+    explicit: dict[str, tuple[int, ...]] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            name, index = _mapped(row, model)
+            name, indices = _mapped(row, model)
             if name in explicit:
                 raise InputError(f"{name!r} stands in another row too: name it once.")
         except InputError as error:
             raise InputError(f"line {number} of the class mapping {path}: {error}") from error
-        explicit[name] = index
+        explicit[name] = indices
     return ClassMap(model.names, model.synsets, model.n_classes, explicit)
 
 
@@ -144,19 +155,38 @@ def class_map(
     return model if mapping is None else read_mapping(mapping, model)
 
 
-def _mapped(row: dict[str, str | None], model: ClassMap) -> tuple[str, int]:
+def _mapped(row: dict[str, str | None], model: ClassMap) -> tuple[str, tuple[int, ...]]:
     filled = [key for key in _COLUMNS if (row.get(key) or "").strip()]
     if not row["name"] or None in row or len(filled) != 1:
         raise InputError("wanted a name and exactly one of index, synset and class.")
-    wanted = str(row[filled[0]]).strip()
-    if filled[0] == "index":
-        return row["name"], _checked_index(wanted, model.count)
-    if filled[0] == "synset" and wanted not in model.synsets:
+    read = {"index": _checked_range, "synset": _of_synset, "class": _of_class}[filled[0]]
+    wanted = [part.strip() for part in str(row[filled[0]]).split(";") if part.strip()]
+    if not wanted:
+        raise InputError("wanted a name and exactly one of index, synset and class.")
+    found = [index for part in wanted for index in read(part, model)]
+    return row["name"], tuple(dict.fromkeys(found))
+
+
+def _of_synset(wanted: str, model: ClassMap) -> tuple[int, ...]:
+    if wanted not in model.synsets:
         raise InputError(f"the model has no synset {wanted!r}.")
+    return _of_class(wanted, model)
+
+
+def _of_class(wanted: str, model: ClassMap) -> tuple[int, ...]:
     index = model.index(wanted)
     if index is None:
         raise InputError(f"the model has no class {wanted!r}, or more than one so called.")
-    return row["name"], index
+    return (index,)
+
+
+def _checked_range(wanted: str, model: ClassMap) -> Sequence[int]:
+    """Return the indices of "151", or of "151-268"."""
+    first, dash, last = (part.strip() for part in wanted.partition("-"))
+    low, high = _checked_index(first, model.count), _checked_index(last or first, model.count)
+    if bool(dash) != bool(last) or not 0 <= high - low < _LONGEST:
+        raise InputError(f"index {wanted!r} is no range: wanted first and last, as 151-268.")
+    return range(low, high + 1)
 
 
 def _checked_index(wanted: str, count: int | None) -> int:

@@ -81,7 +81,7 @@ def upright_size(entry: Entry) -> tuple[int, int]:
 
 
 def _read(entry: Entry, reading: Reading) -> Sample:
-    labels = label_indices(entry.labels, reading.classes)
+    labels, n_main = label_indices(entry.labels, reading.classes)
     digest, picture = open_picture(entry)
     original = (picture.height, picture.width)
     annotation = entry.annotate(original)
@@ -98,6 +98,7 @@ def _read(entry: Entry, reading: Reading) -> Sample:
         credit=entry.credit,
         licence=entry.licence,
         groups=groups_of(entry, annotation, original),
+        n_main=n_main,
     )
 
 
@@ -115,16 +116,23 @@ def _checked(sample: Sample, reading: Reading) -> Sample | BadSample:
     return sample
 
 
-def label_indices(names: tuple[str, ...], classes: ClassMap) -> tuple[int, ...]:
-    """Return the indices of an image's labels that the model knows, each once."""
-    found = (classes.index(name) for name in names)
-    return tuple(dict.fromkeys(index for index in found if index is not None))
+def label_indices(names: tuple[str, ...], classes: ClassMap) -> tuple[tuple[int, ...], int]:
+    """Return the indices of an image's labels that the model knows, each once.
+
+    And how many of them, from the first on, the first label means that it knows; 1 without any.
+    """
+    found = [indices for name in names if (indices := classes.indices(name))]
+    labels = tuple(dict.fromkeys(index for indices in found for index in indices))
+    return labels, len(set(found[0])) if found else 1
 
 
 def object_classes(
     annotation: Annotation, entry: Entry, labels: tuple[int, ...], classes: ClassMap
-) -> tuple[int, ...]:
-    """Return the class index of each object, or none where all of them show the labels."""
+) -> tuple[int | tuple[int, ...], ...]:
+    """Return the class index of each object, or none where all of them show the labels.
+
+    Several indices where its name means several, and -1 where it means none.
+    """
     names = [drawn.label for drawn in annotation.objects]
     if all(name is None for name in names):
         # of an image whose labels the model does not have, the objects are not the model's either
@@ -134,9 +142,8 @@ def object_classes(
             f"some objects have a class and others have none, and the image has "
             f"{len(entry.labels)} labels: give each object its class."
         )
-    shared = labels[0] if labels else None
-    found = [shared if name is None else classes.index(name) for name in names]
-    return tuple(-1 if index is None else index for index in found)
+    found = [labels if name is None else classes.indices(name) for name in names]
+    return tuple(each if len(each) > 1 else each[0] if each else -1 for each in found)
 
 
 def _checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:

@@ -30,7 +30,9 @@ def check_annotation(annotation: Annotation, size: tuple[int, int]) -> None:
         _check_drawn(drawn)
 
 
-def truth_in_frame(annotation: Annotation, frame: Frame, classes: Sequence[int] = ()) -> Truth:
+def truth_in_frame(
+    annotation: Annotation, frame: Frame, classes: Sequence[int | tuple[int, ...]] = ()
+) -> Truth:
     """Return all that is drawn on a file in a frame.
 
     Boxes are moved and clipped, polygons moved and then filled, masks looked up at the centres of
@@ -41,7 +43,7 @@ def truth_in_frame(annotation: Annotation, frame: Frame, classes: Sequence[int] 
     ----------
     annotation : in the pixels of the file
     frame : where they go
-    classes : the model's class index of each object, or none
+    classes : the model's class index of each object, or several, or none at all; see `Truth`
 
     Returns
     -------
@@ -58,7 +60,7 @@ def truth_in_frame(annotation: Annotation, frame: Frame, classes: Sequence[int] 
     has_masks = all(_is_filled(annotation.objects[n]) for n in kept)
     boxes: list[np.ndarray] = []
     instances: list[Mask] = []
-    indices: list[int] = []
+    indices: list[int | tuple[int, ...]] = []
     for n in kept:
         box = _box(annotation.objects[n], frame)
         if box is None:

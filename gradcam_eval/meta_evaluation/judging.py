@@ -97,7 +97,8 @@ def _cases(sample: Sample | BadSample, predict: Predict, seed: int) -> dict[str,
     """Return a case of each quality."""
     if isinstance(sample, BadSample):
         return Undefined(sample.reason)
-    order = np.argsort(-np.asarray(predict(sample.image[None]))[0], kind="stable")
+    probabilities = np.asarray(predict(sample.image[None]))[0]
+    order = np.argsort(-probabilities, kind="stable")
     target = int(order[0])
     if target not in sample.labels:
         return Undefined("the model's answer is none of the image's labels")
@@ -111,7 +112,7 @@ def _cases(sample: Sample | BadSample, predict: Predict, seed: int) -> dict[str,
         target=target,
         truth=sample.truth.of(target),
         original_truth=sample.original_truth.of(target),
-        labels=sample.labels,
+        labels=sample.ranked_labels(probabilities),
         predicted=tuple(order[:5].tolist()),
         seed=own,
     )

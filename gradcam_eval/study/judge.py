@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gradcam_eval.methods.heatmaps import Heatmaps
 
 _LONGEST_REASON = 500
+_MOST_NAMED = 5  # of the classes that are right for an image
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         target=target,
         truth=sample.truth.of(target),
         original_truth=sample.original_truth.of(target),
-        labels=sample.labels,
+        labels=sample.ranked_labels(explained.probabilities[0]),
         predicted=tuple(np.argsort(-explained.probabilities[0], kind="stable")[:5].tolist()),
         seed=seed_of(subject.study.seed, sample.id),
     )
@@ -117,16 +118,25 @@ def _target(subject: Subject, sample: Sample) -> int | str | None:
         return subject.target
     if not sample.labels:
         raise InputError("the study explains each image's label, and this image has none")
-    return sample.labels[0]
+    if sample.n_main == 1:
+        return sample.labels[0]
+    return sample.ranked_labels(subject.predictor(sample.image[None])[0])[0]
 
 
 def _mismatch(subject: Subject, sample: Sample, target: int) -> Undefined | None:
     """Say why the annotation cannot judge this target: it is drawn round another class."""
     if not sample.labels or target in sample.labels:
         return None
-    drawn = ", ".join(class_name(subject.class_names, label) for label in sample.labels)
+    drawn = _named(subject, sample.labels, ", ")
     explained = class_name(subject.class_names, target)
     return Undefined(f"the explained class is {explained}, and the annotation shows {drawn}")
+
+
+def _named(subject: Subject, labels: tuple[int, ...], separator: str) -> str:
+    """Name classes, of many the first few."""
+    shown = [class_name(subject.class_names, label) for label in labels[:_MOST_NAMED]]
+    more = len(labels) - len(shown)
+    return separator.join(shown + ([f"{more} more"] if more else []))
 
 
 def _heatmaps(
@@ -224,7 +234,7 @@ def image_row(
         "sample": sample.name,
         "id": sample.id,
         "title": sample.name,
-        "labels": "; ".join(class_name(subject.class_names, k) for k in sample.labels),
+        "labels": _named(subject, sample.ranked_labels(probabilities), "; "),
         "target": target,
         "target_name": class_name(subject.class_names, target),
         "probability": float(probabilities[target]),

@@ -123,7 +123,7 @@ def test_classes_are_counted_and_duplicates_named():
         ],
         CLASSES,
     )
-    assert report.class_counts == (("cat", 2, 0), ("owl", 2, None))
+    assert report.class_counts == (("cat", 2, (0,)), ("owl", 2, ()))
     assert [(p.kind, p.name, p.detail) for p in report.problems] == [
         ("same content", "a", "also c"),
         ("unmapped class", "owl", "2 images"),

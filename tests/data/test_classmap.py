@@ -67,9 +67,30 @@ def test_a_mapping_file_comes_first(tmp_path):
     assert class_map(MODEL, path).index("kitty") == 0
 
 
+def test_a_name_may_mean_several_classes(tmp_path):
+    path = tmp_path / "classes.csv"
+    path.write_text(
+        "name,index,synset,class\npet,0-2;4;1,,\nboth,,n05;n01,\nbird,,,owl; tabby cat\none,3-3,,\n"
+    )
+    found = read_mapping(path, MODEL)
+    assert [found.indices(name) for name in ("pet", "both", "bird", "one", "owl", "cow")] == [
+        (0, 1, 2, 4), (4, 0), (4, 0), (3,), (4,), (),
+    ]  # fmt: skip
+    assert [found.index(name) for name in ("pet", "one")] == [None, 3]
+    assert found.unmapped(["pet", "cow"]) == ["cow"]
+    assert ClassMap(explicit={"pet": (1, 2), "cat": 1}).indices("pet") == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("name,index\na,1;9\n", "index '9' is not a class of the model"),
+        ("name,index\na,3-9\n", "index '9' is not a class of the model"),
+        ("name,index\na,3-1\n", "index '3-1' is no range: wanted first and last, as 151-268"),
+        ("name,index\na,3-\n", "index '3-' is no range"),
+        ("name,index\na,-3\n", "index '' is not a class"),
+        ("name,index\na,;\n", "wanted a name and exactly one of"),
+        ("name,synset\na,n01;n99\n", "the model has no synset 'n99'"),
         ("", "has the columns none: wanted name and one or more of index, synset, class"),
         ("name\na\n", "has the columns name: wanted"),
         ("name,indx\na,1\n", "has the columns name, indx"),

@@ -1,7 +1,11 @@
 """Samples, entries and tensors that are in memory already."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gradcam_eval.core import BadSample, InputError, Sample, Truth
 from gradcam_eval.data import ClassMap, Entry, entries_from_dataset, load_samples, open_source
@@ -105,14 +109,19 @@ def test_images_in_0_to_1_need_their_scale():
 @pytest.mark.parametrize(
     ("element", "words"),
     [
-        ((PIXELS[None], 0), r"its image is uint8 of shape \(1, 6, 8, 3\)"),
+        ((PIXELS[None], 0), r"it is a batch of 1 images with a label of shape \(\)"),
+        ((PIXELS[None], [0, 1]), r"it is a batch of 1 images with a label of shape \(2,\)"),
+        ((PIXELS[None, None], [0]), r"its image is uint8 of shape \(1, 1, 6, 8, 3\)"),
         ((PIXELS.astype(float) + 10, 0), "its image has values from"),
         ((np.full((*SIZE, 3), np.nan), 0), "its image has values from nan"),
         ((PIXELS, 1.5), "its label is float64 of shape"),
         ((PIXELS, [3, 4]), "its label is int64 of shape"),
-        ((PIXELS, 0, np.zeros((5, 5))), r"its mask has the shape \(5, 5\)"),
+        ((PIXELS, 0, np.zeros((5, 5))), r"its mask is float64 and has the shape \(5, 5\)"),
         ({"label": 0}, "it has no 'image'"),
-        ({"image": PIXELS, "boxes": np.zeros((2, 5))}, r"its boxes have the shape \(2, 5\)"),
+        (
+            {"image": PIXELS, "boxes": np.zeros((2, 5))},
+            r"its boxes are float64 and have the shape \(2, 5\)",
+        ),
         ({"image": PIXELS, "boxes": np.zeros((0, 4)), "mask": PIXELS[..., 0]}, "boxes and a mask"),
         ((np.zeros((7, 4, 3), np.uint8), 0, np.zeros((7, 4))), "may be boxes or a mask"),
     ],
@@ -122,9 +131,71 @@ def test_other_elements_are_refused_with_their_number(element, words):
         list(entries_from_dataset([(PIXELS, 0), element]))
 
 
-def test_a_real_dataset_of_tensorflow_is_read():
+def pictures(count):
+    return np.random.default_rng(1).integers(2, 256, (count, *SIZE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2, 3, 8])
+def test_a_real_dataset_of_tensorflow_is_read_in_batches_of_any_size(batch):
     tf = pytest.importorskip("tensorflow")
-    data = tf.data.Dataset.from_tensor_slices((PIXELS[None].repeat(3, axis=0), [0, 1, 2]))
+    given, boxes = pictures(3), np.float32([[[1, 1, 4, 5]]]).repeat(3, 0).repeat(2, 1)
+    boxes[:, 1] += np.arange(3)[:, None]
+    data = tf.data.Dataset.from_tensor_slices((given, [0, 1, 2], boxes))
+    data = data if batch is None else data.batch(batch)
     found = load_samples(data, SIZE, classes=CLASSES)
+    assert [s.name for s in found] == ["000000", "000001", "000002"]
     assert [s.labels for s in found] == [(0,), (1,), (2,)]
-    assert np.array_equal(found[2].image, PIXELS)
+    assert all(np.array_equal(s.image, image) for s, image in zip(found, given, strict=True))
+    assert found[2].truth.boxes.tolist() == [[1, 1, 4, 5], [3, 3, 6, 6]]
+
+
+def test_batches_of_one_hot_labels_names_and_masks_are_taken_apart():
+    given, masks = pictures(2), np.zeros((2, *SIZE, 1), bool)
+    masks[0, 1:3, 2:5] = masks[1, 0, 0] = True
+    data = Tensors([
+        (Tensor(given), Tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), Tensor(masks)),
+        {"image": Tensor(given), "label": Tensor(np.array([b"dog", b"cat"], object))},
+        Tensor(given),
+    ])  # fmt: skip
+    found = load_samples(data, SIZE, classes=CLASSES)
+    assert [s.labels for s in found] == [(2,), (0,), (1,), (0,), (), ()]
+    assert np.array_equal(found[0].truth.mask, masks[0, ..., 0])
+    assert found[1].truth.boxes.tolist() == [[0, 0, 1, 1]]
+
+
+def test_boxes_of_different_number_come_as_ragged_tensors():
+    tf = pytest.importorskip("tensorflow")
+    boxes = tf.ragged.constant([[[1, 1, 3, 4]], [[0, 0, 2, 2], [2, 2, 5, 5]]], ragged_rank=1)
+    data = tf.data.Dataset.from_tensor_slices({"image": pictures(2), "boxes": boxes}).batch(2)
+    found = load_samples(data, SIZE, classes=CLASSES)
+    assert [s.truth.boxes.tolist() for s in found] == [
+        [[1, 1, 3, 4]], [[0, 0, 2, 2], [2, 2, 5, 5]],
+    ]  # fmt: skip
+
+
+def test_a_batch_is_held_no_longer_than_it_is_read():
+    taken = []
+    entries = entries_from_dataset(taken.append(n) or (pictures(2), [n, n]) for n in range(5))
+    assert [next(entries).name for _ in range(3)] == ["000000", "000001", "000002"]
+    assert taken == [0, 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_arrays_of_any_kind_are_read_or_refused(data):
+    """Whatever the parts of an element are: an entry that reads as a sample, or InputError."""
+    shapes = st.lists(st.integers(0, 4), max_size=5).map(tuple)
+    kinds = st.sampled_from(
+        ["uint8", "float32", "int64", "bool", "complex64", "S3", "U3", "object"]
+    )
+    array = st.builds(lambda shape, kind: np.zeros(shape, kind), shapes, kinds)
+    part = array | st.text(max_size=3) | st.none() | st.floats()
+    element = data.draw(
+        st.lists(part, max_size=4).map(tuple)
+        | st.dictionaries(st.sampled_from(["image", "label", "boxes", "mask", "x"]), part)
+        | st.tuples(st.just(PIXELS), part, part)
+    )
+    with contextlib.suppress(InputError):
+        for entry in entries_from_dataset([element]):
+            (found,) = load_samples([entry], SIZE, classes=CLASSES)
+            assert isinstance(found, Sample) or found.reason

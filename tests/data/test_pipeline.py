@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,21 @@ BOX = Drawn((0, 0, 4, 3))
 )
 def test_objects_without_a_class_of_their_own_show_the_labels(labels, objects, classes):
     assert read_entry(entry(labels=labels, objects=objects), READING).truth.classes == classes
+
+
+def test_a_name_of_several_classes_makes_each_of_them_right():
+    pets = ClassMap(READING.classes.names, READING.classes.synsets, explicit={"pet": (0, 1)})
+    reading = replace(READING, classes=pets)
+    objects = (Drawn((0, 0, 4, 3), label="pet"), Drawn((4, 0, 8, 3), label="owl"))
+    found = read_entry(entry(labels=("pet", "owl"), objects=objects), reading)
+    assert (found.labels, found.n_main) == ((0, 1, 2), 2)
+    assert found.truth.classes == found.original_truth.classes == ((0, 1), 2)
+    for target, left in ((0, 0), (1, 0), (2, 4)):
+        assert found.truth.of(target).boxes[:, 0].tolist() == [left]
+    found = read_entry(entry(labels=("cow", "owl", "pet"), objects=objects), reading)
+    assert (found.labels, found.n_main) == ((2, 0, 1), 1)  # no cow: the owl is the main label
+    mixed = read_entry(entry(labels=("pet",), objects=(BOX, objects[1])), reading)
+    assert mixed.truth.classes == ((0, 1), 2)
 
 
 def fails(size):

@@ -9,7 +9,7 @@ from gradcam_eval.metrics.similarity import rank_correlation
 from gradcam_eval.models.catalogue import ModelSpec
 from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.config import Study
-from gradcam_eval.study.judge import failed_row, judge, reason_of, seed_of
+from gradcam_eval.study.judge import _named, failed_row, judge, reason_of, seed_of
 from gradcam_eval.study.subject import LoadedModel, make_subject
 
 SIDE = 40
@@ -110,6 +110,36 @@ def test_an_annotation_of_another_class_judges_nothing(subject, rng):
         assert record.status == ("undefined" if by_truth else "value")
         assert record.reason == (reason if by_truth else "")
         assert (record.value is None) == by_truth
+
+
+def test_a_label_of_several_classes_is_explained_by_the_most_probable_of_them(subject, rng):
+    sample = make_sample(rng)
+    probabilities = subject().predictor(sample.image[None])[0]
+    order = np.argsort(-probabilities).tolist()
+    # the label means the two that the model thinks least of; the first answer is another label
+    labels = (order[2], order[1], order[0])
+    both = {"labels": labels, "image": sample.image, "n_main": 2}
+    found = judge(subject(target="label"), make_sample(rng, **both))
+    assert found.row["target"] == order[1]
+    assert found.row["labels"] == "; ".join(NAMES[n] for n in (order[1], order[2], order[0]))
+    assert table(found)["pointing_game", "oracle"].value == 1.0
+    # the first answer is right if it is any of them
+    assert judge(subject(), make_sample(rng, **both)).row["hit_top1"]
+    only = make_sample(rng, **both | {"labels": labels[:2]})
+    assert not judge(subject(), only).row["hit_top1"]
+    assert table(judge(subject(), only))["pointing_game", "oracle"].status == "undefined"
+
+
+def test_of_many_right_classes_the_first_few_are_named(subject, rng):
+    assert (
+        judge(subject(), make_sample(rng, labels=tuple(range(3)), n_main=3))
+        .row["labels"]
+        .count(";")
+        == 2
+    )
+    named = _named(subject(), tuple(range(118)), "; ")
+    assert named.startswith("cat; dog; owl; ")
+    assert named.endswith("; 113 more")
 
 
 def test_one_right_label_of_several_is_enough(subject, rng):
