@@ -66,3 +66,10 @@ AGGREGATES: dict[str, Aggregate] = {
     "mean_of_maxima": mean_of_maxima,
     "pooled_average_precision": pooled_average_precision,
 }
+# what stands over such a value where a metric without an aggregate has "mean"
+TITLES = {
+    MEAN: "mean",
+    "mean_over_classes": "class mean",
+    "mean_of_maxima": "at the best threshold",
+    "pooled_average_precision": "all pixels pooled",
+}

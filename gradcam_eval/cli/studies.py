@@ -30,6 +30,7 @@ def study(
         loaded = load_study(file)
     loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
+    from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
 
@@ -44,7 +45,9 @@ def study(
         )
         raise typer.Exit(130) from None
     page = done.report()
-    console().print(summary_table(done.summary(), title=loaded.question or None))
+    metrics = read_folder(done.folder).study["metrics"]
+    table = summary_table(done.summary(), title=loaded.question or None, metrics=metrics)
+    console().print(table)
     typer.echo(f"Report: {page}")
 
 

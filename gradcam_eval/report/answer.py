@@ -134,7 +134,7 @@ def _best(verdict: Verdict) -> Sentence:
         f"{direction(metric['higher_is_better'])}). {_against_random(metric, best)}"
     )
     if best["tied"]:
-        text += f" {plural(best['tied'], 'other cell')} reached the same mean."
+        text += f" {plural(best['tied'], 'other cell')} reached the same value."
     total = int((verdict.others["kind"] == "cam").sum())
     if not total:
         return Sentence(text, lead)
@@ -277,7 +277,7 @@ def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
         if verdict.best["n"] < rows["n"].max():
             return (
                 f"The best cell by {verdict.label} has a value on {verdict.best['n']} "
-                f"images, other cells on up to {rows['n'].max()}: their means are not over the "
+                f"images, other cells on up to {rows['n'].max()}: their values are not over the "
                 "same images."
             )
     return ""

@@ -79,7 +79,16 @@ def _render(**context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("number", "signed", "interval", "arrow", "milliseconds", "ratio", "count_of")
+    names = (
+        "number",
+        "signed",
+        "interval",
+        "arrow",
+        "milliseconds",
+        "ratio",
+        "count_of",
+        "statistic",
+    )
     environment.filters |= {name: getattr(text, name) for name in names}
     environment.filters["breakable"] = _breakable
     script, style = ((_HOME / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))

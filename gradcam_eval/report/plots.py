@@ -18,7 +18,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradcam_eval.intervals import bootstrap_interval
-from gradcam_eval.report.text import arrow, cell_name, direction, interval, number, plural
+from gradcam_eval.report.text import (
+    arrow,
+    cell_name,
+    direction,
+    interval,
+    number,
+    plural,
+    statistic,
+)
 from gradcam_eval.stats import best_cells
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
@@ -129,7 +137,9 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     axes.spines[:].set_visible(False)
     axes.grid(False)
     title_left(
-        axes, f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}mean [95 % interval]", pad=24
+        axes,
+        f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}{statistic(metric)} [95 % interval]",
+        pad=24,
     )
     return figure
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gradcam_eval.report.text import DASH, number
+from gradcam_eval.report.text import DASH, number, statistic
 
 _KEY = ["metric", "protocol"]
 
 
-def summary_table(summary: pd.DataFrame, *, title: str | None = None) -> Table:
+def summary_table(
+    summary: pd.DataFrame, *, title: str | None = None, metrics: Sequence[dict[str, Any]] = ()
+) -> Table:
     """Lay the summary out for a terminal: a row per cell, the metrics side by side.
 
-    Each entry is the mean and its 95 % interval over images, in the metric's unit, and n where it
-    is not the one in the heading; controls stand last, dimmed.
+    Each entry is the mean, or what the heading says of a metric that has another value of a data
+    set, and its 95 % interval, in the metric's unit, and n where it is not the one in the heading;
+    controls stand last, dimmed.
 
     Parameters
     ----------
     summary : of `stats.summarise`
     title : above the table
+    metrics : of the study, which say what is no mean
 
     Returns
     -------
@@ -31,13 +36,16 @@ def summary_table(summary: pd.DataFrame, *, title: str | None = None) -> Table:
     usual = {key: int(rows["n"].mode().max()) for key, rows in summary.groupby(_KEY, sort=False)}
     models = list(summary["model"].unique())
     caption = "mean [95 % interval]; n = images with a value"
+    titles = {(each["name"], each["protocol"]): statistic(each) for each in metrics}
     table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
     if len(models) > 1:
         table.add_column("model", overflow="fold")
     table.add_column("layer", overflow="fold")
     table.add_column("method", overflow="fold")
     for metric, protocol in usual:
-        heading = Text(f"{metric}\n{protocol}\nn = {usual[metric, protocol]}")
+        found = titles.get((metric, protocol), "mean")
+        said = f"{found}, " if found != "mean" else ""
+        heading = Text(f"{metric}\n{protocol}\n{said}n = {usual[metric, protocol]}")
         table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         for kind in ("cam", "control"):

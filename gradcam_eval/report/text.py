@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from gradcam_eval.aggregates import MEAN, TITLES
+
 DASH = "–"
 
 
@@ -70,6 +72,11 @@ def arrow(higher_is_better: bool) -> str:
 def direction(higher_is_better: bool) -> str:
     """Say which direction is better."""
     return "higher is better" if higher_is_better else "lower is better"
+
+
+def statistic(metric: dict[str, Any]) -> str:
+    """Say how a metric's values became one: "mean", unless they are put together otherwise."""
+    return TITLES.get(metric.get("aggregate", MEAN), MEAN)
 
 
 def plural(n: int, noun: str) -> str:

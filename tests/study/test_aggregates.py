@@ -1,19 +1,25 @@
 """A study from pictures with truth to a summary whose values no single image has."""
 
+import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from gradcam_eval.core import Truth
 from gradcam_eval.metrics import max_box_acc, pxap
 from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.plots import heat_table
+from gradcam_eval.report.tables import summary_table
 from gradcam_eval.results import run_study
 from gradcam_eval.study import run as study_run
 
 SIDE = 40
+TITLES = ["at the best threshold", "all pixels pooled", "class mean"]
 METRICS = ["max_box_acc", "pxap", "pointing_game_class_mean", "pointing_game"]
 
 
@@ -129,7 +135,23 @@ def test_rows_stay_readable_and_the_report_can_be_written(results):
         "pointing_game_class_mean": "mean_over_classes",
         "pointing_game": "mean",
     }
-    assert "max_box_acc" in results.report().read_text(encoding="utf-8")
+
+
+def test_what_is_no_mean_is_not_headed_by_that_word(results, summary):
+    page = results.report().read_text(encoding="utf-8")
+    columns = re.findall(r'<button type="button">([^<]*)<span class="hidden"> of (\w+)<', page)
+    assert [title for title, _ in columns if title != "n"] == [*TITLES, "mean"]
+    assert ("class mean", "pointing_game_class_mean") in columns
+    metrics = read_folder(results.folder).study["metrics"]
+    console = Console(width=200, file=io.StringIO())
+    console.print(summary_table(summary, metrics=metrics))
+    head = console.file.getvalue().splitlines()[2]
+    assert re.split(r"(?<=n = 4) +", head)[-1] == "n = 4"
+    assert re.findall(r"(\w[a-z ]*), n = 4", head)[1:] == TITLES[1:]
+    assert "at the best threshold, n = 4" in head
+    rows = summary[summary["metric"] == metrics[0]["name"]]
+    title = heat_table(rows, metrics[0]).axes[0].get_title("left")
+    assert "share of images, at the best threshold [95 % interval]" in title
 
 
 def test_a_resumed_study_keeps_what_each_image_adds(results, study, summary):
