@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.aggregates import mean_of_maxima
-from gradcam_eval.core import Boxes, InputError, Tally, Undefined
+from gradcam_eval.core import Boxes, Case, InputError, Tally, Undefined
 from gradcam_eval.metrics.boxes import boxes_inside
 from gradcam_eval.metrics.cases import Prepared, case_by_case, chosen
 from gradcam_eval.metrics.components import Components, Levels, components
@@ -86,9 +86,12 @@ def max_box_acc(
     last. With all contours, the contours of holes count as well; their box holds the pixels that
     bound the hole. Checked against cv2 5.0 (`findContours`, `contourArea`, `resize`).
 
-    Departures: drawn boxes come half-open, in the frame, and take the pixels that they touch;
-    there, integer corners of the file are scaled and cut, which may differ by a pixel. A constant
-    map is undefined; there it has the box of the first pixel.
+    A study has the drawn boxes as that code does: the inclusive corners in the file's pixels are
+    scaled to the frame and cut to whole numbers. Here they come in the frame already, and take the
+    pixels that they touch: give whole numbers, cut likewise, for the published value.
+
+    Departures: a constant map is undefined; there it has the box of the first pixel. Corners in the
+    file that are no whole numbers, which do not occur there, take the pixels that they touch.
 
     References
     ----------
@@ -211,5 +214,20 @@ def _without_holes(levels: Levels) -> Levels:
 @case_by_case("max_box_acc", MaxBoxProtocol)
 def _max_box_acc(prepared: Prepared, rules: MaxBoxProtocol) -> Tally | Undefined:
     """Share of images whose box hits, at the threshold that is best for the whole data set."""
-    truth = prepared.case.truth
-    return _tally(prepared.resized, truth.boxes, truth.size, rules)
+    return _tally(prepared.resized, _drawn(prepared.case), prepared.case.truth.size, rules)
+
+
+def _drawn(case: Case) -> Boxes:
+    """Return a case's boxes in the image's frame as the authors' code has them, half-open.
+
+    Of the file's pixels that a box touches, the first and the last are scaled and cut:
+    ``⌊x · w / W⌋``, inclusive. Where nobody knows the boxes in the file, those of the frame.
+    """
+    truth, original = case.truth, case.original_truth
+    inside = boxes_inside(checked_boxes(original.boxes), original.size).astype(np.float64)
+    if not len(inside):
+        return truth.boxes
+    file, frame = np.array(original.size[::-1]), np.array(truth.size[::-1])
+    first = np.maximum(np.floor(inside[:, :2]), 0)
+    last = np.minimum(np.ceil(inside[:, 2:]), file) - 1
+    return np.hstack([first * frame // file, last * frame // file + 1])

@@ -127,8 +127,8 @@ _MAXBOXACC_2020 = MaxBoxProtocol(
     ious=(0.5,),
     contours="largest",
     source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
-    departures="drawn boxes take the pixels they touch in the frame, where the code scales integer "
-    "corners and cuts them; constant maps are undefined, where the code boxes the first pixel",
+    departures="constant maps are undefined, where the code boxes the first pixel; drawn boxes "
+    "whose corners in the file are no whole numbers take the pixels that they touch",
 )
 _MAXBOXACC_V2 = replace(
     _MAXBOXACC_2020,

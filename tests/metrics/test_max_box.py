@@ -7,9 +7,12 @@ import pytest
 from scipy import ndimage
 
 from gradcam_eval.core import Case, InputError, Tally, Truth, Undefined
+from gradcam_eval.data import Annotation, Drawn
+from gradcam_eval.data.geometry import Frame
+from gradcam_eval.data.truth import truth_in_frame
 from gradcam_eval.metrics import evaluate, max_box_acc
 from gradcam_eval.metrics.components import components
-from gradcam_eval.metrics.max_box import best_overlaps
+from gradcam_eval.metrics.max_box import _drawn, best_overlaps
 from gradcam_eval.metrics.score_map import score_map
 from gradcam_eval.protocols import PROTOCOLS
 
@@ -198,6 +201,46 @@ def test_undefined_images_are_left_out_and_said():
     ]
     nothing = max_box_acc([flat], boxes[:1], size=size)
     assert nothing.value == Undefined("no image has a value")
+
+
+def slow_corners(box, size, frame):
+    """The authors' way with one box: inclusive corners (x0, y0, x1, y1) → those in the frame."""
+    across, down = frame[1], frame[0]
+    x0, y0, x1, y1 = (float(corner) for corner in box)
+    return (
+        int(x0 * across / size[1]),
+        int(y0 * down / size[0]),
+        int(x1 * across / size[1]),
+        int(y1 * down / size[0]),
+    )
+
+
+def test_a_study_scales_the_corners_of_the_file_as_the_authors_do():
+    # 500 columns become 224: 60 · 0.448 = 26.88, 385 · 0.448 = 172.48. 335 rows become 224:
+    # 27 · 224/335 = 18.05, 331 · 224/335 = 221.33.
+    frame = Frame((335, 500), (224, 224), (224, 224), (0, 0))
+    for corners in ((60, 27, 385, 331), (125, 67, 374, 200), (0, 0, 499, 334), (3, 2, 3, 2)):
+        x0, y0, x1, y1 = corners
+        annotation = Annotation((Drawn((x0, y0, x1 + 1, y1 + 1)),))
+        truths = (truth_in_frame(annotation, each) for each in (frame, frame.unscaled()))
+        case = Case(np.zeros((224, 224, 3), np.float32), np.zeros((7, 7)), 0, *truths)
+        found = _drawn(case).tolist()
+        assert [[*found[0][:2], *(np.array(found[0][2:]) - 1)]] == [
+            [*slow_corners(corners, (335, 500), (224, 224))]
+        ]
+    # pixels 125 to 374 become 56 to 167, where 375 · 0.448 = 168 exactly; and 67 to 200 become 44
+    # to 133, where the object ends at 201 · 0.66866 = 134.4 and touches the pixel 134 as well
+    annotation = Annotation((Drawn((125, 67, 375, 201)),))
+    truths = [truth_in_frame(annotation, each) for each in (frame, frame.unscaled())]
+    case = Case(np.zeros((224, 224, 3), np.float32), np.zeros((7, 7)), 0, *truths)
+    assert _drawn(case).tolist() == [[56, 44, 168, 134]]
+    assert np.ceil(truths[0].boxes[0]).tolist() == [56, 45, 168, 135]
+
+
+def test_boxes_that_are_known_in_the_frame_alone_are_taken_there():
+    truth = Truth((20, 20), np.array([[3, 3, 12, 12]], np.float32))
+    case = Case(np.zeros((20, 20, 3), np.float32), np.zeros((7, 7)), 0, truth, Truth((40, 40)))
+    assert _drawn(case) is truth.boxes
 
 
 def test_counts_that_do_not_fit_are_refused():
