@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gradcam_eval.core import InputError, Sample
-from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data import READERS
+from gradcam_eval.data.classmap import ClassMap, read_mapping
 from gradcam_eval.data.decode import decode
 from gradcam_eval.data.pipeline import Reading, read_entry
 from gradcam_eval.data.readers.files import inside
@@ -61,10 +64,77 @@ def walk(reader, root, options):
             assert isinstance(found, Sample) or found.reason
 
 
-@pytest.mark.parametrize("name", tiny_sets.WRITERS)
+def manifest_csv(root):
+    tiny_sets.photo(root / "a.png")
+    tiny_sets.labels(root / "m.png", tiny_sets.TRIMAP)
+    header = "file,name,label,x0,y0,x1,y1,polygons,holes,mask,ignore,void,width,height,subset"
+    rows = (
+        "a.png,one,cat,1,1,4,3,,,,,m.png,8,6,val",
+        'a.png,one,dog,,,,,"1 1 5 1 5 4; 0 0 2 0 2 2","2 2 3 2 3 3",,yes,,,,',
+        "a.png,one,dog,,,,,,,m.png,,,,,",
+    )
+    tiny_sets.text(root / "list.csv", "\n".join((header, *rows)))
+    return lambda folder: READERS["csv"](folder / "list.csv"), {}
+
+
+def manifest_jsonl(root):
+    tiny_sets.photo(root / "a.png")
+    tiny_sets.labels(root / "m.png", tiny_sets.TRIMAP)
+    objects = [
+        {"box": [1, 1, 4, 3], "label": "cat"},
+        {
+            "polygons": [[[1, 1], [5, 1], [5, 4]]],
+            "holes": [[[2, 2], [3, 2], [3, 3]]],
+            "ignore": True,
+        },
+        {"mask": "m.png", "label": "dog"},
+    ]
+    image = {"file": "a.png", "labels": ["cat"], "void": "m.png", "width": 8, "height": 6}
+    tiny_sets.text(root / "list.jsonl", json.dumps(image | {"objects": objects}))
+    return lambda folder: READERS["jsonl"](folder / "list.jsonl"), {}
+
+
+def class_folders(root):
+    tiny_sets.photo(root / "cat/a.png")
+    tiny_sets.photo(root / "dog/sub/b.png")
+    return READERS["class_folders"], {}
+
+
+def folder(root):
+    tiny_sets.photo(root / "a.png")
+    return READERS["folder"], {}
+
+
+OWN = {writer.__name__: writer for writer in (manifest_csv, manifest_jsonl, class_folders, folder)}
+
+
+def test_every_reader_is_fuzzed():
+    fuzzed = {name.removeprefix("manifest_") for name in tiny_sets.WRITERS | OWN}
+    assert set(READERS) <= fuzzed
+
+
+@pytest.mark.parametrize("name", tiny_sets.WRITERS | OWN)
+def test_what_is_fuzzed_is_a_data_set_that_can_be_read(name, tmp_path):
+    reader, options = (tiny_sets.WRITERS | OWN)[name](tmp_path)
+    reading = replace(READING, classes=ClassMap())  # of any number of classes, as wsol's
+    found = [read_entry(entry, reading) for entry in reader(tmp_path, **options)]
+    assert all(isinstance(each, Sample) for each in found), found
+
+
+@FUZZ
+@given(mutations())
+def test_a_class_mapping_survives_any_bytes(tmp_path_factory, mutate):
+    path = tmp_path_factory.getbasetemp() / "classes.csv"
+    path.write_bytes(mutate(b"name,index,class\nhund,1,\npet,0-1;1,\nkatze,,cat\n"))
+    with contextlib.suppress(InputError):
+        found = read_mapping(path, READING.classes)
+        assert all({*found.indices(name)} <= {0, 1} for name in found.explicit)
+
+
+@pytest.mark.parametrize("name", tiny_sets.WRITERS | OWN)
 def test_readers_survive_any_file(name, tmp_path):
     source, copy = tmp_path / "source", tmp_path / "copy"
-    reader, options = tiny_sets.WRITERS[name](source)
+    reader, options = (tiny_sets.WRITERS | OWN)[name](source)
     options = {key: copy / Path(value).relative_to(source) for key, value in options.items()}
     files = sorted(file for file in source.rglob("*") if file.is_file())
     shutil.copytree(source, copy)
