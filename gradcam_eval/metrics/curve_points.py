@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Curve, InputError, Predict, Undefined
+from gradcam_eval.core import Curve, Image, InputError, Predict, Undefined
 from gradcam_eval.metrics.adaptive import adaptive_curves
 from gradcam_eval.metrics.inputs import Request, finite_scores
 from gradcam_eval.metrics.ties import rankings
-from gradcam_eval.perturb import Perturbation, filled, masked_scores, scores_at
-from gradcam_eval.protocols import FaithfulnessProtocol
+from gradcam_eval.perturb import Perturbation, filled, image_scores, masked_scores, scores_at
+from gradcam_eval.perturb.linear import Job, imputed
+from gradcam_eval.protocols import FaithfulnessProtocol, Fill
 
 
 def step_counts(pixels: int, step: int) -> NDArray[np.int32]:
@@ -29,12 +31,39 @@ def step_counts(pixels: int, step: int) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, eq=False)
+class Imputing:
+    """What is missing is imputed: the noise added to it, and whether that is what is not yet there.
+
+    One pixel at least is known, since from none nothing follows.
+    """
+
+    noise: Image
+    weights: tuple[float, float]
+    is_insertion: bool
+
+    def missing(self, ranks: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
+        """Return which pixels are missing at a point of the curve, (H, W)."""
+        if self.is_insertion:
+            return ranks >= max(count, 1)
+        return ranks < min(count, ranks.size - 1)
+
+
+@dataclass(frozen=True, eq=False)
 class Change:
     """What a curve starts from and ends with, and from which end of the ranking it goes."""
 
     base: NDArray[np.float32]
     replacement: NDArray[np.float32]
     is_least_first: bool = False
+    imputing: Imputing | None = None
+
+
+def imputing(request: Request, fill: Fill, *, is_insertion: bool) -> Change:
+    """Return the change of images whose missing pixels are imputed at each point anew."""
+    shape = request.images.shape[1:]
+    noise = request.generator().normal(0, fill.sigma or 0, shape).astype(np.float32)
+    way = Imputing(noise, fill.weights or (1.0, 1.0), is_insertion)
+    return Change(request.images, request.images, imputing=way)
 
 
 def removed_first(
@@ -45,8 +74,12 @@ def removed_first(
     is_least_first: bool = False,
 ) -> list[Curve | Undefined]:
     """Return the curves of images that lose their pixels, from either end of the ranking."""
-    fill = filled(request.images, rules.removal, request.generator())
-    return curves(predict, request, rules, Change(request.images, fill, is_least_first))
+    if rules.removal.rule == "noisy_linear":
+        change = imputing(request, rules.removal, is_insertion=False)
+    else:
+        fill = filled(request.images, rules.removal, request.generator())
+        change = Change(request.images, fill)
+    return curves(predict, request, rules, replace(change, is_least_first=is_least_first))
 
 
 def curves(
@@ -69,13 +102,28 @@ def curves(
             targets=request.targets[numbers],
         )
         if rules.tolerance is None:
-            scores = masked_scores(predict, plan)
+            scores = _scores(predict, plan, change.imputing)
             for n in framed:
                 results[n] = curve_of(plan.counts / pixels, scores[numbers == n].mean(axis=0))
         else:
             curves = _adaptive(predict, plan, rules.tolerance)
             results |= dict(zip(numbers.tolist(), curves, strict=True))
     return [results[n] for n in range(len(request.heatmaps))]
+
+
+def _scores(predict: Predict, plan: Perturbation, way: Imputing | None) -> NDArray[np.float64]:
+    if way is None:
+        return masked_scores(predict, plan)
+    edge, diagonal = way.weights
+    images = imputed(_jobs(plan, way), edge_weight=edge, diagonal_weight=diagonal)
+    targets = plan.targets.repeat(len(plan.counts))
+    return image_scores(predict, images, targets).reshape(plan.shape)
+
+
+def _jobs(plan: Perturbation, way: Imputing) -> Iterator[Job]:
+    for owner, ranks in zip(plan.owner, plan.ranks, strict=True):
+        for count in plan.counts.tolist():
+            yield Job(plan.base[owner], way.missing(ranks, count), way.noise)
 
 
 def _adaptive(predict: Predict, plan: Perturbation, tolerance: float) -> list[Curve | Undefined]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Curve, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.curve_points import Change, curves, removed_first
+from gradcam_eval.metrics.curve_points import Change, curves, imputing, removed_first
 from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import filled
@@ -136,8 +136,12 @@ def insertion(
 def _insertion(
     predict: Predict, request: Request, rules: FaithfulnessProtocol
 ) -> list[Curve | Undefined]:
-    start = filled(request.images, rules.start, request.generator())
-    return curves(predict, request, rules, Change(start, request.images))
+    if rules.start.rule == "noisy_linear":
+        change = imputing(request, rules.start, is_insertion=True)
+    else:
+        start = filled(request.images, rules.start, request.generator())
+        change = Change(start, request.images)
+    return curves(predict, request, rules, change)
 
 
 _RISE = (

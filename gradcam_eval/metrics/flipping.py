@@ -26,8 +26,9 @@ def morf(
     """Measure how the score falls as the most relevant pixels are removed first (MoRF).
 
     Formula, parameters, result and errors as for `deletion`; lower is better. The protocols are
-    "flip_mean", "flip_blur", "flip_mean_logit", "flip_mean_log_odds" and "flip_mean_label", which
-    differ in their fill and in what is read off the model, or your own record.
+    "flip_mean", "flip_blur", "flip_imputed", "flip_mean_logit", "flip_mean_log_odds" and
+    "flip_mean_label", which differ in their fill and in what is read off the model, or your own
+    record.
 
     References
     ----------
@@ -96,7 +97,10 @@ def _between(least: Curve | Undefined, most: Curve | Undefined) -> float | Undef
     return least.area - most.area
 
 
-_FLIP = ("flip_mean", "flip_blur", "flip_mean_logit", "flip_mean_log_odds", "flip_mean_label")
+_FLIP = (
+    *("flip_mean", "flip_blur", "flip_imputed"),
+    *("flip_mean_logit", "flip_mean_log_odds", "flip_mean_label"),
+)
 
 
 @register_metric("morf", needs="predict", unit="score", higher_is_better=False, protocols=_FLIP)

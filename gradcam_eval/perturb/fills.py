@@ -18,7 +18,16 @@ def filled(
     """Return what a removed pixel of each image becomes, shaped like `images` (N, H, W, C).
 
     Only "uniform_noise" needs the generator; its draw is the same for all the images.
+
+    Raises
+    ------
+    InputError : "noisy_linear", which is another picture for each set of removed pixels
     """
+    if fill.rule == "noisy_linear":
+        raise InputError(
+            "the fill 'noisy_linear' follows what is removed: it works in deletion, insertion, "
+            "MoRF, LeRF and ABPC; choose another one here."
+        )
     rules: dict[str, Callable[[], NDArray[np.float32]]] = {
         "colour": lambda: constant_fill(images, fill.colour or ()),
         "image_mean": lambda: image_mean_fill(images),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradcam_eval.protocols.fills import BLACK, IMAGE_MEAN, IMAGENET_MEAN, MEAN_COLOUR, Fill
+from gradcam_eval.protocols.fills import (
+    BLACK,
+    IMAGE_MEAN,
+    IMAGENET_MEAN,
+    MEAN_COLOUR,
+    NOISY_LINEAR,
+    Fill,
+)
 from gradcam_eval.protocols.kinds import (
     DropProtocol,
     FaithfulnessProtocol,
@@ -74,6 +81,15 @@ _FLIP_BLUR = replace(
     removal=Fill("gaussian_blur", sigma=10.0),
     start=Fill("gaussian_blur", sigma=10.0),
     departures="single pixels, 1 % a step, the blurred image as fill, which leaves no edges",
+)
+_FLIP_IMPUTED = replace(
+    _FLIP_MEAN,
+    name="flip_imputed",
+    removal=NOISY_LINEAR,
+    start=NOISY_LINEAR,
+    step_fraction=0.05,
+    departures="single pixels, 5 % a step, the noisy linear imputation of ROAD as fill, drawn once "
+    "for an image; one pixel at least is known",
 )
 _FLIP_LOGIT = replace(_FLIP_MEAN, name="flip_mean_logit", score="logit")
 # ln(p / (1 - p)) does not saturate, and a black box has it as well
@@ -238,6 +254,7 @@ FAITHFULNESS = (
     _GAUSSIAN_CLEAN_TIES,
     _FLIP_MEAN,
     _FLIP_BLUR,
+    _FLIP_IMPUTED,
     _FLIP_LOGIT,
     _FLIP_LOG_ODDS,
     _FLIP_LABEL,

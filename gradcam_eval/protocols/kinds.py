@@ -69,6 +69,11 @@ class FaithfulnessProtocol:
                 f"the protocol {self.name!r} has tolerance {self.tolerance} and ties {self.ties!r}:"
                 " wanted 0 or more, and ties='stable'"
             )
+        fills = {self.removal.rule, self.start.rule}
+        if self.tolerance is not None and "noisy_linear" in fills:
+            raise InputError(
+                f"the protocol {self.name!r} imputes and has a tolerance: wanted one of the two"
+            )
 
     def step(self, pixels: int) -> int:
         """Return the step in pixels for images of so many pixels: 1 at least."""

@@ -16,6 +16,7 @@ from gradcam_eval.metrics import (
     faithfulness_correlation,
     increase_in_confidence,
     infidelity,
+    insertion,
     irof,
     lerf,
     morf,
@@ -26,7 +27,7 @@ from gradcam_eval.metrics import (
 )
 from gradcam_eval.metrics.region_removal import region_ranks, square_grid, superpixels
 from gradcam_eval.metrics.subsets import random_sets
-from gradcam_eval.perturb import filled, gaussian_blur
+from gradcam_eval.perturb import filled, gaussian_blur, impute
 from gradcam_eval.protocols import IMAGENET_MEAN, PROTOCOLS
 
 WHITE = np.full((1, 1, 2, 3), 255, np.float32)
@@ -72,6 +73,36 @@ def test_a_step_may_be_a_share_of_the_pixels():
     curve = morf(smooth, image, maps, [0], changed("flip_mean", step_fraction=0.25))[0]
     # round(0.25 * 42) = 10 pixels (half to even)
     np.testing.assert_allclose(curve.fraction * 42, [0, 10, 20, 30, 40, 42])
+
+
+@pytest.mark.parametrize(("metric", "is_insertion"), [(morf, False), (insertion, True)])
+def test_a_curve_may_impute_what_is_missing(metric, is_insertion):
+    image, (heatmap,) = image_and_maps(1)
+    fill = PROTOCOLS["flip_imputed"].removal
+    rules = changed("flip_imputed", step_fraction=0.25, seed=5)
+    rules = dataclasses.replace(rules, metrics=("morf", "insertion"))
+    found = metric(smooth, image, [heatmap], [0], rules)[0]
+    noise = np.random.default_rng(5).normal(0, fill.sigma, image.shape[1:]).astype(np.float32)
+    order = np.argsort(-heatmap, axis=None, kind="stable")
+    scores = []
+    for count in (0, 10, 20, 30, 40, 42):
+        missing = np.full(heatmap.shape, is_insertion)
+        missing.flat[order[: max(count, 1) if is_insertion else min(count, 41)]] = not is_insertion
+        picture = impute(image[0], missing)  # weights 1/6 and 1/12
+        picture[missing] += noise[missing]
+        scores.append(of(picture))
+    np.testing.assert_allclose(found.score, scores, atol=1e-6)
+    np.testing.assert_allclose(found.fraction * 42, [0, 10, 20, 30, 40, 42])
+    assert np.ptp(scores) > 0.01
+
+
+def test_imputation_has_no_picture_of_its_own_and_no_tolerance():
+    image, maps = image_and_maps(1)
+    removal = PROTOCOLS["flip_imputed"].removal
+    with pytest.raises(InputError, match="'noisy_linear' follows what is removed"):
+        aopc(smooth, image, maps, [0], changed("samek2017", removal=removal))
+    with pytest.raises(InputError, match="imputes and has a tolerance"):
+        changed("flip_imputed", tolerance=0.01)
 
 
 def test_log_odds_of_a_black_box_and_no_logit():
