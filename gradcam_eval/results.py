@@ -51,8 +51,8 @@ class Results:
 
         Parameters
         ----------
-        by : "subset", "class", "size" or "hard": a summary of each group of images, with its value
-            in a column of that name in front ("unknown" where nobody knows)
+        by : "subset", "class", "size", "hard" or "difficult": a summary of each group of images,
+            with its value in a column of that name in front ("unknown" where nobody knows)
         """
         found = read_folder(self.folder)
         if by is None:
@@ -93,8 +93,8 @@ class Results:
         Parameters
         ----------
         path : where a copy of the page goes; it holds all it shows, so it can go anywhere
-        by : one or more of "subset", "class", "size" and "hard": the page shows the summary split
-            by each as well, and summary_by_<name>.csv holds it
+        by : one or more of "subset", "class", "size", "hard" and "difficult": the page shows the
+            summary split by each as well, and summary_by_<name>.csv holds it
 
         Raises
         ------

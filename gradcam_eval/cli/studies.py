@@ -59,8 +59,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="GROUP",
-            help="Show the summary of each subset, class, size (of the objects) or hard as well, "
-            "and write it into summary_by_GROUP.csv. Repeat for several.",
+            help="Show the summary of each subset, class, size (of the objects), hard or difficult "
+            "as well, and write it into summary_by_GROUP.csv. Repeat for several.",
         ),
     ] = None,
 ) -> None:

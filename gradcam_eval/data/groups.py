@@ -8,9 +8,9 @@ References
 ----------
 Zhang et al. 2018, "Top-down neural attention by excitation backprop" (IJCV 126), play the pointing
 game on a "difficult" subset as well: pairs of image and class where the boxes of the class cover
-less than a quarter of the image *and* another class is there. Our `hard` asks instead that the
-centre is in no box, so that a map that always points at the centre gains nothing; it needs no
-second class.
+less than a quarter of the image *and* another class is there. That is `difficult`, with the image's
+first label as the class and boxes that overlap counted once. `hard` asks instead that the centre is
+in no box, so that a map that always points at the centre gains nothing; it needs no second class.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gradcam_eval.data.truth import file_box
 
 ObjectSize: TypeAlias = Literal["small", "medium", "large"]
 
-GROUPS = ("subset", "class", "size", "hard")
+GROUPS = ("subset", "class", "size", "hard", "difficult")
 SIZES: tuple[ObjectSize, ...] = ("small", "medium", "large")
 MEDIUM, LARGE = 1 / 16, 1 / 4  # shares of the image from which an object is medium, or large
 HARD = 1 / 4
@@ -43,15 +43,23 @@ def groups_of(
         than 1/4, or more
     hard : "yes" where the boxes' union covers at most 1/4 of the image and no box has its centre
         (x0 ≤ W/2 < x1 and y0 ≤ H/2 < y1), else "no"
+    difficult : "yes" where the boxes' union covers less than 1/4 of the image and the image has a
+        label, or a drawn object (an ignored one as well), of another class, else "no"
     """
     boxes = main_boxes(entry, annotation, size)
     label = entry.labels[0] if entry.labels else ""
-    kind, hard = "", ""
+    kind, hard, difficult = "", "", ""
     if len(boxes):
         share = union_area(boxes) / (size[0] * size[1])
         kind = size_class(share)
-        hard = "yes" if share <= HARD and not _covers_centre(boxes, size) else "no"
-    return tuple(zip(GROUPS, (entry.subset, label, kind, hard), strict=True))
+        hard = _yes(share <= HARD and not _covers_centre(boxes, size))
+        others = {*entry.labels, *(drawn.label for drawn in annotation.objects)} - {label, None}
+        difficult = _yes(share < HARD and bool(others)) if label else ""
+    return tuple(zip(GROUPS, (entry.subset, label, kind, hard, difficult), strict=True))
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def main_boxes(entry: Entry, annotation: Annotation, size: tuple[int, int]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ class Subset:
     ----------
     subset : the data set's own part, as its entries name it
     classes : images with any of these labels, as the data set calls them
-    sizes, hard : by the image's main objects; see `groups.groups_of`
+    sizes, hard, difficult : by the image's main objects; see `groups.groups_of`
     count : this many of them at most, chosen at random; None: all
     seed : of the choice. It ranks each name by a hash, so that the choice does not depend on the
         order, and is nearly the same after a few images have come or gone
@@ -32,6 +32,7 @@ class Subset:
     hard: bool | None = None
     count: int | None = None
     seed: int = 0
+    difficult: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse a count of no image."""
@@ -57,8 +58,8 @@ class Subset:
     def chosen(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the entries that are wanted, in the data set's order.
 
-        Where sizes or hard are given the annotations are read, and of the image files their size.
-        An image that cannot be read stays: its row says why.
+        Where sizes, hard or difficult are given the annotations are read, and of the image files
+        their size. An image that cannot be read stays: its row says why.
         """
         narrowed = self.narrowed(entries)
         if self.count is None:
@@ -75,7 +76,7 @@ class Subset:
                 return
 
     def _fits(self, entry: Entry) -> bool:
-        if not self.sizes and self.hard is None:
+        if not self.sizes and self.hard is None and self.difficult is None:
             return True
         try:
             size = upright_size(entry)
@@ -84,7 +85,10 @@ class Subset:
             return True
         if self.sizes and groups["size"] not in self.sizes:
             return False
-        return self.hard is None or groups["hard"] == ("yes" if self.hard else "no")
+        asked = (("hard", self.hard), ("difficult", self.difficult))
+        return all(
+            wanted is None or groups[name] == ("yes" if wanted else "no") for name, wanted in asked
+        )
 
 
 def _rank(seed: int, name: str) -> str:

@@ -26,7 +26,7 @@ class DataEntry(BaseModel):
     annotations, split, labels, part : the reader's options; each reader says which it takes
     class_map : a CSV file that gives the data set's names of classes the model's
     frame, resize, fill : how pictures get the model's size; see `Framing`
-    subset, classes, sizes, hard, count, seed : which images; see `Subset`
+    subset, classes, sizes, hard, difficult, count, seed : which images; see `Subset`
     readers : threads that decode ahead of the model
     strict : whether the first image that cannot be read ends the study
     """
@@ -47,6 +47,7 @@ class DataEntry(BaseModel):
     classes: tuple[str, ...] = ()
     sizes: tuple[Literal["small", "medium", "large"], ...] = ()
     hard: StrictBool | None = None
+    difficult: StrictBool | None = None
     count: StrictInt | None = Field(default=None, ge=1)
     seed: StrictInt = Field(default=0, ge=0)
     readers: StrictInt = Field(default=2, ge=1, le=64)
@@ -71,7 +72,13 @@ class DataEntry(BaseModel):
     def wanted(self) -> Subset:
         """Which of the data set's images are wanted."""
         return Subset(
-            self.subset, self.classes, self.sizes, self.hard, count=self.count, seed=self.seed
+            self.subset,
+            self.classes,
+            self.sizes,
+            self.hard,
+            count=self.count,
+            seed=self.seed,
+            difficult=self.difficult,
         )
 
     def strictly(self) -> DataEntry:

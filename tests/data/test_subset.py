@@ -50,13 +50,40 @@ def test_the_main_objects_are_those_of_the_first_label():
     assert groups(("cat", "dog"), cat, dog)["size"] == "small"
     assert groups(("dog", "cat"), cat, dog)["size"] == "large"
     assert groups(("cow",), cat, dog)["size"] == "large"  # none shows it: all of them
-    assert groups((), cat, dog) == {"subset": "", "class": "", "size": "large", "hard": "no"}
+    assert groups((), cat, dog) == {
+        "subset": "", "class": "", "size": "large", "hard": "no", "difficult": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "box", "others", "difficult"),
+    [
+        (("cat",), (0, 0, 4, 12), ("dog",), "yes"),  # cut to 40 of 200 pixels, and a dog
+        (("cat",), (0, 0, 4.9, 10), ("dog",), "yes"),  # 49/200 < 1/4
+        (("cat",), (0, 0, 5, 10), ("dog",), "no"),  # 1/4 is not less than 1/4
+        (("cat",), (8, 3, 12, 7), ("dog",), "yes"),  # over the centre
+        (("cat",), (0, 0, 4, 3), (), "no"),  # nothing distracts
+        (("cat",), (0, 0, 4, 3), ("cat",), "no"),
+        (("cat", "dog"), (0, 0, 4, 3), (), "yes"),  # a dog is there, and not drawn
+        ((), (0, 0, 4, 3), ("dog",), ""),  # of which class nobody knows
+    ],
+)
+def test_difficult_is_small_beside_another_class(labels, box, others, difficult):
+    drawn = [Drawn(box, label="cat"), *(Drawn((18, 0, 20, 2), label=name) for name in others)]
+    assert groups(labels, *drawn)["difficult"] == difficult
+
+
+def test_an_ignored_object_of_another_class_distracts():
+    crowd = Drawn((15, 0, 20, 10), label="dog", is_ignored=True)
+    assert groups(("cat",), Drawn((0, 0, 4, 3), label="cat"), crowd)["difficult"] == "yes"
 
 
 def test_ignored_objects_do_not_count_and_without_objects_nothing_is_known():
     crowd = Drawn((0, 0, 20, 10), is_ignored=True)
     assert groups(("cat",), crowd, Drawn((0, 0, 4, 3)))["size"] == "small"
-    assert groups(("cat",), crowd) == {"subset": "", "class": "cat", "size": "", "hard": ""}
+    assert groups(("cat",), crowd) == {
+        "subset": "", "class": "cat", "size": "", "hard": "", "difficult": "",
+    }  # fmt: skip
 
 
 def test_the_limits_of_sizes():
@@ -100,10 +127,18 @@ def source():
         (Subset(hard=False), "c"),  # of d nobody knows
         (Subset(subset="val", classes=("dog",), hard=True), "b"),
         (Subset(count=9), "abcd"),
+        (Subset(difficult=False), "abc"),  # of d nobody knows
     ],
 )
 def test_subsets_keep_the_order_and_meet_all_that_is_given(wanted, names):
     assert source().select(wanted).names == list(names)
+
+
+def test_difficult_ones_can_be_chosen():
+    small = (Drawn((0, 0, 4, 3)),)
+    made = Source("test", (entry("a", ("cat", "dog"), small), entry("b", ("cat",), small)))
+    assert made.select(Subset(difficult=True)).names == ["a"]
+    assert made.select(Subset(difficult=False, hard=True)).names == ["b"]
 
 
 def test_what_the_data_set_has_not_is_refused_with_what_it_has():

@@ -162,6 +162,12 @@ def test_only_the_images_that_are_wanted_are_studied(listed, tmp_path, choice, n
     assert list(images(run_study(listed, results=tmp_path).folder)) == names
 
 
+def test_difficult_images_alone_may_be_wanted(listed, tmp_path):
+    listed["data"]["difficult"] = True  # the one image with a second label is all object
+    with pytest.raises(InputError, match=r"no image of .* is in the subset"):
+        run_study(listed, results=tmp_path)
+
+
 @pytest.mark.parametrize("frame", ["crop", "letterbox"])
 def test_pictures_are_framed_as_the_study_says(listed, pictures, tmp_path, frame):
     listed["data"]["frame"] = frame
