@@ -41,7 +41,8 @@ def road_morf(
     Departures from the repository tleemann/road_evaluation: the probability of the target, where
     the code reports the accuracy and the mean probability of a data set; ties in row-major order,
     where noise of 1e-4 breaks them there; round(p H W) pixels, where it cuts to a whole number;
-    LeRF removes the fraction p, where the code keeps it.
+    LeRF removes the fraction p, where the code keeps it; the linear systems are solved to within
+    0.01 of 255 grey levels (see `impute`), a 255th of the noise, where the code eliminates.
 
     References
     ----------

@@ -155,7 +155,8 @@ _ROAD_2022 = RoadProtocol(
     departures="the probability of the target, where that code reports the accuracy and the mean "
     "probability of a data set; ties in row-major order, where noise of 1e-4 breaks them there; "
     "the count of pixels is rounded, where it is cut there; one draw of the noise for all heatmaps "
-    "and fractions of an image; LeRF removes the fraction, where that code keeps it",
+    "and fractions of an image; LeRF removes the fraction, where that code keeps it; "
+    "imputed values are within 0.01 of 255 grey levels of the exact ones",
 )
 _ROAD_2022_LABEL = replace(_ROAD_2022, name="road2022_label", of="label")
 _ROAD_2022_COMBINED = replace(
