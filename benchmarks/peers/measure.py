@@ -1,24 +1,30 @@
 """Time one library's last-layer Grad-CAM of MobileNetV2 beside its own framework's forward pass.
 
-Run by `run.py` in an environment of the library's own, so this file imports nothing of the project
-but for the entry "gradcam-eval". ``python measure.py NAME`` prints one line of JSON.
+Run by `run.py` in an environment of other libraries, so this file imports nothing of the project
+but for the entries "gradcam-eval…". ``python measure.py NAME`` prints one line of JSON. Weights are
+random and the images noise, of one seed; each image is explained for the class that scores highest,
+and what comes back is checked before it is timed. ``python measure.py NAME CASES MAPS`` times
+nothing and writes a PyTorch peer's maps of given cases (see `agreement.py`).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 ROUNDS = {1: 21, 16: 7}
-CLASS = 3
-Pair = tuple[Callable[[], Any], Callable[[], Any]]  # the forward pass, the heatmap
+SIDES = (7, 224)  # the layer's maps, or maps as large as the images
+Maps = Callable[[list[int]], Any]  # the class of each image → maps, with or without an axis of one
+Pair = tuple[Callable[[], Any], Maps]  # the forward pass, the heatmaps
 
 
 def keras_model() -> tuple[Any, Any]:
@@ -30,13 +36,15 @@ def keras_model() -> tuple[Any, Any]:
     return model, tf.function(lambda x: model(x, training=False), input_signature=[spec])
 
 
-def gradcam_eval(images: Any) -> Pair:
-    """Return this project's; OpenVINO is not used."""
+def gradcam_eval(images: Any, engine: Any = "auto") -> Pair:
+    """Return this project's."""
     from gradcam_eval.methods.explainer import Explainer
 
     model, forward = keras_model()
-    explainer = Explainer(model)
-    return lambda: forward(images).numpy(), lambda: explainer(images, CLASS)
+    explainer = Explainer(model, "out_relu", engine=engine)
+    return lambda: forward(images).numpy(), lambda classes: explainer(images, classes)[
+        "out_relu", "grad_cam"
+    ]
 
 
 def tutorial(images: Any) -> Pair:
@@ -45,13 +53,13 @@ def tutorial(images: Any) -> Pair:
 
     model, forward = keras_model()
 
-    def heatmap() -> Any:
+    def heatmap(classes: list[int]) -> Any:
         both = tf.keras.models.Model(
             model.inputs, [model.get_layer("out_relu").output, model.output]
         )
         with tf.GradientTape() as tape:
             activations, predictions = both(images)
-            score = predictions[:, CLASS]
+            score = tf.gather(predictions, classes, axis=1, batch_dims=1)
         weights = tf.reduce_mean(tape.gradient(score, activations), axis=(1, 2))
         return tf.nn.relu(tf.einsum("nhwk,nk->nhw", activations, weights)).numpy()
 
@@ -66,9 +74,8 @@ def tf_keras_vis(images: Any) -> Pair:
 
     model, forward = keras_model()
     method = Gradcam(model, model_modifier=ReplaceToLinear(), clone=True)
-    score = CategoricalScore([CLASS] * len(images))
-    return lambda: forward(images).numpy(), lambda: method(
-        score, images, penultimate_layer="out_relu"
+    return lambda: forward(images).numpy(), lambda classes: method(
+        CategoricalScore(classes), images, penultimate_layer="out_relu"
     )
 
 
@@ -79,80 +86,102 @@ def xplique(images: Any) -> Pair:
 
     model, forward = keras_model()
     method = GradCAM(model, conv_layer="out_relu", batch_size=len(images))
-    targets = tf.one_hot([CLASS] * len(images), 1000)
-    return lambda: forward(images).numpy(), lambda: method(images, targets).numpy()
+    return lambda: forward(images).numpy(), lambda classes: method(
+        images, tf.one_hot(classes, 1000)
+    ).numpy()
 
 
-def torch_model(images: Any) -> tuple[Any, Any, Callable[[], Any]]:
-    """Return torchvision's MobileNetV2 with random weights, its input, and its forward pass."""
+def captum(model: Any, batch: Any) -> Maps:
+    """Return Captum's LayerGradCam, rectified as in the paper, which it leaves to ask."""
+    from captum.attr import LayerGradCam
+
+    method = LayerGradCam(model, model.features[-1])
+    return lambda classes: (
+        method.attribute(batch, target=classes, relu_attributions=True).detach().numpy()
+    )
+
+
+def pytorch_grad_cam(model: Any, batch: Any) -> Maps:
+    """Return pytorch-grad-cam's GradCAM, made once and used again, as its README says."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    method = GradCAM(model=model, target_layers=[model.features[-1]])
+    return lambda classes: method(
+        input_tensor=batch, targets=[ClassifierOutputTarget(each) for each in classes]
+    )
+
+
+def torchcam(model: Any, batch: Any) -> Maps:
+    """Return TorchCAM's GradCAM; the caller runs the forward pass, as in its README."""
+    from torchcam.methods import GradCAM
+
+    method = GradCAM(model, target_layer=model.features[-1])
+    return lambda classes: method(classes, model(batch))[0].numpy()
+
+
+def on_torch(method: Callable[[Any, Any], Maps], images: Any, weights: str | None = None) -> Pair:
+    """Return a method on torchvision's MobileNetV2, and the forward pass of a bare copy."""
     import torch
     import torchvision
 
     model = torchvision.models.mobilenet_v2(weights=None).eval()
+    if weights:
+        model.load_state_dict(torch.load(weights, weights_only=True))
+    bare = copy.deepcopy(model)
     batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
     def forward() -> Any:
-        with torch.no_grad():
-            return model(batch).numpy()
+        with torch.inference_mode():
+            return bare(batch).numpy()
 
-    return model, batch, forward
-
-
-def captum(images: Any) -> Pair:
-    """Return Captum's LayerGradCam."""
-    from captum.attr import LayerGradCam
-
-    model, batch, forward = torch_model(images)
-    method = LayerGradCam(model, model.features[-1])
-    return forward, lambda: method.attribute(batch, target=CLASS).detach().numpy()
+    return forward, method(model, batch)
 
 
-def pytorch_grad_cam(images: Any) -> Pair:
-    """Return pytorch-grad-cam's GradCAM."""
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    model, batch, forward = torch_model(images)
-    method = GradCAM(model=model, target_layers=[model.features[-1]])
-    targets = [ClassifierOutputTarget(CLASS)] * len(images)
-    return forward, lambda: method(input_tensor=batch, targets=targets)
-
-
-def torchcam(images: Any) -> Pair:
-    """Return TorchCAM's GradCAM; its own forward pass is part of a heatmap, as in its guide."""
-    from torchcam.methods import GradCAM
-
-    model, batch, _ = torch_model(images)
-    method = GradCAM(model, target_layer=model.features[-1])
-    _, _, forward = torch_model(images)  # of a model without the hooks
-
-    def heatmap() -> Any:
-        return [each.numpy() for each in method([CLASS] * len(images), model(batch))]
-
-    return forward, heatmap
-
-
-PEERS: dict[str, tuple[str, Callable[[Any], Pair]]] = {
+# name: the package whose version is reported, and what makes its forward pass and heatmaps
+PEERS: dict[str, tuple[str, Callable[..., Pair]]] = {
     "gradcam-eval": ("gradcam-eval", gradcam_eval),
+    "gradcam-eval-openvino": ("openvino", partial(gradcam_eval, engine="openvino")),
     "tutorial": ("keras", tutorial),
     "tf-keras-vis": ("tf-keras-vis", tf_keras_vis),
     "xplique": ("xplique", xplique),
-    "captum": ("captum", captum),
-    "pytorch-grad-cam": ("grad-cam", pytorch_grad_cam),
-    "torch-cam": ("torchcam", torchcam),
+    "captum": ("captum", partial(on_torch, captum)),
+    "torch-cam": ("torchcam", partial(on_torch, torchcam)),
+    "pytorch-grad-cam": ("grad-cam", partial(on_torch, pytorch_grad_cam)),
 }
 
 
+def squeezed(maps: Any) -> Any:
+    """Return maps as (N, h, w)."""
+    maps = np.asarray(maps)
+    return maps.reshape(len(maps), *(side for side in maps.shape[1:] if side != 1))
+
+
+def check(heatmap: Maps, scores: Any) -> list[int]:
+    """Return the class of each image, once its map is one, varies, and is of that class."""
+    *_, second, best = np.argsort(scores, axis=1).T.tolist()
+    maps, others = squeezed(heatmap(best)), squeezed(heatmap(second))
+    if maps.shape not in [(len(scores), side, side) for side in SIDES]:
+        raise ValueError(f"{len(scores)} images have maps of the shape {maps.shape}")
+    if not np.isfinite(maps).all() or (np.ptp(maps, axis=(1, 2)) == 0).any():
+        raise ValueError("a map is constant or not finite")
+    if any(np.allclose(one, other, atol=0) for one, other in zip(maps, others, strict=True)):
+        raise ValueError("the map of another class is the same")
+    return best
+
+
 def ratios(pair: Pair, rounds: int) -> dict[str, Any]:
-    """Time both in turn after two calls that do not count; times in ms."""
+    """Time both in turn, checked and after two calls that do not count; times in ms a call."""
+    forward, heatmap = pair
+    turns: tuple[Callable[[], Any], ...] = (forward, partial(heatmap, check(heatmap, forward())))
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 2):
-        for function, taken in zip(pair, times, strict=True):
+        for function, taken in zip(turns, times, strict=True):
             start = time.perf_counter()
             function()
             if number >= 2:
                 taken.append((time.perf_counter() - start) * 1000)
-    each = [heatmap / forward for forward, heatmap in zip(*times, strict=True)]
+    each = [mapped / passed for passed, mapped in zip(*times, strict=True)]
     low, median, high = statistics.quantiles(each, n=4)
     return {
         "forward_ms": statistics.median(times[0]),
@@ -163,13 +192,24 @@ def ratios(pair: Pair, rounds: int) -> dict[str, Any]:
     }
 
 
+def explain(name: str, cases: str, maps: str) -> None:
+    """Write what a peer of PyTorch makes of given images, classes and weights."""
+    given = np.load(cases)
+    forward, heatmap = PEERS[name][1](given["images"], str(given["weights"]))
+    np.savez(maps, maps=squeezed(heatmap(given["classes"].tolist())), scores=forward())
+
+
 def main() -> None:
-    """Measure the peer that is named, at each batch size."""
-    package, make = PEERS[sys.argv[1]]
+    """Measure the peer that is named, at each batch size; or write its maps."""
+    name, *files = sys.argv[1:]
+    if files:
+        explain(name, *files)
+        return
+    package, make = PEERS[name]
     found: dict[str, Any] = {"package": f"{package} {version(package)}"}
-    for name in ("tensorflow", "keras", "torch"):
+    for framework in ("tensorflow", "keras", "torch", "torchvision"):
         try:
-            found[name] = version(name)
+            found[framework] = version(framework)
         except ImportError:
             continue
     for size, rounds in ROUNDS.items():
