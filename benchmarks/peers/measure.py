@@ -28,10 +28,13 @@ Pair = tuple[Callable[[], Any], Maps]  # the forward pass, the heatmaps
 
 
 def keras_model() -> tuple[Any, Any]:
-    """Return MobileNetV2 with random weights, and its forward pass compiled."""
+    """Return MobileNetV2 with random weights, and its forward pass compiled.
+
+    It ends in logits: a softmax of random weights gives all classes the same probability.
+    """
     import tensorflow as tf
 
-    model = tf.keras.applications.MobileNetV2(weights=None)
+    model = tf.keras.applications.MobileNetV2(weights=None, classifier_activation=None)
     spec = tf.TensorSpec((None, 224, 224, 3), tf.float32)
     return model, tf.function(lambda x: model(x, training=False), input_signature=[spec])
 

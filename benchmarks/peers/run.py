@@ -78,7 +78,7 @@ def python_of(name: str, environments: Path) -> Path:
 def show(row: dict[str, Any]) -> None:
     """Print a row."""
     if row["status"] != "ok":
-        print(f"{row['peer']:<18}{row['status']}: {row['reason']}")
+        print(f"{row['peer']:<23}{row['status']}: {row['reason']}")
         return
     cells = []
     for size in (1, 16):
@@ -86,7 +86,7 @@ def show(row: dict[str, Any]) -> None:
         low, high = found["ratio_quartiles"]
         each = f"{found['heatmap_ms'] / size:.1f} ms an image"
         cells.append(f"batch {size}: {found['ratio']:5.2f} [{low:.2f}, {high:.2f}], {each}")
-    print(f"{row['peer']:<18}{'   '.join(cells)}   {row['package']}")
+    print(f"{row['peer']:<23}{'   '.join(cells)}   {row['package']}")
 
 
 def main() -> None:
