@@ -35,7 +35,8 @@ def report_lines(report: DataReport, model: str, called: Callable[[str], str]) -
     from gradcam_eval.data.check import KINDS
 
     usable = sum(image.is_usable for image in report.images)
-    lines = [f"{report.source}: {len(report.images)} images, {usable} of them usable"]
+    n = len(report.images)
+    lines = [f"{report.source}: {n} image{'s' * (n != 1)}, {usable} of them usable"]
     lines += [f"  {name}: {value}" for name, value in _counts(report) if value]
     lines += _class_lines(report, model, called)
     for kind, (severity, meaning) in KINDS.items():
@@ -73,7 +74,7 @@ def _spread(values: Sequence[float], unit: str) -> str:
     if not values:
         return ""
     low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return f"{low:.3g} to {high:.4g}, median {middle:.4g} {unit}".rstrip()
+    return f"{low:.4g} to {high:.4g}, median {middle:.4g} {unit}".rstrip()
 
 
 def _class_lines(report: DataReport, model: str, called: Callable[[str], str]) -> list[str]:

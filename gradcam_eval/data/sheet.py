@@ -44,8 +44,9 @@ def contact_sheet(
 
     Returns
     -------
-    RGB picture. An object's pixels are tinted and its box is drawn in the same colour; ignored
-    pixels are hatched. What is drawn has gone through the transform that a study uses.
+    RGB picture. An object's pixels are tinted and its box is drawn in the same colour, with its
+    label where an image has objects of several; ignored pixels are hatched. What is drawn has gone
+    through the transform that a study uses.
     """
     problems = problems or {}
     chosen = choose(entries, problems, tiles)
@@ -99,25 +100,29 @@ def _picture(entry: Entry) -> tuple[Pillow.Image, str]:
     frame = Framing().frame(original, size)
     pixels = frame.picture(picture)
     try:
-        truth = _truth(entry, frame)
+        truth, labels = _truth(entry, frame)
     except Exception:
         return _as_picture(pixels), "its annotation cannot be used"
     masks = f", {_share(truth.mask)} % masked" if truth.mask is not None else ""
     n = len(truth.boxes)
-    return _draw(pixels, truth), f"{n} object{'s' * (n != 1)}{masks}"
+    names = labels if len({*labels}) > 1 else []
+    return _draw(pixels, truth, names), f"{n} object{'s' * (n != 1)}{masks}"
 
 
-def _truth(entry: Entry, frame: Frame) -> Truth:
+def _truth(entry: Entry, frame: Frame) -> tuple[Truth, list[str]]:
+    """Return the truth and the label of each of its boxes, "" where it has none of its own."""
     annotation = entry.annotate(frame.original)
     check_annotation(annotation, frame.original)
-    return truth_in_frame(annotation, frame)
+    truth = truth_in_frame(annotation, frame, range(len(annotation.objects)))
+    shown = [annotation.objects[n] for n in truth.classes if isinstance(n, int)]
+    return truth, [drawn.label or "" for drawn in shown]
 
 
 def _share(mask: Mask) -> str:
     return f"{100 * mask.mean():.3g}"
 
 
-def _draw(pixels: NDArray[np.float32], truth: Truth) -> Pillow.Image:
+def _draw(pixels: NDArray[np.float32], truth: Truth, names: Sequence[str]) -> Pillow.Image:
     masks = truth.instances or (() if truth.mask is None else (truth.mask,))
     for number, mask in enumerate(masks):
         colour = COLOURS[number % len(COLOURS)]
@@ -133,7 +138,21 @@ def _draw(pixels: NDArray[np.float32], truth: Truth) -> Pillow.Image:
         x0, y0, x1, y1 = (int(side) for side in np.rint(box))
         corners = (x0, y0, max(x1 - 1, x0), max(y1 - 1, y0))  # Pillow draws the last pixel too
         pen.rectangle(corners, outline=COLOURS[number % len(COLOURS)], width=2)
+    for number, (box, name) in enumerate(zip(truth.boxes, names, strict=False)):
+        _write(pen, name, box, COLOURS[number % len(COLOURS)])
     return picture
+
+
+def _write(pen: ImageDraw.ImageDraw, name: str, box: NDArray, colour: tuple[int, ...]) -> None:
+    """Write an object's name above its box, as much as the picture has room for."""
+    font, room = _font(), pen.im.size[0] - 4
+    while name and font.getlength(name) > room:
+        name = name[:-1]
+    if name:
+        length = font.getlength(name)
+        x, y = min(int(box[0]), int(room - length)), max(0, int(box[1]) - TEXT - 3)
+        pen.rectangle((x, y, x + length + 3, y + TEXT + 3), fill=colour)
+        pen.text((x + 2, y + 1), name, fill=PAPER, font=font)
 
 
 def _edge(mask: Mask) -> Mask:

@@ -177,6 +177,20 @@ def test_the_sheet_draws_boxes_and_masks_where_they_are():
     assert tuple(tile[75, 250]) == (255, 255, 255), "nothing within a box is tinted"
 
 
+def test_the_sheet_names_the_objects_of_an_image_of_several_classes():
+    white = np.full((30, 60, 3), 255, np.uint8)
+    cat, dog = Drawn((10, 10, 20, 20), label="cat"), Drawn((40, 20, 60, 30), label="dog" * 99)
+
+    def tile(*objects):
+        return np.asarray(contact_sheet([entry(*objects, file=white)]))[14:, 14:]
+
+    # 60 pixels become TILE: the boxes begin at (50, 50) and (200, 100), and a name stands in the 14
+    # rows above
+    assert tuple(tile(cat, dog)[38, 51]) == COLOURS[0]
+    assert tuple(tile(cat, dog)[87, 20]) == COLOURS[1], "a long name begins further left and is cut"
+    assert tuple(tile(cat, cat)[38, 51]) == (255, 255, 255), "the caption says it already"
+
+
 def test_the_sheet_tints_masks_and_hatches_what_is_ignored():
     white = np.full((30, 60, 3), 255, np.uint8)
     mask, void = np.zeros((30, 60), bool), np.zeros((30, 60), bool)
