@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.methods.traced import Plan, traced
@@ -64,7 +63,7 @@ class CompiledPass:
         """Run all rows, `batch_size` at a time."""
         parts = []
         for start in range(0, len(arrays[0]), batch_size):
-            rows = [tf.convert_to_tensor(each[start : start + batch_size]) for each in arrays]
+            rows = [each[start : start + batch_size] for each in arrays]
             parts.append({name: each.numpy() for name, each in self._run(*rows).items()})
         if len(parts) == 1:
             return parts[0]

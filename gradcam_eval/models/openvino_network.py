@@ -17,7 +17,7 @@ Precision: TypeAlias = Literal["f32", "bf16"]
 _TOGETHER = {"PERFORMANCE_HINT": "LATENCY"}  # one request at a time, on all cores
 _SIDE_BY_SIDE = {"PERFORMANCE_HINT": "THROUGHPUT"}  # a request for each core or few cores
 
-ROWS = 4  # of a request, at most: the activations of so few images stay in a core's caches
+ROWS = 2  # of a request, at most: the activations of so few images stay in a core's caches
 
 
 class Network:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError, Predict
 
 CHUNK = 32  # points in one forward pass, at most: enough to fill 2 to 8 cores, small in memory
+SHARED_CHUNK = 128  # points in one call that computes them a few at a time, side by side
 _LARGEST_RANK = 2**24  # float32 holds every integer up to here
 
 
@@ -108,8 +109,9 @@ def scores_at(
         return np.zeros(0)
     if plan.ranks[0].size > _LARGEST_RANK:
         raise InputError(f"images have {plan.ranks[0].size} pixels: at most {_LARGEST_RANK}.")
-    size = chunk or best_chunk(len(ranking))
     is_traceable = callable(getattr(predict, "compiled", None))
+    shares = is_traceable and getattr(_masked(predict, plan), "shares_rows", False)
+    size = chunk or best_chunk(len(ranking), SHARED_CHUNK if shares else CHUNK)
     scores = _compiled_scores if is_traceable else _black_box_scores
     found = np.empty(len(ranking))
     for start in range(0, len(ranking), size):
@@ -215,13 +217,18 @@ def _compiled_scores(
     predict: Any, plan: Perturbation, ranking: NDArray[Any], count: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Let the model's compiled function build one chunk of masked images, and read their scores."""
-    function = predict.compiled(_masked_builder(plan.base.shape[1:]), rows=4)
+    function = _masked(predict, plan)
     rows = (ranking, plan.owner[ranking], count, plan.targets[ranking])
     scores, classes = function(
         *(each.astype(np.int32) for each in rows), plan.base, plan.replacement, plan.ranks
     )
     _check_targets(plan.targets, int(classes[0]))
     return scores.numpy().astype(np.float64)
+
+
+def _masked(predict: Any, plan: Perturbation) -> Any:
+    """Return the model's compiled function of masked images, made once for their size."""
+    return predict.compiled(_masked_builder(plan.base.shape[1:]), rows=4)
 
 
 @lru_cache

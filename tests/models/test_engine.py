@@ -7,11 +7,13 @@ import tensorflow as tf
 
 from gradcam_eval.core import InputError
 from gradcam_eval.metrics.flipping import morf
-from gradcam_eval.models.engine import Predictor
+from gradcam_eval.models.engine import LARGEST_DIFFERENCE, Predictor
+from gradcam_eval.perturb import Perturbation, masked_scores
 
 
 @pytest.fixture
 def model():
+    keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
             keras.Input((8, 8, 3)),
@@ -92,12 +94,12 @@ def test_every_engine_gives_the_scores_of_the_live_model(model, engine, rng):
         pytest.importorskip("openvino")
     images = rng.uniform(0, 255, (7, *model.input_shape[1:])).astype(np.float32)
     fast, live = Predictor(model, engine=engine), Predictor(model)
-    assert fast.difference(images) <= 1e-6
+    assert fast.difference(images) <= LARGEST_DIFFERENCE
     maps = rng.normal(size=(7, *images.shape[1:3])).astype(np.float32)
     targets = [0] * 7
     found, wanted = (morf(p, images, maps, targets) for p in (fast, live))
     for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one.score, other.score, atol=1e-6)
+        np.testing.assert_allclose(one.score, other.score, atol=LARGEST_DIFFERENCE)
 
 
 def test_a_difference_is_that_of_the_engine_and_nothing_else(model, rng, monkeypatch):
@@ -112,3 +114,38 @@ def test_a_difference_is_that_of_the_engine_and_nothing_else(model, rng, monkeyp
 def test_an_engine_that_does_not_exist_is_refused(model):
     with pytest.raises(InputError, match="unknown engine 'onnx'"):
         Predictor(model, engine="onnx")
+
+
+def test_many_points_go_to_openvino_in_few_calls_and_to_tensorflow_in_more(model, rng):
+    pytest.importorskip("openvino")
+    image = rng.uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
+    ranks = rng.permutation(64).reshape(1, 8, 8).astype(np.int32)
+    counts = np.arange(65, dtype=np.int32)
+    zero = np.zeros(1, np.int32)
+    plan = Perturbation(image, np.zeros_like(image), zero, ranks, counts, zero)
+    found = {}
+    for engine in ("openvino", "frozen"):
+        predictor = Predictor(model, engine=engine)
+        sizes = []
+        compiled = predictor.compiled
+
+        def spied(builder, *, rows, compiled=compiled, sizes=sizes):
+            return Spy(compiled(builder, rows=rows), sizes)
+
+        predictor.compiled = spied
+        found[engine] = masked_scores(predictor, plan)
+        # 65 in one call; or 32 at most, 22 being the size up to 32 that leaves the least idle
+        assert sizes == {"openvino": [65], "frozen": [22, 22, 22]}[engine]
+    np.testing.assert_allclose(found["openvino"], found["frozen"], atol=1e-5)
+
+
+class Spy:
+    """A compiled function that notes how many rows it is called with."""
+
+    def __init__(self, function, sizes):
+        self.function, self.sizes = function, sizes
+        self.shares_rows = function.shares_rows
+
+    def __call__(self, *args):
+        self.sizes.append(len(args[0]))
+        return self.function(*args)
