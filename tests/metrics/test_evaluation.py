@@ -73,15 +73,6 @@ def test_nothing_is_kept_of_a_heatmap_that_its_owner_changes():
     assert after != before
 
 
-@pytest.fixture
-def registered():
-    """Let a test register metrics, and take them out again."""
-    known = dict(METRICS)
-    yield
-    METRICS.clear()
-    METRICS.update(known)
-
-
 @pytest.mark.usefixtures("registered")
 def test_what_a_metric_raises_stands_in_the_place_of_its_results():
     facts = {"needs": "truth", "unit": "1", "higher_is_better": True}

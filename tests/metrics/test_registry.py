@@ -104,15 +104,6 @@ def test_pointing_prefers_a_mask_and_falls_back_to_the_box():
     assert evaluate("pointing_game", [pointing_case()]) == [Undefined("no object is annotated")]
 
 
-@pytest.fixture
-def registered():
-    """Let a test register metrics, and take them out again."""
-    known = dict(METRICS)
-    yield
-    METRICS.clear()
-    METRICS.update(known)
-
-
 def register_peak(values):
     @register_metric("peak", needs="truth", unit="as the heatmap", higher_is_better=True)
     def peak(cases, predict, protocol):
