@@ -64,7 +64,7 @@ def measured(kind: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("engine", ["tensorflow", "frozen", "openvino"])
 def test_peak_memory_of_deletion(benchmark: BenchmarkFixture, engine: str) -> None:
-    """Measure the floor, and deletion beside it; once, for a second run differs by a few MB."""
+    """Measure the floor, and deletion beside it, once."""
     if engine == "openvino":
         pytest.importorskip("openvino")
     floor = measured(FLOOR)
