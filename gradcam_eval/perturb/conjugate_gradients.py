@@ -9,6 +9,7 @@ from gradcam_eval.perturb.grid import Field, UniformStencil, flat, inside, zeros
 from gradcam_eval.perturb.multigrid import Multigrid
 
 TOLERANCE = 0.01  # grey levels of 255: what an imputed value may be off by
+_COARSE = 1.0  # grey levels: float32 rounds the product of smaller steps finely enough
 _LARGEST_CORNER = 4  # with more, chequered patterns are too slow for the sweeps of multigrid
 _STEPS = 30  # at most; 4 to 8 are the rule
 
@@ -37,12 +38,12 @@ def solve_iteratively(
 
     When to stop. The error x* − x is A⁻¹ r for the residual r = b − A x, so z = M r, at hand in
     each step, estimates it in grey levels, pixel by pixel. The last step is the one where no |z|
-    exceeds the tolerance; it goes along z, and leaves a fraction of it. In 3,500 systems of all
-    kinds of masks and weights, up to 300×300, the largest error left was 0.003.
+    exceeds the tolerance; it goes along z, and leaves a fraction of it. In 3,300 systems
+    of all kinds of masks and weights, up to 300×300, the largest error left was 0.0032.
 
     Rounding. Where few pixels are known, A⁻¹ magnifies what is constant over the image by the
-    number of pixels. So A x is formed in float64, from weights whose sums float32 holds exactly;
-    x, r and the V-cycle are float32.
+    number of pixels. So A x is formed in float64 while steps exceed one grey level, from weights
+    whose sums float32 holds exactly; x, r and the V-cycle are float32.
 
     References
     ----------
@@ -64,28 +65,28 @@ def solve_iteratively(
 def _converges(x: Field, missing: NDArray[np.bool_], corner: float) -> bool:
     """Improve x in place until it is good enough; tell whether it became so."""
     cycle = Multigrid(missing, corner, len(x))
-    product = _Product(missing, corner)
-    r = np.empty_like(x)
-    product(x, r)
-    p, q, scaled = np.zeros_like(x), np.empty_like(x), np.empty_like(x)
+    precise = _Product(missing, corner)
+    r, p, q, spare = (np.zeros_like(x) for _ in range(4))
+    precise(x, r)
     before = np.zeros((len(x), 1, 1), np.float32)
     for _ in range(_STEPS):
         z = cycle(r)
-        now = _dot(r, z)
-        p *= _ratio(now, before)
-        p += z
-        product(p, q)
-        rate = _ratio(now, -_dot(p, q))
-        np.multiply(p, rate, out=scaled)
-        x += scaled
-        q *= rate
-        r += q
-        before = now
         largest = max(z.max(), -z.min())
         if not np.isfinite(largest):
             return False
+        now = _dot(r, z)
+        p *= _ratio(now, before)
+        p += z
+        if largest > _COARSE:
+            precise(p, q)
+        else:
+            cycle.stencil.negative(p, q, spare)
+        rate = _ratio(now, -_dot(p, q))
+        x += np.multiply(p, rate, out=spare)
         if largest <= TOLERANCE:
             return True
+        r += np.multiply(q, rate, out=spare)
+        before = now
     return False
 
 

@@ -24,6 +24,7 @@ from gradcam_eval.perturb.grid import (
 )
 
 _SMALLEST = 64  # unknowns at most that are solved by the inverse matrix
+_FEW = 20_000  # pixels whose nine products fit the cache together
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,11 @@ class Multigrid:
             # the operators of coarser grids approach equal weights, whatever the finest has
             self._levels.append(_Level.of(stencil, _damping(size, 1.0), channels))
         self._inverse = _inverse(stencil, size)
+
+    @property
+    def stencil(self) -> Stencil:
+        """The operator A itself, in float32."""
+        return self._levels[0].stencil
 
     def __call__(self, right: Field) -> Field:
         """Return M r, in an array that the next call writes again."""
@@ -129,9 +135,10 @@ def _galerkin(stencil: Stencil, size: Size) -> VariableStencil:
     """
     combs, places = _combs(size)
     shown = zeros(len(combs), halved(size))
-    fields, product, spare = (np.empty_like(combs[:3]) for _ in range(3))
-    for start in (0, 3, 6):  # three at a time stay in the cache
-        part = slice(start, start + 3)
+    some = 9 if size[0] * size[1] <= _FEW else 3
+    fields, product, spare = (np.empty_like(combs[:some]) for _ in range(3))
+    for start in range(0, 9, some):
+        part = slice(start, start + some)
         np.multiply(combs[part], stencil.mask, out=fields)
         restrict(stencil.negative(fields, product, spare), shown[part])
     return VariableStencil.of(np.append(-shown, np.float32(0))[places])
