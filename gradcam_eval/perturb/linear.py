@@ -15,6 +15,8 @@ from gradcam_eval.core import Image, InputError, Mask
 from gradcam_eval.perturb.conjugate_gradients import solve_iteratively
 from gradcam_eval.perturb.direct import solve_directly
 
+_AHEAD = 32  # images: a chunk of the model's
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -26,10 +28,11 @@ class Job:
 
 
 def imputed(jobs: Iterable[Job], *, edge_weight: float, diagonal_weight: float) -> Iterator[Image]:
-    """Yield the imputed image of each job, in order; some are solved ahead, one on each core.
+    """Yield the imputed image of each job, in order; some are solved ahead, on all cores but one.
 
     NumPy lets other threads run, so that the next images are made while the model looks at the
-    last ones. The numbers do not depend on it.
+    last ones. The numbers do not depend on it. A second thread on two cores gains nothing: NumPy's
+    calls are so short that both wait for Python's lock.
     """
 
     def solve(job: Job) -> Image:
@@ -38,12 +41,12 @@ def imputed(jobs: Iterable[Job], *, edge_weight: float, diagonal_weight: float) 
         )
         return np.where(job.missing[..., None], found + job.noise, found)
 
-    workers = min(8, os.cpu_count() or 1)
+    workers = max(1, min(8, os.cpu_count() or 1) - 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="impute") as pool:
         ahead: deque[Future[Image]] = deque()
         for job in jobs:
             ahead.append(pool.submit(solve, job))
-            if len(ahead) > 4 * workers:
+            if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
