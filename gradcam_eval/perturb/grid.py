@@ -75,6 +75,16 @@ class UniformStencil:
         out *= self.mask
         return out
 
+    def joined(self) -> Field:
+        """Return the matrix's entries, as `VariableStencil.entries`."""
+        entries = np.zeros((5, *self.mask.shape), self.mask.dtype)
+        np.multiply(self.total, self.mask, out=entries[0])
+        mask, columns = flat(self.mask), self.mask.shape[1] - 1
+        for n, step in enumerate((1, columns, columns + 1, columns + 2), 1):
+            weight = mask.dtype.type(1 if n % 2 else self.corner)
+            np.multiply(mask[:-step], mask[step:] * -weight, out=flat(entries[n])[:-step])
+        return entries
+
     def scale(self) -> Field:
         """Return what a Jacobi sweep divides by, (H + 2, W + 1): the diagonal."""
         return self.total
@@ -98,6 +108,10 @@ class VariableStencil:
     def of(cls, entries: Field) -> VariableStencil:
         """Return the operator of given entries."""
         return cls((entries[0] > 0).astype(entries.dtype), entries)
+
+    def joined(self) -> Field:
+        """Return the matrix's entries."""
+        return self.entries
 
     def negative(self, x: Field, out: Field, spare: Field) -> Field:
         """Write −A x into `out` and return it; `spare` is another array of its shape."""

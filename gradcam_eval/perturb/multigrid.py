@@ -128,42 +128,50 @@ def _damping(size: Size, corner: float) -> float:
 
 
 def _galerkin(stencil: Stencil, size: Size) -> VariableStencil:
-    """Return Pᵀ A P. Nodes three apart share no neighbour, so nine products show all its entries.
-
-    Product k has P times 1 at every third node of every third row. At each node it shows the entry
-    with the only node among its neighbours and itself that is 1.
-    """
-    combs, places = _combs(size)
-    shown = zeros(len(combs), halved(size))
-    some = 9 if size[0] * size[1] <= _FEW else 3
-    fields, product, spare = (np.empty_like(combs[:some]) for _ in range(3))
-    for start in range(0, 9, some):
-        part = slice(start, start + some)
-        np.multiply(combs[part], stencil.mask, out=fields)
-        restrict(stencil.negative(fields, product, spare), shown[part])
-    return VariableStencil.of(np.append(-shown, np.float32(0))[places])
-
-
-@lru_cache(maxsize=32)
-def _combs(size: Size) -> tuple[Field, NDArray[np.intp]]:
-    """Return P times each comb, (9, H + 2, W + 1), and where the entries of each node appear."""
+    """Return Pᵀ A P, first along the rows and then along the columns, as P is a product as well."""
     coarse = halved(size)
-    nodes = zeros(9, coarse)
-    for down in range(3):
-        for right in range(3):
-            inside(nodes)[3 * down + right, down::3, right::3] = 1
-    combs = zeros(9, size)
-    prolong(nodes, combs)
-    row, column = np.indices(coarse)
-    own = flat(np.arange(nodes[0].size).reshape(nodes[0].shape)[None])[0]
-    here = inside(own.reshape(nodes[0].shape))
-    places = np.full((5, *nodes[0].shape), nodes.size)
-    for place, (down, right) in zip(places, ((0, 0), (0, 1), (1, -1), (1, 0), (1, 1)), strict=True):
-        i, j = row + down, column + right
-        exists = (i < coarse[0]) & (j >= 0) & (j < coarse[1])
-        comb = i % 3 * 3 + j % 3
-        inside(place)[exists] = (comb * nodes[0].size + here)[exists]
-    return combs, places
+    whole = np.zeros((2, 3, 2 * coarse[0] + 1, 2 * coarse[1] + 1), np.float32)
+    own, right, *below = stencil.joined()
+    same_row, next_row = whole[..., 1 : size[0] + 1, :]
+    next_row[:, :, 1 : size[1] + 1] = inside(np.stack(below))
+    same_row[1:, :, 1 : size[1] + 1] = inside(np.stack((own, right)))
+    same_row[0, :, 1:] = same_row[2, :, :-1]
+    rows = np.zeros((2, 3, whole.shape[2], coarse[1] + 2), np.float32)
+    for entries, found in zip(_halved(*whole.swapaxes(0, 1)), rows.swapaxes(0, 1), strict=True):
+        found[..., 1:-1] = entries
+    same, after = rows
+    before = np.zeros_like(after)
+    for step in (-1, 0, 1):  # the entry with a node is that of this node with the first
+        before[1 + step, 1:, 1:-1] = after[1 - step, :-1, 1 + step : coarse[1] + 1 + step]
+    _, same, after = _halved(*(each.swapaxes(1, 2) for each in (before, same, after)))
+    entries = zeros(5, coarse)
+    inside(entries)[:2] = same.swapaxes(1, 2)[1:, :, 1:-1]
+    inside(entries)[2:] = after.swapaxes(1, 2)[..., 1:-1]
+    return VariableStencil.of(entries)
+
+
+def _halved(before: Field, own: Field, after: Field) -> tuple[Field, Field, Field]:
+    """Return Pᵀ A P along the last axis, where P interpolates between every second pixel.
+
+    Parameters
+    ----------
+    before, own, after : (..., 2 n + 1), the entries of A of each pixel with the one before it, with
+        itself and with the next; 0 where there is none, always so at the first
+
+    Returns
+    -------
+    the same of the n nodes, at the pixels 1, 3, ...
+    """
+    n = own.shape[-1] // 2
+    left, right = (np.full(n, 0.5, np.float32) for _ in range(2))
+    left[-1], right[-1] = 1, 0  # nearest beyond the last node
+    half = np.float32(0.5)
+    last, here, following = (..., slice(0, -1, 2)), (..., slice(1, None, 2)), (..., slice(2, None, 2))
+    back = before[here] + half * own[last]
+    forth = after[here] + left * own[following]
+    found = own[here] + half * (after[last] + back)
+    found += left * (before[following] + forth)
+    return half * (before[last] + back), found, left * after[following] + right * forth
 
 
 def _inverse(stencil: Stencil, size: Size) -> NDArray[np.float32]:
