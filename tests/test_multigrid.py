@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gradcam_eval.perturb.grid import (
+    Room,
     UniformStencil,
     VariableStencil,
     halved,
@@ -31,6 +32,22 @@ def matrix_of(operator, size):
 
 def matrix(stencil, size):
     return -matrix_of(lambda x: stencil.negative(x, np.full_like(x, 7), np.full_like(x, 7)), size)
+
+
+def test_a_room_hands_memory_out_again_only_once_it_is_cleared():
+    room = Room()
+    first, second = room((2, 3), np.float32), room((2, 3), np.float32)
+    first += 5
+    assert not second.any()
+    assert not np.shares_memory(first, second)
+    room.clear()
+    again, other, double = (room((2, 3), kind) for kind in (np.float32, np.float32, np.float64))
+    assert not again.any()
+    assert {id(again), id(other)} == {id(first), id(second)}
+    assert double.dtype == np.float64
+    room.clear()
+    room.clear()  # nothing was used since, so nothing is kept
+    assert id(room((2, 3), np.float32)) not in {id(again), id(other)}
 
 
 def interpolation(size):

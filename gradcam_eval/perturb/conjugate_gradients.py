@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.perturb.grid import Field, UniformStencil, flat, inside, zeros
+from gradcam_eval.perturb.grid import Field, UniformStencil, Zeros, flat, inside, zeros
 from gradcam_eval.perturb.multigrid import Multigrid
 
 TOLERANCE = 0.01  # grey levels of 255: what an imputed value may be off by
@@ -15,7 +15,10 @@ _STEPS = 30  # at most; 4 to 8 are the rule
 
 
 def solve_iteratively(
-    image: NDArray[np.float32], missing: NDArray[np.bool_], weights: tuple[float, float]
+    image: NDArray[np.float32],
+    missing: NDArray[np.bool_],
+    weights: tuple[float, float],
+    room: Zeros = np.zeros,
 ) -> NDArray[np.float32] | None:
     """Fill the missing pixels of one image from their neighbours, up to a small tolerance.
 
@@ -24,6 +27,7 @@ def solve_iteratively(
     image : float32 (H, W, C), 0..255
     missing : bool (H, W), neither nowhere nor everywhere True
     weights : of the four neighbours across an edge, and of the four across a corner
+    room : what makes the arrays in which it is worked out
 
     Returns
     -------
@@ -53,20 +57,20 @@ def solve_iteratively(
     if corner > _LARGEST_CORNER:
         return None
     channels = image.shape[2]
-    x = zeros(channels, missing.shape)
+    x = zeros(channels, missing.shape, np.float32, room)
     inside(x)[...] = image.transpose(2, 0, 1)
     for channel in inside(x):
         channel[missing] = channel[~missing].mean()
-    if not _converges(x, missing, corner):
+    if not _converges(x, missing, corner, room):
         return None
-    return np.ascontiguousarray(inside(x).transpose(1, 2, 0))
+    return inside(x).transpose(1, 2, 0).copy()
 
 
-def _converges(x: Field, missing: NDArray[np.bool_], corner: float) -> bool:
+def _converges(x: Field, missing: NDArray[np.bool_], corner: float, room: Zeros) -> bool:
     """Improve x in place until it is good enough; tell whether it became so."""
-    cycle = Multigrid(missing, corner, len(x))
-    precise = _Product(missing, corner)
-    r, p, q, spare = (np.zeros_like(x) for _ in range(4))
+    cycle = Multigrid(missing, corner, len(x), room)
+    precise = _Product(missing, corner, room)
+    r, p, q, spare = (room(x.shape, x.dtype) for _ in range(4))
     precise(x, r)
     before = np.zeros((len(x), 1, 1), np.float32)
     for _ in range(_STEPS):
@@ -93,9 +97,9 @@ def _converges(x: Field, missing: NDArray[np.bool_], corner: float) -> bool:
 class _Product:
     """−A x of float32 fields, formed in float64."""
 
-    def __init__(self, missing: NDArray[np.bool_], corner: float) -> None:
-        self._stencil = UniformStencil.of(missing, corner, np.float64)
-        self._room = [zeros(1, missing.shape, np.float64) for _ in range(3)]
+    def __init__(self, missing: NDArray[np.bool_], corner: float, room: Zeros) -> None:
+        self._stencil = UniformStencil.of(missing, corner, np.float64, room)
+        self._room = [zeros(1, missing.shape, np.float64, room) for _ in range(3)]
 
     def __call__(self, x: Field, out: Field) -> None:
         """Write −A x into `out`, channel by channel so that the numbers stay in the cache."""

@@ -7,6 +7,8 @@ arrays serves all pixels. What that leaves in the padding is masked.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,12 +16,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 Size: TypeAlias = tuple[int, int]
+Zeros: TypeAlias = Callable[[tuple[int, ...], Any], NDArray[Any]]  # of a shape and a dtype
 Field: TypeAlias = NDArray[Any]  # float (C, H + 2, W + 1), or (H + 2, W + 1) for all channels
 
 
-def zeros(channels: int, size: Size, dtype: Any = np.float32) -> Field:
+class Room:
+    """Makes arrays of zeros as `np.zeros` does; after `clear` it hands the same memory out again.
+
+    So the operating system need not map and clear a few thousand pages for each image.
+    """
+
+    def __init__(self) -> None:
+        self._used: list[NDArray[Any]] = []
+        self._free: dict[tuple[tuple[int, ...], Any], list[NDArray[Any]]] = {}
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Return zeros that no one else has until `clear`."""
+        free = self._free.get((shape, np.dtype(dtype)))
+        array = free.pop() if free else np.empty(shape, dtype)
+        array.fill(0)
+        self._used.append(array)
+        return array
+
+    def clear(self) -> None:
+        """Take back all arrays handed out since the last `clear`, and let go of all others."""
+        free = defaultdict(list)
+        for array in self._used:
+            free[array.shape, array.dtype].append(array)
+        self._used, self._free = [], free
+
+
+def zeros(channels: int, size: Size, dtype: Any = np.float32, room: Zeros = np.zeros) -> Field:
     """Return a field of zeros, (C, H + 2, W + 1)."""
-    return np.zeros((channels, size[0] + 2, size[1] + 1), dtype)
+    return room((channels, size[0] + 2, size[1] + 1), dtype)
 
 
 def inside(field: Field) -> Field:
@@ -48,11 +77,12 @@ class UniformStencil:
     corner: float
 
     @classmethod
-    def of(cls, missing: NDArray[np.bool_], corner: float, dtype: Any) -> UniformStencil:
+    def of(
+        cls, missing: NDArray[np.bool_], corner: float, dtype: Any, room: Zeros = np.zeros
+    ) -> UniformStencil:
         """Return the operator of the missing pixels of an image."""
-        mask = zeros(1, missing.shape, dtype)[0]
+        mask, total = zeros(2, missing.shape, dtype, room)
         inside(mask)[...] = missing
-        total = np.zeros_like(mask)
         up, left = (np.full(n, 2.0) for n in missing.shape)  # neighbours along each axis
         for count in (up, left):
             count[0] -= 1
@@ -75,9 +105,9 @@ class UniformStencil:
         out *= self.mask
         return out
 
-    def joined(self) -> Field:
+    def joined(self, room: Zeros = np.zeros) -> Field:
         """Return the matrix's entries, as `VariableStencil.entries`."""
-        entries = np.zeros((5, *self.mask.shape), self.mask.dtype)
+        entries = room((5, *self.mask.shape), self.mask.dtype)
         np.multiply(self.total, self.mask, out=entries[0])
         mask, columns = flat(self.mask), self.mask.shape[1] - 1
         for n, step in enumerate((1, columns, columns + 1, columns + 2), 1):
@@ -109,8 +139,8 @@ class VariableStencil:
         """Return the operator of given entries."""
         return cls((entries[0] > 0).astype(entries.dtype), entries)
 
-    def joined(self) -> Field:
-        """Return the matrix's entries."""
+    def joined(self, room: Zeros = np.zeros) -> Field:
+        """Return the matrix's entries; they need no room."""
         return self.entries
 
     def negative(self, x: Field, out: Field, spare: Field) -> Field:

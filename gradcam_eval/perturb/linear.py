@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Image, InputError, Mask
 from gradcam_eval.perturb.conjugate_gradients import solve_iteratively
 from gradcam_eval.perturb.direct import solve_directly
+from gradcam_eval.perturb.grid import Room, Zeros
 
 _AHEAD = 32  # images: a chunk of the model's
 
@@ -34,11 +36,12 @@ def imputed(jobs: Iterable[Job], *, edge_weight: float, diagonal_weight: float) 
     last ones. The numbers do not depend on it. A second thread on two cores gains nothing: NumPy's
     calls are so short that both wait for Python's lock.
     """
+    rooms = threading.local()
 
     def solve(job: Job) -> Image:
-        found = impute(
-            job.image, job.missing, edge_weight=edge_weight, diagonal_weight=diagonal_weight
-        )
+        rooms.own = room = getattr(rooms, "own", None) or Room()
+        found = _imputed(job.image, job.missing, (edge_weight, diagonal_weight), room)
+        room.clear()
         return np.where(job.missing[..., None], found + job.noise, found)
 
     workers = max(1, min(8, os.cpu_count() or 1) - 1)
@@ -89,15 +92,23 @@ def impute(
     ----------
     Rong et al. 2022 (arXiv:2202.00449); repository tleemann/road_evaluation, imputations.py.
     """
-    if not (0 < edge_weight < np.inf and 0 <= diagonal_weight < np.inf):
+    return _imputed(image, missing, (edge_weight, diagonal_weight), np.zeros)
+
+
+def _imputed(
+    image: NDArray[np.float32],
+    missing: NDArray[np.bool_],
+    weights: tuple[float, float],
+    room: Zeros,
+) -> NDArray[np.float32]:
+    if not (0 < weights[0] < np.inf and 0 <= weights[1] < np.inf):
         raise InputError(
-            f"impute got the weights {edge_weight} and {diagonal_weight}: wanted more than 0 "
+            f"impute got the weights {weights[0]} and {weights[1]}: wanted more than 0 "
             "across an edge, and 0 or more across a corner."
         )
     if missing.all():
         raise InputError("every pixel is removed: impute needs at least one that is known.")
     if not missing.any():
         return image.copy()
-    weights = edge_weight, diagonal_weight
-    found = solve_iteratively(image, missing, weights)
+    found = solve_iteratively(image, missing, weights, room)
     return solve_directly(image, missing, weights) if found is None else found

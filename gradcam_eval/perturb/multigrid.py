@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from gradcam_eval.perturb.grid import (
     Stencil,
     UniformStencil,
     VariableStencil,
-    flat,
+    Zeros,
     halved,
     inside,
     prolong,
@@ -24,7 +23,6 @@ from gradcam_eval.perturb.grid import (
 )
 
 _SMALLEST = 64  # unknowns at most that are solved by the inverse matrix
-_FEW = 20_000  # pixels whose nine products fit the cache together
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +37,11 @@ class _Level:
     right: Field
 
     @classmethod
-    def of(cls, stencil: Stencil, damping: float, channels: int) -> _Level:
+    def of(cls, stencil: Stencil, damping: float, channels: int, room: Zeros) -> _Level:
         size = inside(stencil.mask).shape
-        factor = zeros(1, size)[0]
+        factor = zeros(1, size, np.float32, room)[0]
         np.divide(damping, stencil.scale(), out=factor, where=stencil.mask > 0)
-        return cls(stencil, factor, *(zeros(channels, size) for _ in range(4)))
+        return cls(stencil, factor, *(zeros(channels, size, np.float32, room) for _ in range(4)))
 
 
 class Multigrid:
@@ -54,6 +52,7 @@ class Multigrid:
     missing : bool (H, W), the unknown pixels
     corner : weight of a neighbour across a corner, where one across an edge has 1
     channels : C of the right-hand sides
+    room : what makes its arrays; the cycle can be used until these are handed out again
 
     Notes
     -----
@@ -67,14 +66,20 @@ class Multigrid:
     Briggs, Henson, McCormick: A Multigrid Tutorial, 2nd ed., SIAM 2000, chapters 3, 4 and 10.
     """
 
-    def __init__(self, missing: NDArray[np.bool_], corner: float, channels: int) -> None:
-        stencil: Stencil = UniformStencil.of(missing, corner, np.float32)
+    def __init__(
+        self,
+        missing: NDArray[np.bool_],
+        corner: float,
+        channels: int,
+        room: Zeros = np.zeros,
+    ) -> None:
+        stencil: Stencil = UniformStencil.of(missing, corner, np.float32, room)
         size = missing.shape
-        self._levels = [_Level.of(stencil, _damping(size, corner), channels)]
+        self._levels = [_Level.of(stencil, _damping(size, corner), channels, room)]
         while size[0] * size[1] > _SMALLEST:
-            stencil, size = _galerkin(stencil, size), halved(size)
+            stencil, size = _galerkin(stencil, size, room), halved(size)
             # the operators of coarser grids approach equal weights, whatever the finest has
-            self._levels.append(_Level.of(stencil, _damping(size, 1.0), channels))
+            self._levels.append(_Level.of(stencil, _damping(size, 1.0), channels, room))
         self._inverse = _inverse(stencil, size)
 
     @property
@@ -127,16 +132,16 @@ def _damping(size: Size, corner: float) -> float:
     return 2 / (2 - low - high)
 
 
-def _galerkin(stencil: Stencil, size: Size) -> VariableStencil:
+def _galerkin(stencil: Stencil, size: Size, room: Zeros = np.zeros) -> VariableStencil:
     """Return Pᵀ A P, first along the rows and then along the columns, as P is a product as well."""
     coarse = halved(size)
-    whole = np.zeros((2, 3, 2 * coarse[0] + 1, 2 * coarse[1] + 1), np.float32)
-    own, right, *below = stencil.joined()
+    whole = room((2, 3, 2 * coarse[0] + 1, 2 * coarse[1] + 1), np.float32)
+    own, right, *below = stencil.joined(room)
     same_row, next_row = whole[..., 1 : size[0] + 1, :]
     next_row[:, :, 1 : size[1] + 1] = inside(np.stack(below))
     same_row[1:, :, 1 : size[1] + 1] = inside(np.stack((own, right)))
     same_row[0, :, 1:] = same_row[2, :, :-1]
-    rows = np.zeros((2, 3, whole.shape[2], coarse[1] + 2), np.float32)
+    rows = room((2, 3, whole.shape[2], coarse[1] + 2), np.float32)
     for entries, found in zip(_halved(*whole.swapaxes(0, 1)), rows.swapaxes(0, 1), strict=True):
         found[..., 1:-1] = entries
     same, after = rows
@@ -166,7 +171,11 @@ def _halved(before: Field, own: Field, after: Field) -> tuple[Field, Field, Fiel
     left, right = (np.full(n, 0.5, np.float32) for _ in range(2))
     left[-1], right[-1] = 1, 0  # nearest beyond the last node
     half = np.float32(0.5)
-    last, here, following = (..., slice(0, -1, 2)), (..., slice(1, None, 2)), (..., slice(2, None, 2))
+    last, here, following = (
+        (..., slice(0, -1, 2)),
+        (..., slice(1, None, 2)),
+        (..., slice(2, None, 2)),
+    )
     back = before[here] + half * own[last]
     forth = after[here] + left * own[following]
     found = own[here] + half * (after[last] + back)
