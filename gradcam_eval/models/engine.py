@@ -22,6 +22,7 @@ Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino", "openvin
 ENGINES: tuple[str, ...] = get_args(Engine)
 
 LARGEST_DIFFERENCE = 1e-5  # of a probability, beyond which an engine makes no reference numbers
+EXPLORING: tuple[Engine, ...] = ("openvino_bf16",)  # none are expected of it: it may be far off
 
 
 class Predictor:

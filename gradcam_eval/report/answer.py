@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
 from gradcam_eval.report.text import (
@@ -85,6 +86,7 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
         sentences.append(Sentence(cost))
     warnings = [_small(verdicts), *_controls(verdicts, summary), *_disagreement(verdicts)]
     warnings += [_missing(folder, model), _uneven(verdicts, summary), *unable_metrics(folder)]
+    warnings.insert(0, engine_warning(folder, model))
     first = verdicts[0].best if verdicts else None
     best = (first["layer"], first["method"]) if first else None
     return Answer(model, sentences, [text for text in warnings if text], best)

@@ -79,7 +79,8 @@ class Study(_Strict):
     target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
         class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
-    engine : what computes the metrics' forward passes; see `Predictor`
+    engine : what computes the metrics' forward passes; see `Predictor`. "openvino_bf16" makes no
+        reference numbers, and the report says how far off it is
     protocols : a metric's protocol, or several, where it is not the metric's default alone
     """
 
@@ -96,7 +97,7 @@ class Study(_Strict):
     protocols: dict[str, tuple[str, ...]] = {}
     target: str | StrictInt = "predicted"
     score: Literal["logit", "probability", "log_odds"] = "logit"
-    engine: Literal["auto", "tensorflow", "frozen", "openvino"] = "auto"
+    engine: Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"] = "auto"
     seed: StrictInt = Field(default=0, ge=0)
     cost: Cost = Cost()
 

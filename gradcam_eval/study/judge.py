@@ -96,16 +96,15 @@ def judge(subject: Subject, sample: Sample) -> Judged:
 def _engine_difference(subject: Subject, sample: Sample) -> tuple[float | str, InputError | None]:
     """Return how far the engine's probabilities are off on this image, and why that is too far.
 
-    "" where no metric of the study asks the model.
+    "" where no metric of the study asks the model. For exploring no difference is too large.
     """
-    from gradcam_eval.models.engine import (
-        LARGEST_DIFFERENCE,
-    )  # TensorFlow: not to be imported early
+    # TensorFlow: not to be imported early
+    from gradcam_eval.models.engine import EXPLORING, LARGEST_DIFFERENCE
 
     if not any(METRICS[metric].needs == "predict" for metric, _ in subject.study.measures):
         return "", None
     difference = subject.predictor.difference(sample.image[None])
-    if difference <= LARGEST_DIFFERENCE:
+    if difference <= LARGEST_DIFFERENCE or subject.predictor.engine in EXPLORING:
         return difference, None
     return difference, InputError(
         f"the engine {subject.predictor.engine!r} differs from TensorFlow by {difference:.1e} in a "

@@ -324,3 +324,12 @@ def test_an_engine_that_is_off_makes_no_numbers(subject, rng, monkeypatch):
             assert record.status == "failed"
             assert "differs from TensorFlow by 3.0e-03" in record.reason
     assert judged.row["engine_difference"] == 3e-3
+
+
+def test_an_engine_for_exploring_makes_numbers_however_far_it_is_off(subject, rng, monkeypatch):
+    off = subject()
+    monkeypatch.setattr(off.predictor, "engine", "openvino_bf16")
+    monkeypatch.setattr(off.predictor, "difference", lambda images: 3e-3)
+    judged = judge(off, make_sample(rng))
+    assert {record.status for record in table(judged).values()} == {"value"}
+    assert (judged.row["engine"], judged.row["engine_difference"]) == ("openvino_bf16", 3e-3)

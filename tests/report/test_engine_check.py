@@ -1,0 +1,33 @@
+"""A study's report says first how far an engine for exploring was off."""
+
+import pandas as pd
+from study_folder import Plan, make_study
+
+from gradcam_eval.report.engine_check import engine_warning
+from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.html import write_report
+
+
+def with_engine(folder, engine, differences):
+    images = pd.read_csv(folder / "images.csv")
+    images["engine"] = engine
+    images["engine_difference"] = differences
+    images.to_csv(folder / "images.csv", index=False)
+
+
+def test_bfloat16_is_warned_of_with_its_differences(tmp_path):
+    folder = make_study(tmp_path / "study", Plan(samples=("a", "b", "c"), failed=("c",)))
+    assert engine_warning(read_folder(folder), "toy_net") == ""  # no such columns
+    with_engine(folder, "openvino_bf16", [0.002, 0.03, ""])
+    said = engine_warning(read_folder(folder), "toy_net")
+    assert "on 2 images a class's probability differs from TensorFlow's by up to 0.03 " in said
+    assert "median of the images' largest 0.016)" in said  # of 0.002 and 0.03
+    assert "for exploring: on 2 images" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_other_engines_need_no_warning(tmp_path):
+    folder = make_study(tmp_path / "study", Plan(samples=("a", "b")))
+    with_engine(folder, "openvino", [1e-7, 2e-7])
+    assert engine_warning(read_folder(folder), "toy_net") == ""
+    with_engine(folder, "openvino_bf16", ["", ""])  # no metric asked the model
+    assert engine_warning(read_folder(folder), "toy_net") == ""
