@@ -22,6 +22,7 @@ from gradcam_eval.resources import datasets_root
 FOLDER = datasets_root() / "evidence"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
 FIRST, COUNT = 5000, 100  # images behind those on which the figures in the manifest were measured
+MEASURED = 4000  # images of each variant in the manifest's figures
 
 load = functools.cache(ge.load_model)
 
@@ -58,11 +59,10 @@ def test_weights_are_small_and_those_of_the_manifest():
         content = (FOLDER / f"{name}.npz").read_bytes()
         assert len(content) < 400_000
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-        assert load(name).count_params() == entry["parameters"] <= 100_000
-        assert entry["runs"]
-        for run in entry["runs"]:
-            assert run["command"].startswith(f"python datasets/evidence/train.py {name}")
-            assert run["seed"] >= 1
+        assert load(name).count_params() == entry["parameters"] <= 130_000
+        assert entry["command"] == f"python datasets/evidence/train.py {name}"
+        assert entry["recipe"]["seed"] == 1
+        assert entry["recipe"]["pictures"]
 
 
 def test_other_weights_are_refused(tmp_path, monkeypatch):
@@ -104,14 +104,12 @@ def test_it_recognises_fresh_images(name, variant, least):
     assert np.mean(predicted(name, variant) == labels(variant)) >= least
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("evidence_gap", 0.95), ("evidence_flat", 0.95), ("evidence_vit", 0.94)]
-)
-def test_the_manifest_says_how_often_it_is_right(name, least):
+@pytest.mark.parametrize("name", ["evidence_gap", "evidence_flat", "evidence_vit"])
+def test_the_manifest_says_how_often_it_is_right(name):
     right, count, low, high = MANIFEST["networks"][name]["test"]["single"]["accuracy"]
-    assert count == 1000
+    assert count == MEASURED
     assert low < right / count < high
-    assert right / count > least
+    assert right / count > 0.95
 
 
 def test_the_confounded_network_relies_on_the_watermark():
@@ -167,9 +165,12 @@ def hits(name, variant, role):
     )
 
 
-def test_grad_cam_of_the_trained_network_points_at_the_planted_evidence():
-    found, control = hits("evidence_gap", "single", "object")
-    assert found > 0.85
+@pytest.mark.parametrize(
+    ("name", "least"), [("evidence_gap", 0.85), ("evidence_flat", 0.7), ("evidence_vit", 0.75)]
+)
+def test_grad_cam_of_a_trained_network_points_at_the_planted_evidence(name, least):
+    found, control = hits(name, "single", "object")
+    assert found > least
     assert control < 0.3
 
 
