@@ -42,8 +42,8 @@ def solve_iteratively(
 
     When to stop. The error x* − x is A⁻¹ r for the residual r = b − A x, so z = M r, at hand in
     each step, estimates it in grey levels, pixel by pixel. The last step is the one where no |z|
-    exceeds the tolerance; it goes along z, and leaves a fraction of it. In 3,300 systems
-    of all kinds of masks and weights, up to 300×300, the largest error left was 0.0032.
+    exceeds the tolerance; it goes along z, and leaves a fraction of it. In 17,000 systems
+    of all kinds of masks and weights, up to 300×300, the largest error left was 0.0061.
 
     Rounding. Where few pixels are known, A⁻¹ magnifies what is constant over the image by the
     number of pixels. So A x is formed in float64 while steps exceed one grey level, from weights
