@@ -103,7 +103,8 @@ class Results:
         names = [by] if isinstance(by, str) else list(dict.fromkeys(by or ()))
         found = read_folder(self.folder)
         splits = [split_by(found, name) for name in names]
-        self.summary().to_csv(self.folder / "summary.csv", index=False)
+        whole = stats.summarise(found.records, seed=found.seed)
+        whole.to_csv(self.folder / "summary.csv", index=False)
         for split in splits:
             split.summary.to_csv(self.folder / f"summary_by_{split.by}.csv", index=False)
         page = write_report(self.folder, splits=splits)

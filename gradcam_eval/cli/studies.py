@@ -33,6 +33,7 @@ def study(
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
+    from gradcam_eval.stats import summarise
 
     try:
         with shown_progress() as progress:
@@ -45,8 +46,10 @@ def study(
         )
         raise typer.Exit(130) from None
     page = done.report()
-    metrics = read_folder(done.folder).study["metrics"]
-    table = summary_table(done.summary(), title=loaded.question or None, metrics=metrics)
+    found = read_folder(done.folder)
+    summary = summarise(found.records, seed=found.seed)
+    metrics = found.study["metrics"]
+    table = summary_table(summary, title=loaded.question or None, metrics=metrics)
     console().print(table)
     typer.echo(f"Report: {page}")
 

@@ -58,12 +58,15 @@ class Change:
     imputing: Imputing | None = None
 
 
-def imputing(request: Request, fill: Fill, *, is_insertion: bool) -> Change:
-    """Return the change of images whose missing pixels are imputed at each point anew."""
-    shape = request.images.shape[1:]
-    noise = request.generator().normal(0, fill.sigma or 0, shape).astype(np.float32)
-    way = Imputing(noise, fill.weights or (1.0, 1.0), is_insertion)
-    return Change(request.images, request.images, imputing=way)
+def change_of(request: Request, fill: Fill, *, is_insertion: bool) -> Change:
+    """Return how images change to or from a fill; what is imputed is so at each point anew."""
+    images = request.images
+    if fill.rule == "noisy_linear":
+        noise = request.generator().normal(0, fill.sigma or 0, images.shape[1:]).astype(np.float32)
+        way = Imputing(noise, fill.weights or (1.0, 1.0), is_insertion)
+        return Change(images, images, imputing=way)
+    other = filled(images, fill, request.generator())
+    return Change(other, images) if is_insertion else Change(images, other)
 
 
 def removed_first(
@@ -74,11 +77,7 @@ def removed_first(
     is_least_first: bool = False,
 ) -> list[Curve | Undefined]:
     """Return the curves of images that lose their pixels, from either end of the ranking."""
-    if rules.removal.rule == "noisy_linear":
-        change = imputing(request, rules.removal, is_insertion=False)
-    else:
-        fill = filled(request.images, rules.removal, request.generator())
-        change = Change(request.images, fill)
+    change = change_of(request, rules.removal, is_insertion=False)
     return curves(predict, request, rules, replace(change, is_least_first=is_least_first))
 
 

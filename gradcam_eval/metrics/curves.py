@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Curve, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.curve_points import Change, curves, imputing, removed_first
+from gradcam_eval.metrics.curve_points import change_of, curves, removed_first
 from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
 from gradcam_eval.metrics.registry import register_metric
-from gradcam_eval.perturb import filled
 from gradcam_eval.protocols import FaithfulnessProtocol
 
 
@@ -136,12 +135,7 @@ def insertion(
 def _insertion(
     predict: Predict, request: Request, rules: FaithfulnessProtocol
 ) -> list[Curve | Undefined]:
-    if rules.start.rule == "noisy_linear":
-        change = imputing(request, rules.start, is_insertion=True)
-    else:
-        start = filled(request.images, rules.start, request.generator())
-        change = Change(start, request.images)
-    return curves(predict, request, rules, change)
+    return curves(predict, request, rules, change_of(request, rules.start, is_insertion=True))
 
 
 _RISE = (
