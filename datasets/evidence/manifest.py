@@ -1,4 +1,4 @@
-"""What `manifest.json` says of the networks."""
+"""Read and write `manifest.json`: the published images, and what is said of the networks."""
 
 from __future__ import annotations
 
@@ -21,4 +21,9 @@ def record(name: str, entry: dict[str, object], *, anew: bool = False) -> None:
     manifest = known()
     said = {} if anew else manifest["networks"].get(name, {})
     manifest["networks"][name] = said | entry
+    write(manifest)
+
+
+def write(manifest: dict[str, Any]) -> None:
+    """Write the manifest whole."""
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
+
+from manifest import known, write
 
 from gradcam_eval.data.evidence.entries import COUNT, scene_digest
 from gradcam_eval.data.evidence.variants import CLASSES, SIZE, VARIANTS, VERSION, make_scene
-
-MANIFEST = Path(__file__).with_name("manifest.json")
 
 
 def digests() -> dict[str, list[str]]:
@@ -22,7 +20,7 @@ def digests() -> dict[str, list[str]]:
 
 def main() -> int:
     """Write, or compare; return the exit code."""
-    manifest = json.loads(MANIFEST.read_text(encoding="utf-8")) if MANIFEST.exists() else {}
+    manifest = known()
     found = digests()
     if "--check" in sys.argv:
         wrong = sum(
@@ -33,8 +31,7 @@ def main() -> int:
         print(f"{wrong} of {COUNT * len(VARIANTS)} images differ from the manifest")
         return int(wrong > 0)
     head = {"version": VERSION, "size": [SIZE, SIZE], "classes": CLASSES, "split": "test"}
-    manifest = {**head, "seed": 0, "networks": manifest.get("networks", {}), "images": found}
-    MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write({**head, "seed": 0, "networks": manifest["networks"], "images": found})
     return 0
 
 
