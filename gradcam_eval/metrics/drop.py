@@ -37,6 +37,10 @@ def average_drop(
     what differs from the mean colour, as libraries that multiply the normalised image do. Per-image
     values instead of a mean alone.
 
+    The repositories of the two papers (adityac94/Grad_CAM_plus_plus, hanwei0912/OptiCAM) hold the
+    methods without these metrics. Opti-CAM's util.py resizes its map bilinearly, scales it by
+    min-max, multiplies images of 0..1 by it and subtracts the mean colour afterwards: "drop2018".
+
     References
     ----------
     Chattopadhay et al.: Grad-CAM++, WACV 2018, arXiv:1710.11063, section 4.1.

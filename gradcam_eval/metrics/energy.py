@@ -52,6 +52,7 @@ def energy_pointing_game(
     The paper scales each map to 0..1 first, which for a map with negative values lifts the
     background; here negative values count as 0, and a rectified map gives the paper's number
     where its minimum is 0. It leaves out images whose box covers more than half; here all count.
+    The authors' code (haofanwang/Score-CAM, utils/energyPointGame.py) sums the map as it is given.
 
     References
     ----------
@@ -80,6 +81,12 @@ def relevance_mass_accuracy(
     The formula, the parameters and what is undefined are those of `energy_pointing_game`. The two
     are published apart and differ in the truth that their protocols take: a study's "energy2020"
     looks into the boxes, "arras2022" into the mask.
+
+    Notes
+    -----
+    Published for attributions with channels, pooled first to one value of 0 or more: by their sum
+    where it is positive (as here, of a heatmap's one channel), by its absolute value, or by a norm.
+    The code in the repository ahmedmagdiosman/clevr-xai, eval/util.py, takes absolute values.
 
     References
     ----------
@@ -119,7 +126,8 @@ def relevance_rank_accuracy(
     Notes
     -----
     Where pixels tie for the last places, as the zeros of a rectified map do, the expected share
-    over all orders of them is returned: no tie is a hit or a miss by its place in memory.
+    over all orders of them is returned: no tie is a hit or a miss by its place in memory. Values
+    below 0 keep their order; the published evaluation pools them first (`relevance_mass_accuracy`).
 
     References
     ----------

@@ -78,13 +78,13 @@ def max_box_acc(
 
     Notes
     -----
-    As in the authors' code (repository clovaai/wsolevaluation, evaluation.py): the map is resized
-    by cv2's cubic kernel, scaled to 0..1 and cut to 8 bits, so that its 1,000 thresholds are 255
-    different ones. Corners are inclusive, and the far corners of a contour's box lie one pixel
-    beyond it, except at the frame. The largest contour is the one that encloses the largest area
-    through its pixels' centres, its holes included; of equals, the one whose first pixel comes
-    last. With all contours, the contours of holes count as well; their box holds the pixels that
-    bound the hole. Checked against cv2 5.0 (`findContours`, `contourArea`, `resize`).
+    As in the authors' code (repository clovaai/wsolevaluation, inference.py and evaluation.py): the
+    map is resized by cv2's cubic kernel, scaled to 0..1 and cut to 8 bits, so that its 1,000
+    thresholds are 255 different ones. Corners are inclusive, and the far corners of a contour's box
+    lie one pixel beyond it, except at the frame. The largest contour is the one that encloses the
+    largest area through its pixels' centres, its holes included; of equals, the one whose first
+    pixel comes last. With all contours, the contours of holes count as well; their box holds the
+    pixels that bound the hole. Checked against cv2 5.0 (`findContours`, `contourArea`, `resize`).
 
     A study has the drawn boxes as that code does: the inclusive corners in the file's pixels are
     scaled to the frame and cut to whole numbers. Here they come in the frame already, and take the

@@ -67,8 +67,9 @@ def pxap(
 
     Notes
     -----
-    As in the authors' code (repository clovaai/wsolevaluation, evaluation.py), but for constant
-    maps, which are zeros there, and for images without an object, whose background counts there.
+    As in the authors' code (repository clovaai/wsolevaluation, inference.py and evaluation.py), but
+    for constant maps, which are zeros there, and for images without an object, whose background
+    counts there.
     Large images and large objects weigh more: that is the point of pooling.
 
     References

@@ -67,7 +67,8 @@ def pointing_game(  # noqa: PLR0913 - the truth in either form, and when it is h
     The paper counts a hit when the point lies on the object or within 15 pixels of it, at the
     image's original size, and averages over the classes: the metric `pointing_game_class_mean` of
     a study does. `pointing_game` there is the mean over the images. TorchRay, the code that most
-    numbers come from, asks for a distance *below* 15 pixels: the protocol "pointing2018_strict".
+    numbers come from (torchray/benchmark/pointing_game.py), asks for a distance *below* 15 pixels:
+    the protocol "pointing2018_strict".
     Where the highest values lie in the outer cells of a coarse map, bilinear resizing leaves a
     flat corner, and the first pixel of it counts.
 

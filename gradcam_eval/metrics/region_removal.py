@@ -62,7 +62,10 @@ def irof(
 
     Notes
     -----
-    Superpixels are SLIC's of scikit-image, and a removed one gets the image's mean colour.
+    Superpixels are SLIC's of scikit-image, and a removed one gets the image's mean colour. They are
+    removed one after another. The library Quantus (quantus/metrics/faithfulness/irof.py), whose
+    number of segments we share, takes each away from the whole image instead, leaves one out, has
+    no point without removal, and returns an area that grows with the number of segments.
 
     References
     ----------

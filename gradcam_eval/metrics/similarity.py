@@ -64,6 +64,8 @@ def structural_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
     Notes
     -----
     Windows are uniform, as scikit-image has them by default; Wang et al. weight them by a Gaussian.
+    So does the notebook of Adebayo et al. (adebayoj/sanity_checks_saliency,
+    notebooks/inceptionv3_cascading_randomization.ipynb), on maps scaled linearly to 0..1 as here.
 
     References
     ----------
@@ -91,7 +93,8 @@ def hog_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
     References
     ----------
     Dalal, Triggs: Histograms of Oriented Gradients for Human Detection, CVPR 2005. As a similarity
-    of heatmaps: Adebayo et al. 2018, which names no cells.
+    of heatmaps: Adebayo et al. 2018, which names no cells; the notebook (`structural_similarity`)
+    has cells of 16 x 16 pixels in images of 299 x 299, and ranks the histograms' values first.
     """
     return MEASURES["hog"].of(one, other)
 

@@ -139,8 +139,8 @@ _IROF_2020 = RegionProtocol(
     source="Rieger, Hansen: IROF, a low resource evaluation metric for explanation methods, 2020 "
     "(arXiv:2003.08747)",
     departures="the number of segments and SLIC's parameters are scikit-image's defaults, as in "
-    "the library Quantus; those of the paper were not to be found; the probability of the given "
-    "target",
+    "the library Quantus (quantus/helpers/utils.py, get_superpixel_segments); those of the paper "
+    "were not to be found; the probability of the given target",
 )
 _ROAD_2022 = RoadProtocol(
     name="road2022",
@@ -173,7 +173,8 @@ _DROP_2018 = DropProtocol(
     behind=BLACK,
     source="Chattopadhay, Sarkar, Howlader, Balasubramanian: Grad-CAM++, WACV 2018 "
     "(arXiv:1710.11063); average gain: Zhang, Torres, Sicre, Avrithis, Ayache: Opti-CAM, 2023 "
-    "(arXiv:2301.07002)",
+    "(arXiv:2301.07002); black behind the map, and min-max after the resize, as in the repository "
+    "hanwei0912/OptiCAM, util.py",
     departures="the score is the probability of the given target, not of the predicted class",
 )
 _DROP_2018_MEAN = replace(
@@ -192,8 +193,9 @@ _ANCONA_2018 = SubsetProtocol(
     source="Ancona, Ceolini, Öztireli, Gross: Towards Better Understanding of Gradient-based "
     "Attribution Methods, ICLR 2018 (arXiv:1711.06104)",
     departures="seven sizes of sets, where the first author's later code (marcoancona/DeepExplain, "
-    "sensitivityn.py) has fifty from 1 to all, spaced geometrically; all channels of a pixel go "
-    "together; the mean colour is their input's zero",
+    "deepexplain/tensorflow/sensitivityn.py) has up to fifty from 1 to all, spaced geometrically; "
+    "100 draws of each, where that code takes their number as an argument; all channels of a pixel "
+    "go together; the mean colour stands for the 0 that it writes into its input",
 )
 _ANCONA_2018_LOGIT = replace(_ANCONA_2018, name="ancona2018_logit", score="logit")
 _BHATT_2020_CORRELATION = SubsetProtocol(
@@ -205,7 +207,8 @@ _BHATT_2020_CORRELATION = SubsetProtocol(
     source="Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, "
     "IJCAI 2020 (arXiv:2005.00631)",
     departures="the paper fixes no numbers for images: 100 sets of 224 are the defaults of the "
-    "library Quantus, which counts values where we count pixels; the colour is ours",
+    "library Quantus (quantus/metrics/faithfulness/faithfulness_correlation.py), which counts "
+    "values where we count pixels; the colour is ours",
 )
 _INFIDELITY_SOURCE = (
     "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations, "

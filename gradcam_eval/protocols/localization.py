@@ -30,7 +30,8 @@ _POINTING_2018_STRICT = replace(
     _POINTING_2018,
     name="pointing2018_strict",
     is_strict=True,
-    source=f"{_ZHANG}, as the TorchRay library counts it: less than 15 pixels",
+    source=f"{_ZHANG}, as the TorchRay library counts it (facebookresearch/TorchRay, "
+    "torchray/benchmark/pointing_game.py): less than 15 pixels",
 )
 _ENERGY_2020 = OverlapProtocol(
     name="energy2020",
@@ -39,7 +40,8 @@ _ENERGY_2020 = OverlapProtocol(
     values="positive values; negative ones count as 0",
     source=(
         "Wang, Wang, Du, Yang, Zhang, Ding, Mardziel, Hu: Score-CAM, CVPR workshops 2020 "
-        "(arXiv:1910.01279): the share of the energy inside the bounding box"
+        "(arXiv:1910.01279): the share of the energy inside the bounding box; repository "
+        "haofanwang/Score-CAM, utils/energyPointGame.py"
     ),
     departures="no min-max before: negative values count as 0; large objects are kept",
 )
@@ -48,10 +50,16 @@ _ARRAS_2022 = replace(
     name="arras2022",
     metrics=("relevance_mass_accuracy", "relevance_rank_accuracy"),
     drawn="mask",
-    departures="ties for the last places among the K give their expected share",
+    departures="of the six poolings of channels in that evaluation the one called sum,pos, for the "
+    "mass alone (a sum below 0 counts as 0); pixels are ranked by their signed value; ties for the "
+    "last places among the K give their expected share, where a sort breaks them; the heatmap is "
+    "brought to the mask's size, where eval/util.py brings the mask to the heatmap's and keeps "
+    "each pixel that it touches",
     source=(
         "Arras, Osman, Samek: CLEVR-XAI, Information Fusion 81, 2022 (arXiv:2003.07258): the share "
-        "of the relevance, and of the K highest pixels, inside a mask of K pixels"
+        "of the relevance, and of the K highest pixels, inside a mask of K pixels; repository "
+        "ahmedmagdiosman/clevr-xai, eval/util.py, and the evaluation by L. Arras, a gist that its "
+        "README.md names"
     ),
 )
 _TOP_1000 = replace(
@@ -62,7 +70,8 @@ _TOP_1000 = replace(
     values="all",
     k=1000,
     source="after Theiner, Müller-Budack, Ewerth: Interpretable Semantic Photo Geolocation, "
-    "WACV 2022 (arXiv:2104.14995); k = 1000 is the default of the Quantus library",
+    "WACV 2022 (arXiv:2104.14995); k = 1000 is the default of the Quantus library "
+    "(quantus/metrics/localisation/top_k_intersection.py)",
 )
 _PIXELS_V1 = replace(
     _ARRAS_2022,
@@ -126,7 +135,8 @@ _MAXBOXACC_2020 = MaxBoxProtocol(
     thresholds=1000,
     ious=(0.5,),
     contours="largest",
-    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation, "
+    "evaluation.py and inference.py",
     departures="constant maps are undefined, where the code boxes the first pixel; drawn boxes "
     "whose corners in the file are no whole numbers take the pixels that they touch",
 )
@@ -137,14 +147,15 @@ _MAXBOXACC_V2 = replace(
     contours="all",
     source=(
         f"{_CHOE} Right: Evaluation Protocol, TPAMI 2022 (arXiv:2007.04178); repository "
-        "clovaai/wsolevaluation with --multi_contour_eval and --multi_iou_eval"
+        "clovaai/wsolevaluation, evaluation.py with --multi_contour_eval and --multi_iou_eval"
     ),
 )
 _PXAP_2020 = PixelPrecisionProtocol(
     name="pxap2020",
     metrics=("pxap",),
     thresholds=1000,
-    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation",
+    source=f"{_CHOE} Right, CVPR 2020 (arXiv:2001.07437); repository clovaai/wsolevaluation, "
+    "evaluation.py and inference.py",
     departures="constant maps and images without an object are left out",
 )
 _INSTANCES_V1 = InstanceProtocol(

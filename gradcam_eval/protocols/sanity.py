@@ -17,7 +17,8 @@ class SanityProtocol:
     measures : of similarity, at the image's size
     floor_draws : random controls that each heatmap is compared with
     limit : share of the way from chance to sameness below which heatmaps differ
-    source : the paper, and what of it is ours
+    source : the paper and the code that the parameters come from
+    departures : how this differs from the source
     """
 
     name: str
@@ -27,6 +28,7 @@ class SanityProtocol:
     floor_draws: int
     limit: float
     source: str
+    departures: str = ""
 
 
 SANITY_2018 = SanityProtocol(
@@ -38,7 +40,16 @@ SANITY_2018 = SanityProtocol(
     limit=0.5,
     source=(
         "Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: Sanity Checks for Saliency Maps, NeurIPS "
-        "2018 (arXiv:1810.03292): the randomisations and the measures; SSIM's window, HOG's "
-        "cells, the steps, the floor and the limit of the verdict are ours"
+        "2018 (arXiv:1810.03292): the randomisations and the measures; repository "
+        "adebayoj/sanity_checks_saliency, notebooks/inceptionv3_cascading_randomization.ipynb, "
+        "src/randomize_inceptionv3.py and src/utils.py"
     ),
+    departures="SSIM has uniform windows of 7 x 7 pixels and a range of 1, where the notebook has "
+    "scikit-image's Gaussian windows and states no range; HOG's cells are a fourteenth of the "
+    "shorter side (16 of 224 pixels), where it has 16 x 16 of 299 x 299; HOGs are compared by "
+    "Pearson's correlation, as in the paper, where it ranks them; the class is the one that was "
+    "explained first, where src/randomize_inceptionv3.py takes the one that the randomised model "
+    "predicts; moving statistics are reset too, where it resets trainable variables alone; 16 "
+    "steps at most, where it takes 17 blocks of Inception from the logits down; the floor and the "
+    "limit of the verdict are ours",
 )

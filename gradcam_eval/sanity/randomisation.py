@@ -75,9 +75,13 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     values are permuted (`models/reinitialise.py`). The model is copied (`models/scratch.py`): most
     subclassed models cannot be, so that their weights are put back afterwards, also after an
     exception. At each step the model is asked live, beside the compiled pass that explains: a pass
-    that still had the old weights would end the check with a `RuntimeError`. Departures: Adebayo
-    et al. randomise each block of Inception at a time; a model of N layers has at most `steps`
-    steps here.
+    that still had the old weights would end the check with a `RuntimeError`.
+
+    Departures from the repository adebayoj/sanity_checks_saliency, src/randomize_inceptionv3.py: it
+    randomises 17 blocks of Inception one after another, from the logits to the first convolution;
+    a model of N layers has at most `steps` steps here. It explains the class that the randomised
+    model predicts; here the class stays, so that the weights alone change. It resets trainable
+    variables; here batch normalisation's moving statistics lose what they learned, too.
 
     References
     ----------
