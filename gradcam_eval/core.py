@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
@@ -49,6 +50,33 @@ class Undefined:
     reason: str
 
 
+@dataclass(frozen=True)
+class TieOrders:
+    """The areas under one heatmap's curves, each with its equal pixels in another order.
+
+    Random orders scatter the pixels of a plateau, so their areas lie close together; row by row, a
+    plateau goes from its top edge down, and that area may lie far from all of them.
+
+    Attributes
+    ----------
+    row_major : the area in row-major order
+    areas : the areas in random orders, two or more; all the same where the order is without effect
+    """
+
+    row_major: float
+    areas: tuple[float, ...]
+
+    @property
+    def shift(self) -> float:
+        """Area in row-major order, minus the mean over the random ones."""
+        return self.row_major - statistics.mean(self.areas)  # exact, so that no effect is 0
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the random orders, with n - 1."""
+        return statistics.stdev(self.areas)
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """A model's score as pixels are removed or added.
@@ -57,10 +85,12 @@ class Curve:
     ----------
     fraction : float64 (S,), share of the image's pixels changed so far, ascending, 0..1
     score : float64 (S,), the model's score at that fraction
+    ties : the areas that it is a mean of, where it is one over orders of equal pixels
     """
 
     fraction: NDArray[np.float64]
     score: NDArray[np.float64]
+    ties: TieOrders | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no area."""

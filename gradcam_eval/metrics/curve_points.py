@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Curve, Image, InputError, Predict, Undefined
 from gradcam_eval.metrics.adaptive import adaptive_curves
 from gradcam_eval.metrics.inputs import Request, finite_scores
-from gradcam_eval.metrics.ties import rankings
+from gradcam_eval.metrics.ties import curve_over_orders, rankings
 from gradcam_eval.perturb import Perturbation, filled, image_scores, masked_scores, scores_at
 from gradcam_eval.perturb.linear import Job, imputed
 from gradcam_eval.protocols import FaithfulnessProtocol, Fill
@@ -103,7 +103,8 @@ def curves(
         if rules.tolerance is None:
             scores = _scores(predict, plan, change.imputing)
             for n in framed:
-                results[n] = curve_of(plan.counts / pixels, scores[numbers == n].mean(axis=0))
+                fraction = plan.counts / pixels
+                results[n] = curve_over_orders(fraction, scores[numbers == n], rules)
         else:
             curves = _adaptive(predict, plan, rules.tolerance)
             results |= dict(zip(numbers.tolist(), curves, strict=True))

@@ -46,7 +46,8 @@ def deletion(
     protocol : str or FaithfulnessProtocol
         "rise2018" (224 pixels a step), "rise2018_batch" (1792 pixels a step), "rise2018_adaptive"
         (few of the points of "rise2018": see `adaptive_curves`), "gaussian_clean" (without the
-        quirks of their blur), "gaussian_clean_ties", or your own record.
+        quirks of their blur), "gaussian_clean_ties" (the mean over random orders of equal pixels;
+        `Curve.ties` says what their order does), or your own record.
 
     Returns
     -------

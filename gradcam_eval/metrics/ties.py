@@ -8,7 +8,6 @@ has no closed form for a model that is not linear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,22 +15,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval import arrays
-from gradcam_eval.core import Heatmap, InputError, Predict, Undefined
-from gradcam_eval.metrics.inputs import Heatmaps
+from gradcam_eval.core import Curve, Heatmap, InputError, Predict, TieOrders, Undefined
+from gradcam_eval.metrics.inputs import Heatmaps, finite_scores
 from gradcam_eval.protocols import FaithfulnessProtocol
 
 
 def rankings(
     framed: Heatmap, rules: FaithfulnessProtocol, generator: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Return the orders in which a protocol changes the pixels of one map: (T, H, W) ranks.
+    """Return the orders in which a protocol changes the pixels of one map, row-major first.
 
-    One, unless the protocol wants the expected value and the map has ties that its steps cut.
+    That one alone, (1, H, W) ranks, unless the protocol wants the expected value and the map has
+    ties that its steps cut: then (1 + T, H, W), with T random orders behind it.
     """
-    step = rules.step(framed.size)
-    if rules.ties == "stable" or not _cuts_ties(framed, step):
-        return arrays.rank_pixels(framed)[None]
-    return np.stack([arrays.rank_at_random(framed, generator) for _ in range(rules.tie_orders)])
+    declared = arrays.rank_pixels(framed)
+    if rules.ties == "stable" or not _cuts_ties(framed, rules.step(framed.size)):
+        return declared[None]
+    drawn = [arrays.rank_at_random(framed, generator) for _ in range(rules.tie_orders)]
+    return np.stack([declared, *drawn])
+
+
+def curve_over_orders(
+    fraction: NDArray[np.float64], scores: NDArray[np.float64], rules: FaithfulnessProtocol
+) -> Curve | Undefined:
+    """Return the curve of one map from its scores in the orders of `rankings`.
+
+    Parameters
+    ----------
+    fraction : float64 (S,), as `Curve` has it
+    scores : float64 (1, S) or (1 + T, S)
+    rules : the protocol that the orders were made by
+
+    Returns
+    -------
+    The mean curve over the random orders, with `Curve.ties`; a protocol of one order has none.
+    Undefined where a score is not finite.
+    """
+    known = finite_scores(scores)
+    if isinstance(known, Undefined):
+        return known
+    declared = Curve(fraction, known[0])
+    if rules.ties == "stable":
+        return declared
+    if len(known) == 1:
+        return replace(declared, ties=TieOrders(declared.area, (declared.area,) * rules.tie_orders))
+    areas = tuple(Curve(fraction, each).area for each in known[1:])
+    return Curve(fraction, known[1:].mean(axis=0), TieOrders(declared.area, areas))
 
 
 def _cuts_ties(framed: Heatmap, step: int) -> bool:
@@ -60,9 +89,10 @@ class TieSensitivity:
     Attributes
     ----------
     share : of the pixels, in the image's frame, that are tied
-    area : mean over the orders
-    spread : standard deviation over the orders, with n - 1
-    low, high : the extremes over the orders
+    area : mean over random orders
+    spread : standard deviation over them, with n - 1
+    low, high : the extremes over them
+    row_major : the area in the declared order, which may lie far outside low and high
     """
 
     share: float
@@ -70,6 +100,7 @@ class TieSensitivity:
     spread: float
     low: float
     high: float
+    row_major: float
 
 
 def tie_sensitivity(
@@ -79,7 +110,7 @@ def tie_sensitivity(
     heatmap: Heatmaps,
     rules: FaithfulnessProtocol,
 ) -> TieSensitivity | Undefined:
-    """Measure one curve's area over random orders of its ties.
+    """Measure one curve's area over random orders of its ties, and in the declared one.
 
     Parameters
     ----------
@@ -99,17 +130,10 @@ def tie_sensitivity(
             f"tie_orders is {rules.tie_orders}: a spread needs two orders at least; give "
             "dataclasses.replace(protocol, tie_orders=8)."
         )
-    areas = []
-    for order in range(rules.tie_orders):
-        one = replace(rules, ties="expected", tie_orders=1, seed=rules.seed + order)
-        found = metric(predict, image[None], [heatmap], protocol=one)[0]
-        if isinstance(found, Undefined):
-            return found
-        areas.append(found.area)
+    found = metric(predict, image[None], [heatmap], protocol=replace(rules, ties="expected"))[0]
+    if isinstance(found, Undefined):
+        return found
     share = tie_share(arrays.resize(np.asarray(heatmap), (image.shape[0], image.shape[1])))
-    return _summary(share, areas)
-
-
-def _summary(share: float, areas: Sequence[float]) -> TieSensitivity:
-    spread = float(np.std(areas, ddof=1))
-    return TieSensitivity(share, float(np.mean(areas)), spread, min(areas), max(areas))
+    ties = found.ties
+    low, high = min(ties.areas), max(ties.areas)
+    return TieSensitivity(share, found.area, ties.spread, low, high, ties.row_major)

@@ -37,8 +37,8 @@ class FaithfulnessProtocol:
     step_fraction : the same as a share of the image's pixels; one of the two is given
     score : what is read off the model at each point, the unperturbed image included
     ties : "stable": pixels of equal relevance go in row-major order; "expected": the mean curve
-        over `tie_orders` random orders of them
-    tie_orders : how many orders are drawn
+        over `tie_orders` random orders of them, with the area in row-major order beside it
+    tie_orders : how many orders are drawn, two or more where they are
     area : how the curve becomes one number
     seed : of what is random, outside a study (a study has its own)
     of : whose score: "target" (the class that the heatmap explains) or "label" (the image's
@@ -63,7 +63,12 @@ class FaithfulnessProtocol:
     departures: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a mean over orders whose curves would have points in different places."""
+        """Refuse a mean over one order, or over orders that would have points in other places."""
+        if self.ties == "expected" and self.tie_orders < 2:
+            raise InputError(
+                f"the protocol {self.name!r} has ties 'expected' and tie_orders {self.tie_orders}: "
+                "wanted 2 or more"
+            )
         if self.tolerance is not None and (self.ties != "stable" or self.tolerance < 0):
             raise InputError(
                 f"the protocol {self.name!r} has tolerance {self.tolerance} and ties {self.ties!r}:"
@@ -85,7 +90,8 @@ class FaithfulnessProtocol:
         """Return what a curve costs, at most: maps without ties, and a tolerance, need less."""
         points = math.ceil(pixels / self.step(pixels)) + 1
         both_orders = 2 if self.metrics == ("abpc",) else 1
-        return Calls(points * both_orders * (self.tie_orders if self.ties == "expected" else 1))
+        orders = 1 + self.tie_orders if self.ties == "expected" else 1  # row-major, and the drawn
+        return Calls(points * both_orders * orders)
 
 
 @dataclass(frozen=True)
