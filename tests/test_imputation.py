@@ -10,7 +10,6 @@ from gradcam_eval.core import InputError
 from gradcam_eval.perturb import conjugate_gradients
 from gradcam_eval.perturb.conjugate_gradients import TOLERANCE, _short, solve_iteratively
 from gradcam_eval.perturb.direct import _dissection, solve_directly
-from gradcam_eval.perturb.grid import Room
 from gradcam_eval.perturb.linear import Job, impute, imputed
 
 SIZE = (30, 41)
@@ -146,16 +145,6 @@ def test_the_image_is_not_changed():
     image = picture()
     impute(image, holes(0.5))
     np.testing.assert_array_equal(image, picture())
-
-
-@pytest.mark.parametrize("size", [(1, 2), (9, 1), SIZE])
-def test_a_result_is_kept_when_its_room_is_used_again(size):
-    room, missing = Room(), only_known(size, (0, 0))
-    first = solve_iteratively(picture(0, size, 1), missing, ROAD, room)
-    as_it_was = first.copy()
-    room.clear()
-    solve_iteratively(picture(1, size, 1), missing, ROAD, room)
-    np.testing.assert_array_equal(first, as_it_was)
 
 
 def test_what_does_not_converge_is_solved_directly(monkeypatch):

@@ -1,59 +1,61 @@
 """The parts of multigrid, each against its definition as a dense matrix."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from gradcam_eval.perturb.grid import (
-    Room,
-    UniformStencil,
-    VariableStencil,
-    halved,
-    inside,
+from gradcam_eval.perturb.compiled import compiled
+from gradcam_eval.perturb.multigrid import (
+    galerkin,
+    grids,
+    jacobi,
+    laplacian,
     prolong,
+    residual,
     restrict,
-    zeros,
+    v_cycle,
 )
-from gradcam_eval.perturb.multigrid import Multigrid, _galerkin
 
 SIZES = [(1, 9), (2, 2), (5, 7), (6, 8), (7, 4)]
+
+
+def halved(size):
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def zeros(channels, size):
+    return np.zeros((channels, size[0] + 2, size[1] + 2), np.float32)
 
 
 def units(size):
     """Each pixel's unit vector as a channel of its own."""
     fields = zeros(size[0] * size[1], size)
-    inside(fields)[...] = np.eye(len(fields)).reshape(-1, *size)
+    fields[:, 1:-1, 1:-1] = np.eye(len(fields)).reshape(-1, *size)
     return fields
 
 
-def matrix_of(operator, size):
-    """The columns that an operator makes of the unit vectors."""
-    return np.array(inside(operator(units(size)))).reshape(size[0] * size[1], -1).T
+def matrix_of(function, size):
+    """The columns that a linear function makes of the unit vectors."""
+    return function(units(size))[:, 1:-1, 1:-1].reshape(size[0] * size[1], -1).T
 
 
-def matrix(stencil, size):
-    return -matrix_of(lambda x: stencil.negative(x, np.full_like(x, 7), np.full_like(x, 7)), size)
-
-
-def test_a_room_hands_memory_out_again_only_once_it_is_cleared():
-    room = Room()
-    first, second = room((2, 3), np.float32), room((2, 3), np.float32)
-    first += 5
-    assert not second.any()
-    assert not np.shares_memory(first, second)
-    room.clear()
-    again, other, double = (room((2, 3), kind) for kind in (np.float32, np.float32, np.float64))
-    assert not again.any()
-    assert {id(again), id(other)} == {id(first), id(second)}
-    assert double.dtype == np.float64
-    room.clear()
-    room.clear()  # nothing was used since, so nothing is kept
-    assert id(room((2, 3), np.float32)) not in {id(again), id(other)}
+def matrix(operator):
+    """The matrix whose nine entries a node an operator keeps."""
+    height, width = size = operator.shape[2] - 2, operator.shape[3] - 2
+    found = np.zeros((*size, *size))
+    for a, b, i, j in np.ndindex(3, 3, *size):
+        to = i + a - 1, j + b - 1
+        if 0 <= to[0] < height and 0 <= to[1] < width:
+            found[i, j, *to] = operator[a, b, i + 1, j + 1]
+    return found.reshape(height * width, -1)
 
 
 def interpolation(size):
     def prolonged(coarse):
         fine = zeros(len(coarse), size)
-        prolong(coarse, fine)
+        prolong(coarse, np.ones_like(fine[0]), fine)
         return fine
 
     return matrix_of(prolonged, halved(size))
@@ -63,6 +65,22 @@ def some(size, seed=0):
     missing = np.random.default_rng(seed).random(size) < 0.6
     missing[0, 0] = True
     return missing
+
+
+def cycle_of(missing, corner):
+    """The matrix M of a V-cycle on the missing pixels, and the operator's matrix A on them."""
+    prepared = grids(missing, corner, missing.size)
+    inner = missing.ravel()
+
+    def cycled(fields):
+        prepared.right[0][...] = fields
+        prepared.right[0][:, 1:-1, 1:-1] *= missing
+        v_cycle(prepared)
+        return prepared.found[0].copy()
+
+    m = matrix_of(cycled, missing.shape).astype(np.float64)
+    assert not m[~inner].any()
+    return m[inner][:, inner], matrix(prepared.operators[0])[inner][:, inner]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -77,9 +95,19 @@ def test_the_operator_is_the_graph_laplacian_of_the_missing_pixels(size, corner)
             expected[r * size[1] + c, r * size[1] + c] += weight
             expected[r * size[1] + c, s * size[1] + d] -= weight
     expected[:, ~missing.ravel()] = 0  # x is 0 at known pixels, in corrections
-    found = matrix(UniformStencil.of(missing, corner, np.float32), size)
-    found[:, ~missing.ravel()] = 0
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(matrix(laplacian(missing, corner)), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_residual_is_what_the_matrix_leaves(size):
+    operator = laplacian(some(size), 0.5)
+    right = np.random.default_rng(1).random(units(size).shape).astype(np.float32)
+    rest = zeros(len(right), size)
+    residual(operator, units(size), right, rest)
+    expected = right[:, 1:-1, 1:-1].reshape(len(right), -1) - matrix(operator)
+    np.testing.assert_allclose(rest[:, 1:-1, 1:-1].reshape(len(right), -1), expected, atol=1e-6)
+    rest[:, 1:-1, 1:-1] = 0
+    assert not rest.any()  # the border stays 0
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -99,40 +127,68 @@ def test_interpolation_is_bilinear_and_restriction_its_transpose(size):
     np.testing.assert_array_equal(matrix_of(restricted, size), found.T)
 
 
-@pytest.mark.parametrize("size", [(9, 1), (9, 12), (14, 11)])
+def test_interpolation_adds_and_leaves_known_pixels_alone():
+    missing = some((5, 6))
+    fine, factor = zeros(1, (5, 6)), zeros(1, (5, 6))[0]
+    factor[1:-1, 1:-1] = missing
+    fine[0, 1:-1, 1:-1] = 7
+    prolong(np.ones((1, 5, 5), np.float32), factor, fine)
+    np.testing.assert_array_equal(fine[0, 1:-1, 1:-1], 7 + missing)
+
+
+@pytest.mark.parametrize("size", [(9, 1), (9, 12), (14, 11), (1, 6)])
 def test_the_coarser_operator_is_galerkin_s_product_also_twice(size):
-    stencil = UniformStencil.of(some(size), 0.5, np.float32)
-    mask = inside(stencil.mask).ravel()
+    operator, inside = laplacian(some(size), 0.5), some(size).ravel()
     for _ in range(2):
-        p = mask[:, None] * interpolation(size)
-        expected = p.T @ matrix(stencil, size) @ p
-        stencil, size = _galerkin(stencil, size), halved(size)
-        assert isinstance(stencil, VariableStencil)
-        np.testing.assert_allclose(matrix(stencil, size), expected, atol=2e-6)
-        mask = inside(stencil.mask).ravel()
+        p = inside[:, None] * interpolation(size)
+        expected = p.T @ matrix(operator) @ p
+        operator, size = galerkin(operator), halved(size)
+        np.testing.assert_allclose(matrix(operator), expected, atol=2e-6)
+        inside = expected.diagonal() > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sweep_enlarges_nothing(seed):
+    # by Gershgorin no eigenvalue of D⁻¹ A exceeds 2, also where several nodes see the same pixels
+    operator = laplacian(some((14, 11), seed), 0.5)
+    for _ in range(3):
+        factor = jacobi(operator, 1.0)
+        a = matrix(operator)
+        np.testing.assert_array_equal(factor[1:-1, 1:-1].ravel() > 0, a.diagonal() > 0)
+        assert np.linalg.eigvals(factor[1:-1, 1:-1].reshape(-1, 1) * a).real.max() <= 2 + 1e-5
+        operator = galerkin(operator)
 
 
 @pytest.mark.parametrize("missing", [some((13, 12)), np.indices((12, 17)).min(0) % 2 == 1])
 @pytest.mark.parametrize("corner", [0.5, 0.04, 1.0])
 def test_a_cycle_is_symmetric_and_positive_on_the_missing_pixels(missing, corner):
-    cycle = Multigrid(missing, corner, missing.size)
-    stencil = UniformStencil.of(missing, corner, np.float32)
-    size, is_missing = missing.shape, missing.ravel()
-    found = matrix_of(lambda x: cycle(x * stencil.mask), size).astype(np.float64)
-    assert not found[~is_missing].any()
-    found = found[is_missing][:, is_missing]
-    np.testing.assert_allclose(found, found.T, atol=1e-5)
-    assert np.linalg.eigvalsh(found).min() > 0
+    m, _ = cycle_of(missing, corner)
+    np.testing.assert_allclose(m, m.T, atol=1e-5)
+    assert np.linalg.eigvalsh(m).min() > 0
 
 
 @pytest.mark.parametrize("size", [(9, 13), (16, 18)])
 def test_a_cycle_leaves_little_of_an_error_whatever_the_size(size):
     # known: the left edge alone. The eigenvalues of M A are 1 where the cycle is exact
-    missing = np.indices(size)[1] > 0
-    cycle = Multigrid(missing, 0.5, missing.size)
-    stencil = UniformStencil.of(missing, 0.5, np.float32)
-    inner = missing.ravel()
-    m = matrix_of(lambda x: cycle(x * stencil.mask), size)[inner][:, inner]
-    a = matrix(stencil, size)[inner][:, inner]
+    m, a = cycle_of(np.indices(size)[1] > 0, 0.5)
     eigenvalues = np.linalg.eigvals(m @ a).real
     assert 0.6 < eigenvalues.min() <= eigenvalues.max() < 1.1
+
+
+def test_loops_are_compiled_also_where_nothing_can_be_kept(monkeypatch):
+    kept = []
+
+    def njit(**options):
+        kept.append(options.get("cache", False))
+        if options.get("cache"):
+            raise RuntimeError("no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr("gradcam_eval.perturb.compiled.njit", njit)
+    assert compiled(abs) is abs
+    assert kept == [True, False]
+
+
+def test_nothing_is_compiled_where_nothing_is_imputed():
+    code = "import sys, gradcam_eval.perturb.linear; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -29,7 +29,7 @@ def solve_directly(
     -----
     The matrix is symmetric and positive definite, and the pixels are eliminated by nested
     dissection: on images of 224 pixels that takes 0.6 of the time of SuperLU's own orders. It
-    takes up to 140 ms there, ten times as long as `conjugate_gradients`, but cannot fail to end.
+    takes up to 140 ms there, twenty times as long as `conjugate_gradients`, but cannot fail to end.
     """
     from scipy.sparse.linalg import splu
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Image, InputError, Mask
-from gradcam_eval.perturb.conjugate_gradients import solve_iteratively
 from gradcam_eval.perturb.direct import solve_directly
-from gradcam_eval.perturb.grid import Room, Zeros
 
 _AHEAD = 32  # images: a chunk of the model's
 
@@ -30,22 +27,17 @@ class Job:
 
 
 def imputed(jobs: Iterable[Job], *, edge_weight: float, diagonal_weight: float) -> Iterator[Image]:
-    """Yield the imputed image of each job, in order; some are solved ahead, on all cores but one.
+    """Yield the imputed image of each job, in order; some are solved ahead, on up to eight cores.
 
-    NumPy lets other threads run, so that the next images are made while the model looks at the
-    last ones. The numbers do not depend on it. A second thread on two cores gains nothing: NumPy's
-    calls are so short that both wait for Python's lock.
+    So the next images are made while the model looks at the last ones. The numbers do not depend
+    on it.
     """
-    rooms = threading.local()
 
     def solve(job: Job) -> Image:
-        rooms.own = room = getattr(rooms, "own", None) or Room()
-        found = _imputed(job.image, job.missing, (edge_weight, diagonal_weight), room)
-        room.clear()
+        found = _imputed(job.image, job.missing, (edge_weight, diagonal_weight))
         return np.where(job.missing[..., None], found + job.noise, found)
 
-    workers = max(1, min(8, os.cpu_count() or 1) - 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="impute") as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="impute") as pool:
         ahead: deque[Future[Image]] = deque()
         for job in jobs:
             ahead.append(pool.submit(solve, job))
@@ -92,15 +84,14 @@ def impute(
     ----------
     Rong et al. 2022 (arXiv:2202.00449); repository tleemann/road_evaluation, imputations.py.
     """
-    return _imputed(image, missing, (edge_weight, diagonal_weight), np.zeros)
+    return _imputed(image, missing, (edge_weight, diagonal_weight))
 
 
 def _imputed(
-    image: NDArray[np.float32],
-    missing: NDArray[np.bool_],
-    weights: tuple[float, float],
-    room: Zeros,
+    image: NDArray[np.float32], missing: NDArray[np.bool_], weights: tuple[float, float]
 ) -> NDArray[np.float32]:
+    from gradcam_eval.perturb.conjugate_gradients import solve_iteratively  # Numba: 0.4 s
+
     if not (0 < weights[0] < np.inf and 0 <= weights[1] < np.inf):
         raise InputError(
             f"impute got the weights {weights[0]} and {weights[1]}: wanted more than 0 "
@@ -110,5 +101,5 @@ def _imputed(
         raise InputError("every pixel is removed: impute needs at least one that is known.")
     if not missing.any():
         return image.copy()
-    found = solve_iteratively(image, missing, weights, room)
+    found = solve_iteratively(image, missing, weights)
     return solve_directly(image, missing, weights) if found is None else found

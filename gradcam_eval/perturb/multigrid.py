@@ -1,58 +1,56 @@
-"""Multigrid: an approximate solution of a system on a grid, by way of ever coarser grids."""
+"""Multigrid: an approximate solution of a system on a grid, by way of ever coarser grids.
+
+A field on a grid of (H, W) is kept as (C, H + 2, W + 2) with a border of zeros, so that every node
+has eight neighbours. An operator is (3, 3, H + 2, W + 2): the entry [1 + a, 1 + b, i, j] joins node
+(i, j) with node (i + a, j + b). All are float32.
+
+The loops are compiled: in NumPy each of these sums is a pass of its own through memory, and so
+many short calls keep other threads waiting for Python's lock.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numba.typed import List
 from numpy.typing import NDArray
 
-from gradcam_eval.perturb.grid import (
-    Field,
-    Size,
-    Stencil,
-    UniformStencil,
-    VariableStencil,
-    Zeros,
-    halved,
-    inside,
-    prolong,
-    restrict,
-    zeros,
-)
+from gradcam_eval.perturb.compiled import compiled
+
+Field: TypeAlias = NDArray[np.float32]  # (C, H + 2, W + 2), or without C for all channels
+Operator: TypeAlias = NDArray[np.float32]  # (3, 3, H + 2, W + 2)
 
 _SMALLEST = 64  # unknowns at most that are solved by the inverse matrix
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """One grid: its operator, the factor of its Jacobi sweep, and room for fields."""
+class Grids(NamedTuple):
+    """What a V-cycle needs, from the finest grid to the coarsest.
 
-    stencil: Stencil
-    factor: Field
-    solution: Field
-    residual: Field
-    spare: Field
-    right: Field
+    Attributes
+    ----------
+    operators : of each grid
+    factors : (H + 2, W + 2) of each grid, what a sweep multiplies a residual by
+    right, found, rest : room for three fields on each grid: b, x and b − A x
+    inverse : (n, n), of the operator on the coarsest
+    """
 
-    @classmethod
-    def of(cls, stencil: Stencil, damping: float, channels: int, room: Zeros) -> _Level:
-        size = inside(stencil.mask).shape
-        factor = zeros(1, size, np.float32, room)[0]
-        np.divide(damping, stencil.scale(), out=factor, where=stencil.mask > 0)
-        return cls(stencil, factor, *(zeros(channels, size, np.float32, room) for _ in range(4)))
+    operators: List[Operator]
+    factors: List[Field]
+    right: List[Field]
+    found: List[Field]
+    rest: List[Field]
+    inverse: NDArray[np.float32]
 
 
-class Multigrid:
-    """A symmetric approximation M of A⁻¹ for the missing pixels of an image: one V-cycle.
+def grids(missing: NDArray[np.bool_], corner: float, channels: int) -> Grids:
+    """Prepare V-cycles for the missing pixels of an image.
 
     Parameters
     ----------
     missing : bool (H, W), the unknown pixels
     corner : weight of a neighbour across a corner, where one across an edge has 1
     channels : C of the right-hand sides
-    room : what makes its arrays; the cycle can be used until these are handed out again
 
     Notes
     -----
@@ -65,60 +63,22 @@ class Multigrid:
     ----------
     Briggs, Henson, McCormick: A Multigrid Tutorial, 2nd ed., SIAM 2000, chapters 3, 4 and 10.
     """
-
-    def __init__(
-        self,
-        missing: NDArray[np.bool_],
-        corner: float,
-        channels: int,
-        room: Zeros = np.zeros,
-    ) -> None:
-        stencil: Stencil = UniformStencil.of(missing, corner, np.float32, room)
-        size = missing.shape
-        self._levels = [_Level.of(stencil, _damping(size, corner), channels, room)]
-        while size[0] * size[1] > _SMALLEST:
-            stencil, size = _galerkin(stencil, size, room), halved(size)
-            # the operators of coarser grids approach equal weights, whatever the finest has
-            self._levels.append(_Level.of(stencil, _damping(size, 1.0), channels, room))
-        self._inverse = _inverse(stencil, size)
-
-    @property
-    def stencil(self) -> Stencil:
-        """The operator A itself, in float32."""
-        return self._levels[0].stencil
-
-    def __call__(self, right: Field) -> Field:
-        """Return M r, in an array that the next call writes again."""
-        return self._cycle(0, right)
-
-    def _cycle(self, depth: int, right: Field) -> Field:
-        level = self._levels[depth]
-        found = level.solution
-        if depth == len(self._levels) - 1:
-            known = inside(right)
-            inside(found)[...] = (known.reshape(len(known), -1) @ self._inverse).reshape(
-                known.shape
-            )
-            return found
-        np.multiply(right, level.factor, out=found)
-        coarser = self._levels[depth + 1].right
-        restrict(self._residual(level, right), coarser)
-        prolong(self._cycle(depth + 1, coarser), level.residual)
-        found += level.residual
-        found *= level.stencil.mask
-        step = self._residual(level, right)
-        step *= level.factor
-        found += step
-        return found
-
-    @staticmethod
-    def _residual(level: _Level, right: Field) -> Field:
-        residual = level.stencil.negative(level.solution, level.residual, level.spare)
-        residual += right
-        return residual
+    operators, factors, right, found, rest = (List() for _ in range(5))
+    operator = laplacian(missing, corner)
+    size = missing.shape
+    while True:
+        operators.append(operator)
+        factors.append(jacobi(operator, damping(size, corner)))
+        for fields in (right, found, rest):
+            fields.append(np.zeros((channels, *operator.shape[2:]), np.float32))
+        if size[0] * size[1] <= _SMALLEST:
+            return Grids(operators, factors, right, found, rest, _inverse(operator))
+        operator = galerkin(operator)
+        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+        corner = 1.0  # the operators of coarser grids approach equal weights
 
 
-def _damping(size: Size, corner: float) -> float:
+def damping(size: tuple[int, int], corner: float) -> float:
     """Return the ω of the Jacobi sweep that leaves least of what the coarser grid cannot see.
 
     Far from borders the eigenvalues of D⁻¹A of waves with a period below four pixels, along one
@@ -132,69 +92,210 @@ def _damping(size: Size, corner: float) -> float:
     return 2 / (2 - low - high)
 
 
-def _galerkin(stencil: Stencil, size: Size, room: Zeros = np.zeros) -> VariableStencil:
-    """Return Pᵀ A P, first along the rows and then along the columns, as P is a product as well."""
-    coarse = halved(size)
-    whole = room((2, 3, 2 * coarse[0] + 1, 2 * coarse[1] + 1), np.float32)
-    own, right, *below = stencil.joined(room)
-    same_row, next_row = whole[..., 1 : size[0] + 1, :]
-    next_row[:, :, 1 : size[1] + 1] = inside(np.stack(below))
-    same_row[1:, :, 1 : size[1] + 1] = inside(np.stack((own, right)))
-    same_row[0, :, 1:] = same_row[2, :, :-1]
-    rows = room((2, 3, whole.shape[2], coarse[1] + 2), np.float32)
-    for entries, found in zip(_halved(*whole.swapaxes(0, 1)), rows.swapaxes(0, 1), strict=True):
-        found[..., 1:-1] = entries
-    same, after = rows
-    before = np.zeros_like(after)
-    for step in (-1, 0, 1):  # the entry with a node is that of this node with the first
-        before[1 + step, 1:, 1:-1] = after[1 - step, :-1, 1 + step : coarse[1] + 1 + step]
-    _, same, after = _halved(*(each.swapaxes(1, 2) for each in (before, same, after)))
-    entries = zeros(5, coarse)
-    inside(entries)[:2] = same.swapaxes(1, 2)[1:, :, 1:-1]
-    inside(entries)[2:] = after.swapaxes(1, 2)[..., 1:-1]
-    return VariableStencil.of(entries)
-
-
-def _halved(before: Field, own: Field, after: Field) -> tuple[Field, Field, Field]:
-    """Return Pᵀ A P along the last axis, where P interpolates between every second pixel.
-
-    Parameters
-    ----------
-    before, own, after : (..., 2 n + 1), the entries of A of each pixel with the one before it, with
-        itself and with the next; 0 where there is none, always so at the first
-
-    Returns
-    -------
-    the same of the n nodes, at the pixels 1, 3, ...
-    """
-    n = own.shape[-1] // 2
-    left, right = (np.full(n, 0.5, np.float32) for _ in range(2))
-    left[-1], right[-1] = 1, 0  # nearest beyond the last node
-    half = np.float32(0.5)
-    last, here, following = (
-        (..., slice(0, -1, 2)),
-        (..., slice(1, None, 2)),
-        (..., slice(2, None, 2)),
-    )
-    back = before[here] + half * own[last]
-    forth = after[here] + left * own[following]
-    found = own[here] + half * (after[last] + back)
-    found += left * (before[following] + forth)
-    return half * (before[last] + back), found, left * after[following] + right * forth
-
-
-def _inverse(stencil: Stencil, size: Size) -> NDArray[np.float32]:
-    """Return the inverse matrix of a small grid; nodes that are joined with nothing get 0.
+def _inverse(operator: Operator) -> NDArray[np.float32]:
+    """Return the inverse matrix on a small grid; nodes that are joined with nothing get 0.
 
     Where fewer pixels are unknown than nodes see them, the matrix is singular: 1e-5 more on its
     diagonal answers that, and is little beside what known pixels put there.
     """
-    count = size[0] * size[1]
-    units = zeros(count, size)
-    inside(units)[...] = np.eye(count).reshape(count, *size)
-    units *= stencil.mask
-    rows: Any = -inside(stencil.negative(units, np.empty_like(units), np.empty_like(units)))
-    matrix = rows.reshape(count, count).astype(np.float64)
-    used = inside(stencil.mask).ravel() > 0
+    height, width = operator.shape[2] - 2, operator.shape[3] - 2
+    count = height * width
+    units = np.zeros((count, height + 2, width + 2), np.float32)
+    units[:, 1:-1, 1:-1] = np.eye(count).reshape(count, height, width)
+    rest = np.empty_like(units)
+    residual(operator, units, np.zeros_like(units), rest)
+    matrix = -rest[:, 1:-1, 1:-1].reshape(count, count).astype(np.float64)
+    used = matrix.diagonal() > 0
     matrix[np.diag_indices(count)] = np.where(used, matrix.diagonal() * (1 + 1e-5), 1)
     return (np.linalg.inv(matrix) * used).astype(np.float32)
+
+
+@compiled
+def laplacian(missing: NDArray[np.bool_], corner: float) -> Operator:
+    """Return the operator ``(A x)_i = Σ_j w_ij (x_i − x_j)`` for the missing pixels i.
+
+    Over the up to eight neighbours j inside the image, where x is 0 at the known ones.
+    """
+    height, width = missing.shape
+    operator = np.zeros((3, 3, height + 2, width + 2), np.float32)
+    mask = np.zeros((height + 2, width + 2), np.float32)
+    mask[1:-1, 1:-1] = missing
+    inside = np.zeros((height + 2, width + 2), np.float32)
+    inside[1:-1, 1:-1] = 1
+    for a in range(-1, 2):
+        for b in range(-1, 2):
+            if a == 0 and b == 0:
+                continue
+            weight = np.float32(corner if a * b else 1.0)
+            for i in range(1, height + 1):
+                for j in range(1, width + 1):
+                    here = weight * mask[i, j]
+                    operator[1 + a, 1 + b, i, j] = -here * mask[i + a, j + b]
+                    operator[1, 1, i, j] += here * inside[i + a, j + b]
+    return operator
+
+
+@compiled
+def jacobi(operator: Operator, omega: float) -> Field:
+    """Return ω / d for each node, and 0 where it is joined with nothing.
+
+    d is the diagonal, or half of Σ_j |A_ij| where that is more, so that no eigenvalue of the
+    quotient exceeds 2. It is more where several nodes see the same few pixels.
+    """
+    height, width = operator.shape[2], operator.shape[3]
+    factor = np.zeros((height, width), np.float32)
+    for i in range(1, height - 1):
+        for j in range(1, width - 1):
+            total = np.float32(0)
+            for a in range(3):
+                for b in range(3):
+                    total += abs(operator[a, b, i, j])
+            most = max(operator[1, 1, i, j], total / 2)
+            factor[i, j] = omega / most if most > 0 else 0
+    return factor
+
+
+@compiled
+def galerkin(operator: Operator) -> Operator:
+    """Return Pᵀ A P, first down the columns and then along the rows, as P is a product as well."""
+    return _turned(_halved(_turned(_halved(operator))))
+
+
+@compiled
+def _turned(operator: Operator) -> Operator:
+    """Return the operator of the grid whose rows are this one's columns."""
+    return operator.transpose(1, 0, 3, 2).copy()
+
+
+@compiled
+def _halved(fine: Operator) -> Operator:
+    """Return Pᵀ A P down the columns, where P interpolates between every second row.
+
+    Row 2 n of the fine grid is row n of the coarse one; the row below it has half of n and half of
+    n + 1, or all of n where that is the last.
+    """
+    rows, columns = (fine.shape[2] - 1) // 2, fine.shape[3]
+    half = np.float32(0.5)
+    coarse = np.zeros((3, 3, rows + 2, columns), np.float32)
+    for b in range(3):
+        up, same, down = fine[0, b], fine[1, b], fine[2, b]
+        for n in range(rows):
+            over, here, under = 2 * n, 2 * n + 1, 2 * n + 2  # with the border of zeros
+            mine, next_one = (half, half) if n < rows - 1 else (np.float32(1), np.float32(0))
+            for j in range(1, columns - 1):
+                coarse[0, b, n + 1, j] = half * (up[over, j] + half * same[over, j] + up[here, j])
+                coarse[1, b, n + 1, j] = (
+                    half * (half * same[over, j] + down[over, j] + up[here, j])
+                    + same[here, j]
+                    + mine * (down[here, j] + up[under, j] + mine * same[under, j])
+                )
+                coarse[2, b, n + 1, j] = (
+                    next_one * (down[here, j] + mine * same[under, j]) + mine * down[under, j]
+                )
+    return coarse
+
+
+@compiled
+def residual(operator: Operator, x: Field, right: Field, out: Field) -> None:
+    """Write b − A x into `out`, for a symmetric A, of which five of the nine entries are read."""
+    for c in range(x.shape[0]):
+        for i in range(1, x.shape[1] - 1):
+            for j in range(1, x.shape[2] - 1):
+                out[c, i, j] = right[c, i, j] - (
+                    operator[1, 1, i, j] * x[c, i, j]
+                    + operator[1, 2, i, j] * x[c, i, j + 1]
+                    + operator[1, 2, i, j - 1] * x[c, i, j - 1]
+                    + operator[2, 1, i, j] * x[c, i + 1, j]
+                    + operator[2, 1, i - 1, j] * x[c, i - 1, j]
+                    + operator[2, 0, i, j] * x[c, i + 1, j - 1]
+                    + operator[2, 0, i - 1, j + 1] * x[c, i - 1, j + 1]
+                    + operator[2, 2, i, j] * x[c, i + 1, j + 1]
+                    + operator[2, 2, i - 1, j - 1] * x[c, i - 1, j - 1]
+                )
+
+
+@compiled
+def restrict(fine: Field, coarse: Field) -> None:
+    """Write the transpose of `prolong`, from a field of all nodes to one of every second."""
+    height, width = coarse.shape[1] - 2, coarse.shape[2] - 2
+    half, one = np.float32(0.5), np.float32(1)
+    line = np.zeros(fine.shape[2] + 1, np.float32)
+    for c in range(fine.shape[0]):
+        for i in range(height):
+            lower = half if i < height - 1 else one
+            for j in range(1, fine.shape[2] - 1):
+                line[j] = (
+                    half * fine[c, 2 * i, j] + fine[c, 2 * i + 1, j] + lower * fine[c, 2 * i + 2, j]
+                )
+            for j in range(width):
+                coarse[c, i + 1, j + 1] = (
+                    half * line[2 * j] + line[2 * j + 1] + half * line[2 * j + 2]
+                )
+            coarse[c, i + 1, width] += half * line[2 * width]
+
+
+@compiled
+def prolong(coarse: Field, factor: Field, fine: Field) -> None:
+    """Add a field of every second node to one of all, bilinear between, nearest beyond.
+
+    Only where `factor` is not 0: known pixels stay 0.
+    """
+    height, width = coarse.shape[1] - 2, coarse.shape[2] - 2
+    half = np.float32(0.5)
+    line = np.zeros(width + 2, np.float32)
+    spread = np.zeros(2 * width + 1, np.float32)
+    for c in range(fine.shape[0]):
+        for i in range(fine.shape[1] - 2):
+            above = i // 2 + 1
+            below = min(above + i % 2, height)
+            for j in range(1, width + 1):
+                line[j] = half * (coarse[c, above, j] + coarse[c, below, j])
+            line[width + 1] = line[width]
+            for j in range(1, width + 1):
+                spread[2 * j - 1] = line[j]
+                spread[2 * j] = half * (line[j] + line[j + 1])
+            for j in range(1, fine.shape[2] - 1):
+                if factor[i + 1, j] > 0:
+                    fine[c, i + 1, j] += spread[j]
+
+
+@compiled
+def v_cycle(grids: Grids) -> None:
+    """Make found[0] = M b of b = right[0], where M is a symmetric approximation of A⁻¹."""
+    last = len(grids.operators) - 1
+    for n in range(last):
+        _scale(grids.right[n], grids.factors[n], grids.found[n])
+        residual(grids.operators[n], grids.found[n], grids.right[n], grids.rest[n])
+        restrict(grids.rest[n], grids.right[n + 1])
+    _solve(grids.inverse, grids.right[last], grids.found[last])
+    for n in range(last - 1, -1, -1):
+        prolong(grids.found[n + 1], grids.factors[n], grids.found[n])
+        residual(grids.operators[n], grids.found[n], grids.right[n], grids.rest[n])
+        _add_scaled(grids.rest[n], grids.factors[n], grids.found[n])
+
+
+@compiled
+def _scale(field: Field, factor: Field, out: Field) -> None:
+    for c in range(field.shape[0]):
+        for i in range(1, field.shape[1] - 1):
+            for j in range(1, field.shape[2] - 1):
+                out[c, i, j] = field[c, i, j] * factor[i, j]
+
+
+@compiled
+def _add_scaled(field: Field, factor: Field, out: Field) -> None:
+    for c in range(field.shape[0]):
+        for i in range(1, field.shape[1] - 1):
+            for j in range(1, field.shape[2] - 1):
+                out[c, i, j] += field[c, i, j] * factor[i, j]
+
+
+@compiled
+def _solve(inverse: NDArray[np.float32], right: Field, out: Field) -> None:
+    height, width = out.shape[1] - 2, out.shape[2] - 2
+    for c in range(out.shape[0]):
+        for n in range(height * width):
+            found = np.float32(0)
+            for m in range(height * width):
+                found += inverse[n, m] * right[c, 1 + m // width, 1 + m % width]
+            out[c, 1 + n // width, 1 + n % width] = found
