@@ -13,6 +13,8 @@ from gradcam_eval.intervals import RESAMPLES, Estimator, Values
 
 Cell: TypeAlias = tuple[str, str, str]  # model, layer ("" for a control), method
 
+TIES = ("tie_shift", "tie_spread")  # what the order of equal pixels does to a value
+
 _COLUMNS = ("model", "layer", "method", "kind", "sample", "metric", "protocol", "status", "value")
 
 
@@ -35,6 +37,9 @@ def checked_records(records: pd.DataFrame) -> pd.DataFrame:
                 "keep one row per image and cell, and mark what has no value as undefined."
             )
     records = records.assign(value=value.where(records["status"] == "value"))
+    for name in TIES:
+        known = pd.to_numeric(records.get(name, np.nan), errors="coerce")
+        records = records.assign(**{name: known})
     if "aggregate" not in records:
         return records.assign(aggregate=MEAN, parts=None)
     if unknown := set(records["aggregate"]) - set(AGGREGATES):

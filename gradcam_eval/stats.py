@@ -17,6 +17,7 @@ import pandas as pd
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.intervals import RESAMPLES, Estimator
 from gradcam_eval.records import (
+    TIES,
     Cell,
     checked_records,
     column_of,
@@ -40,16 +41,20 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     Parameters
     ----------
     records : columns model, layer, method, kind, sample, metric, protocol, status, value; and
-        aggregate and parts, where a value of the whole data set is no mean (`aggregates.py`)
+        aggregate and parts, where a value of the whole data set is no mean (`aggregates.py`); and
+        tie_shift and tie_spread, where a protocol draws orders of equal pixels (`core.TieOrders`)
     seed : of the bootstrap; the same seed and records give the same intervals in any row order
     resamples : bootstrap resamples
 
     Returns
     -------
     DataFrame with model, layer, method, kind, metric, protocol, n, undefined, failed, mean, low,
-    high, interval ("bootstrap" or "wilson"), pairs, difference, difference_low, difference_high.
-    What does not exist is `pd.NA`: every mean at n = 0, every interval at n < 2, every difference
-    of `random` to itself or without a `random` control. Unit and direction are the metric's.
+    high, interval ("bootstrap" or "wilson"), pairs, difference, difference_low, difference_high,
+    tie_shift (Σ shift_i / n: how far the mean would move with equal pixels in row-major order) and
+    tie_spread (√(Σ spread_i² / n): the standard deviation of one image's value over random orders
+    of them). What does not exist is `pd.NA`: every mean at n = 0, every interval at n < 2, every
+    difference of `random` to itself or without a `random` control, what ties do where a protocol
+    has one order. Unit and direction are the metric's.
 
     Raises
     ------
@@ -90,7 +95,7 @@ def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> 
         for key, group in group_by(records, ["model", "metric", "protocol"])
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
-    floats = dict.fromkeys(_FLOATS, "Float64")
+    floats = dict.fromkeys((*_FLOATS, *TIES), "Float64")
     counts = dict.fromkeys(("n", "undefined", "failed", "pairs"), "Int64")
     return frame.astype(floats | counts)[_out_columns()]
 
@@ -196,6 +201,8 @@ def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
     table = table_of(group, rule.aggregate)
     found = rule.single([column_of(table[cell]) for cell in table])
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
+    frame["tie_shift"] = group["tie_shift"].groupby(keys, sort=False).mean()
+    frame["tie_spread"] = (group["tie_spread"] ** 2).groupby(keys, sort=False).mean() ** 0.5
     frame["interval"] = rule.interval
     reference = table.get(("", REFERENCE))
     if reference is None:
@@ -221,4 +228,4 @@ def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> 
 def _out_columns() -> list[str]:
     """Return the columns of the summary, in order."""
     keys = ["model", "layer", "method", "kind", "metric", "protocol", "n", "undefined", "failed"]
-    return [*keys, *_FLOATS[:3], "interval", "pairs", *_FLOATS[3:]]
+    return [*keys, *_FLOATS[:3], "interval", "pairs", *_FLOATS[3:], *TIES]

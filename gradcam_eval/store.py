@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from gradcam_eval.core import Curve, InputError, Record, Tally
+from gradcam_eval.core import Curve, InputError, Record, Tally, TieOrders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,13 +36,19 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE TABLE IF NOT EXISTS tallies (
     model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT, parts TEXT,
     PRIMARY KEY (model, layer, method, sample, metric, protocol));
+CREATE TABLE IF NOT EXISTS ties (
+    model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT,
+    shift REAL NOT NULL, spread REAL NOT NULL,
+    PRIMARY KEY (model, layer, method, sample, metric, protocol));
 CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
 """
-_IN_ORDER = (
+_ORDER = "ORDER BY images.position, images.rowid, records.rowid"
+_IN_ORDER = f"FROM records JOIN images USING (model, sample) {_ORDER}"
+_WITH_TIES = (
     "FROM records JOIN images USING (model, sample) "
-    "ORDER BY images.position, images.rowid, records.rowid"
+    f"LEFT JOIN ties USING (model, layer, method, sample, metric, protocol) {_ORDER}"
 )
-_KEPT_BY_IMAGE = ("records", "tallies")
+_KEPT_BY_IMAGE = ("records", "tallies", "ties")
 _LONGEST = 200  # bytes of a file's name; file systems end at 255
 
 
@@ -145,6 +151,11 @@ class Ledger:
                 "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [_tally_row(record, record.tally) for _, record in records if record.tally],
             )
+            found = [(record, record.curve.ties) for _, record in records if record.curve]
+            self._connection.executemany(
+                "INSERT INTO ties VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [_tie_row(record, ties) for record, ties in found if ties],
+            )
 
     def arrange(self, images: Sequence[tuple[str, str]]) -> None:
         """Put the (model, sample) pairs in this order, and forget images that are not among them.
@@ -190,12 +201,12 @@ class Ledger:
         return pd.DataFrame([json.loads(row) for (row,) in rows])
 
     def records(self) -> pd.DataFrame:
-        """Return a row for each record, without curves."""
+        """Return a row for each record, without curves; what ties do, where they were drawn."""
         import pandas as pd
 
         query = (
             "SELECT model, layer, method, kind, sample, metric, protocol, records.status, value, "
-            f"reason {_IN_ORDER}"
+            f"reason, shift AS tie_shift, spread AS tie_spread {_WITH_TIES}"
         )
         return pd.read_sql_query(query, self._connection)
 
@@ -292,11 +303,19 @@ def _to_row(kind: str, record: Record) -> tuple[Any, ...]:
     )
 
 
-def _tally_row(record: Record, tally: Tally) -> tuple[Any, ...]:
+def _key_of(record: Record) -> tuple[str, ...]:
     key = (record.model, record.layer, record.method, record.sample, record.metric)
+    return (*key, record.protocol)
+
+
+def _tie_row(record: Record, ties: TieOrders) -> tuple[Any, ...]:
+    return (*_key_of(record), ties.shift, ties.spread)
+
+
+def _tally_row(record: Record, tally: Tally) -> tuple[Any, ...]:
     whole = np.array_equal(tally.parts, np.rint(tally.parts))  # counts need no decimals
     parts = tally.parts.astype(np.int64) if whole else tally.parts
-    return (*key, record.protocol, json.dumps(parts.tolist(), separators=(",", ":")))
+    return (*_key_of(record), json.dumps(parts.tolist(), separators=(",", ":")))
 
 
 def _encode(curve: Curve) -> str:

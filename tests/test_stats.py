@@ -84,6 +84,18 @@ def test_what_is_undefined_is_na_never_zero():
     assert single["pairs"] == 0
 
 
+def test_what_ties_do_is_a_mean_shift_and_a_pooled_spread():
+    table = records({("top", "grad_cam"): [0.1, 0.3, "no map"], ("", "random"): [0.5, 0.4, 0.9]})
+    assert (summarise(table)[["tie_shift", "tie_spread"]].isna()).all(axis=None)
+    table["tie_shift"] = [0.3, -0.1, None, 0, 0, 0]
+    table["tie_spread"] = [0.03, 0.01, None, 0, 0, 0]
+    summary = summarise(table)
+    row, random = cell(summary, "top", "grad_cam"), cell(summary, "", "random")
+    assert row["tie_shift"] == pytest.approx((0.3 - 0.1) / 2)
+    assert row["tie_spread"] == pytest.approx(math.sqrt((0.03**2 + 0.01**2) / 2))
+    assert (random["tie_shift"], random["tie_spread"]) == (0, 0)
+
+
 def test_bootstrap_equals_a_slow_twin():
     values = np.array([0.1, 0.2, 0.25, 0.7, 0.9])
     # All 5**5 equally likely resamples: the exact bootstrap distribution.

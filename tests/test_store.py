@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradcam_eval.core import Curve, InputError, Record
+from gradcam_eval.core import Curve, InputError, Record, TieOrders
 from gradcam_eval.store import Ledger, check_unused, map_path
 
 
@@ -162,6 +162,40 @@ def test_the_export_gives_back_every_number(tmp_path, ledger):
     assert pd.read_csv(tmp_path / "images.csv")["status"].tolist() == ["ok", "failed"]
     assert not (tmp_path / "cost.csv").exists()
     assert not list(tmp_path.glob("*.partial"))
+
+
+def tied(sample, *areas):
+    """A record whose curve is a mean over orders, of which the first is row-major."""
+    curve = Curve(CURVE.fraction, CURVE.score, TieOrders(areas[0], areas[1:]))
+    return "cam", record(sample, curve=curve)
+
+
+def test_what_ties_do_stands_beside_the_value_it_does_it_to(tmp_path, ledger):
+    other = record("a", metric="insertion", curve=CURVE)
+    ledger.write_image(row("a"), [tied("a", 0.5, 0.25, 0.75), ("cam", other)])
+    ledger.write_image(row("b"), [tied("b", 0.5, 0.125, 0.125)])
+    found = ledger.records().set_index(["sample", "metric"])[["tie_shift", "tie_spread"]]
+    assert found.loc["a", "deletion"].tolist() == [0, np.sqrt(0.125)]
+    assert found.loc["a", "insertion"].isna().all()
+    assert found.loc["b", "deletion"].tolist() == [0.375, 0]
+    ledger.write_image(row("a", content="c2"), [tied("a", 1.0, 0.25, 0.75)])
+    ledger.arrange([("net", "a")])
+    ledger.export(tmp_path)
+    written = pd.read_csv(tmp_path / "records.csv")
+    assert written["tie_shift"].tolist() == [0.5]
+    assert written["tie_spread"].tolist() == [np.sqrt(0.125)]
+
+
+def test_a_ledger_from_before_ties_were_kept_goes_on(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path, "f1") as ledger:
+        ledger.write_image(row("a"), [("cam", record("a", curve=CURVE))])
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE ties")
+    connection.close()
+    with Ledger(path, "f1") as ledger:
+        ledger.write_image(row("b"), [tied("b", 0.5, 0.25, 0.25)])
+        assert ledger.records()["tie_shift"].tolist() == [pytest.approx(np.nan, nan_ok=True), 0.25]
 
 
 def test_an_export_leaves_no_table_of_an_earlier_one(tmp_path, ledger):

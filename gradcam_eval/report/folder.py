@@ -13,6 +13,7 @@ import pandas as pd
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
+from gradcam_eval.records import TIES
 from gradcam_eval.store import FORMAT, map_path
 
 UNKNOWN = "unknown"
@@ -26,7 +27,7 @@ _COLUMNS: dict[str, str] = {
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
 }
-_NUMBERS = {"value", "probability", "fraction", "score", *_COLUMNS["cost"].split()[3:]}
+_NUMBERS = {"value", "probability", "fraction", "score", *TIES, *_COLUMNS["cost"].split()[3:]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +172,6 @@ def _table(path: Path, name: str) -> pd.DataFrame:
         raise InputError(f"{file} is not a readable CSV ({error}): run the study again.") from error
     if missing := [column for column in columns if column not in frame]:
         raise InputError(f"{file} has no column {', '.join(missing)}: run the study again.")
-    for column in _NUMBERS & set(columns):
+    for column in _NUMBERS & set(frame):
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     return frame

@@ -17,7 +17,7 @@ from gradcam_eval.report import text
 from gradcam_eval.report.answer import answer
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
-from gradcam_eval.report.rows import of_metric, winners
+from gradcam_eval.report.rows import of_metric, shows_ties, winners
 from gradcam_eval.report.split import Split, split_tables
 from gradcam_eval.stats import REFERENCE, summarise
 
@@ -58,7 +58,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     page = _render(
         study=results.study,
         models=models,
-        metrics=[_metric(metric) for metric in results.study["metrics"]],
+        metrics=_metrics(results.study["metrics"], summary),
         environment=list(_flat(results.environment)),
         provenance=list(_flat(_without(results.study, "metrics", "question"))),
         album=album,
@@ -88,6 +88,8 @@ def _render(**context: Any) -> str:
         "ratio",
         "count_of",
         "statistic",
+        "shift",
+        "spread",
     )
     environment.filters |= {name: getattr(text, name) for name in names}
     environment.filters["breakable"] = _breakable
@@ -246,9 +248,18 @@ def _troubles(folder: Folder, model: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _metric(metric: dict[str, Any]) -> dict[str, Any]:
-    """Return a metric with its parameters as a flat list."""
-    return metric | {"settings": list(_flat(metric.get("parameters") or {}))}
+def _metrics(metrics: list[dict[str, Any]], summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return each metric with its parameters as a flat list and its columns in the summary.
+
+    They begin at the column `at` and are `width` many: one more where `ties` are shown.
+    """
+    found, at = [], 2  # behind the layer and the method
+    for metric in metrics:
+        settings = list(_flat(metric.get("parameters") or {}))
+        ties = shows_ties(of_metric(summary, metric))
+        found.append(metric | {"settings": settings, "ties": ties, "at": at, "width": 3 + ties})
+        at += 3 + ties
+    return found
 
 
 def _without(content: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -14,6 +14,11 @@ def of_metric(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
     return rows[(rows["metric"] == metric["name"]) & (rows["protocol"] == metric["protocol"])]
 
 
+def shows_ties(rows: pd.DataFrame) -> bool:
+    """Whether these rows say what the order of equal pixels does: their protocol draws orders."""
+    return "tie_spread" in rows and bool(rows["tie_spread"].notna().any())
+
+
 def winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str]]:
     """Return the cells with the best mean of one model by one metric, ties and all."""
     cells = of_metric(summary[summary["kind"] == "cam"], metric)

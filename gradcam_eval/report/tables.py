@@ -9,9 +9,12 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gradcam_eval.report.text import DASH, number, statistic
+from gradcam_eval.report.rows import shows_ties
+from gradcam_eval.report.text import DASH, number, shift, statistic
 
 _KEY = ["metric", "protocol"]
+_CAPTION = "mean [95 % interval]; n = images with a value"
+_CAPTION_OF_TIES = "; row by row = what the mean would gain with equal pixels in row-major order"
 
 
 def summary_table(
@@ -21,7 +24,8 @@ def summary_table(
 
     Each entry is the mean, or what the heading says of a metric that has another value of a data
     set, and its 95 % interval, in the metric's unit, and n where it is not the one in the heading;
-    controls stand last, dimmed.
+    controls stand last, dimmed. Where a protocol draws orders of equal pixels a column says how far
+    the mean would move in the declared one.
 
     Parameters
     ----------
@@ -33,9 +37,11 @@ def summary_table(
     -------
     rich.table.Table; three metrics fit 110 columns
     """
-    usual = {key: int(rows["n"].mode().max()) for key, rows in summary.groupby(_KEY, sort=False)}
+    measures = dict(iter(summary.groupby(_KEY, sort=False)))
+    usual = {key: int(rows["n"].mode().max()) for key, rows in measures.items()}
+    tied = {key for key, rows in measures.items() if shows_ties(rows)}
     models = list(summary["model"].unique())
-    caption = "mean [95 % interval]; n = images with a value"
+    caption = _CAPTION + (_CAPTION_OF_TIES if tied else "")
     titles = {(each["name"], each["protocol"]): statistic(each) for each in metrics}
     table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
     if len(models) > 1:
@@ -47,25 +53,30 @@ def summary_table(
         said = f"{found}, " if found != "mean" else ""
         heading = Text(f"{metric}\n{protocol}\n{said}n = {usual[metric, protocol]}")
         table.add_column(heading, justify="right", no_wrap=True)
+        if (metric, protocol) in tied:
+            table.add_column(Text("row\nby\nrow"), justify="right", no_wrap=True)
     for model in models:
         for kind in ("cam", "control"):
             rows = summary[(summary["model"] == model) & (summary["kind"] == kind)]
-            _add_rows(table, rows, usual, model if len(models) > 1 else None)
+            _add_rows(table, rows, usual, tied, name=model if len(models) > 1 else None)
             if len(rows):
                 table.add_section()
     return table
 
 
 def _add_rows(
-    table: Table, summary: pd.DataFrame, usual: dict[Any, int], model: str | None
+    table: Table, summary: pd.DataFrame, usual: dict[Any, int], tied: set[Any], *, name: str | None
 ) -> None:
     """Add a row for each cell, in order; names are plain text, never markup."""
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         by_key = {(row["metric"], row["protocol"]): row for row in rows.to_dict("records")}
-        names = [*([model] if model else []), str(layer) or DASH, str(method)]
+        names = [*([name] if name else []), str(layer) or DASH, str(method)]
         style = "dim" if not layer else ""
-        entries = [_entry(by_key.get(key), n) for key, n in usual.items()]
-        table.add_row(*(Text(name) for name in names), *map(Text, entries), style=style)
+        entries = []
+        for key, n in usual.items():
+            entries.append(_entry(by_key.get(key), n))
+            entries += [_shift(by_key.get(key))] if key in tied else []
+        table.add_row(*map(Text, [*names, *entries]), style=style)
 
 
 def _entry(row: dict[Any, Any] | None, usual: int) -> str:
@@ -78,7 +89,16 @@ def _entry(row: dict[Any, Any] | None, usual: int) -> str:
     return text if row["n"] == usual else f"{text} n={row['n']}"
 
 
+def _shift(row: dict[Any, Any] | None) -> str:
+    """Write how far the mean moves with equal pixels row by row."""
+    return DASH if row is None else _bare(shift(row["tie_shift"]))
+
+
 def _short(value: float) -> str:
     """Write a number without the zero before the point."""
-    text = number(value)
-    return text.replace("0.", ".", 1) if text.lstrip("−").startswith("0.") else text
+    return _bare(number(value))
+
+
+def _bare(text: str) -> str:
+    """Drop the zero before the point of a number."""
+    return text.replace("0.", ".", 1) if text.lstrip("−+").startswith("0.") else text

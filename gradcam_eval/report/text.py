@@ -32,6 +32,16 @@ def signed(value: Any) -> str:
     return text if text == DASH or text.startswith("−") or not value else f"+{text}"
 
 
+def shift(value: Any) -> str:
+    """Write a small change, with its sign, to three decimals: what is smaller is none."""
+    return DASH if pd.isna(value) else signed(round(float(value), 3))
+
+
+def spread(value: Any) -> str:
+    """Write a standard deviation behind its sign, to three decimals; unknown is nothing."""
+    return "" if pd.isna(value) else f"± {number(round(float(value), 3))}"
+
+
 def interval(low: Any, high: Any, *, sign: bool = False) -> str:
     """Write an interval in brackets, or nothing where it is undefined."""
     if pd.isna(low) or pd.isna(high):

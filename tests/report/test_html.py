@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -227,6 +229,29 @@ def test_report_does_not_import_tensorflow(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_column_of_ties_stands_behind_the_metric_that_has_them(tmp_path):
+    folder = make_study(tmp_path / "toy", Plan(layers=("top",), methods=("grad_cam",), cost=False))
+    plain = write_report(folder).read_text(encoding="utf-8")
+    assert "row by row" not in plain
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    has_ties = records["metric"] == "insertion"
+    records["tie_shift"] = np.where(has_ties, -0.0421, np.nan)
+    records["tie_spread"] = np.where(has_ties, 0.0001, np.nan)
+    records.to_csv(folder / "records.csv", index=False)
+    page = write_report(folder).read_text(encoding="utf-8")
+    (table,) = re.findall(r'<table class="summary">.*?</table>', page, re.DOTALL)
+    assert re.findall(r'colspan="(\d)" scope="colgroup"', table) == ["3", "4", "3"]
+    assert 'colspan="12" scope="rowgroup"' in table
+    assert re.findall(r'data-column="(\d+)"', table) == [str(n) for n in range(2 + 3 + 4 + 3)]
+    assert 'data-column="8" data-first="descending"><button type="button">row by row<' in table
+    rows = [row for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL) if "data-value" in row]
+    assert len(rows) == 1 + len(CONTROLS)
+    for row in rows:
+        cells = re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL)
+        assert len(cells) == 12
+        assert cells[8] == '<td class="num" data-value="-0.0421">−0.042<small>± 0.000</small></td>'
 
 
 def test_two_protocols_of_one_metric_stand_side_by_side(tmp_path):
