@@ -47,7 +47,8 @@ def deletion(
         "rise2018" (224 pixels a step), "rise2018_batch" (1792 pixels a step), "rise2018_adaptive"
         (few of the points of "rise2018": see `adaptive_curves`), "gaussian_clean" (without the
         quirks of their blur), "gaussian_clean_ties" (the mean over random orders of equal pixels;
-        `Curve.ties` says what their order does), or your own record.
+        `Curve.ties` says what their order does), or your own record. "rise2018_label" reads the
+        labels in a study; here what is read is given by `targets`.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def _insertion(
 
 
 _RISE = (
-    *("rise2018", "rise2018_batch", "rise2018_adaptive"),
+    *("rise2018", "rise2018_batch", "rise2018_adaptive", "rise2018_label"),
     *("gaussian_clean", "gaussian_clean_ties"),
 )
 

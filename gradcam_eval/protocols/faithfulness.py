@@ -49,6 +49,13 @@ _RISE_2018_ADAPTIVE = replace(
     departures=f"{_RISE_2018.departures}; only as many points as an area within 0.005 of that of "
     "all 225 is expected to need",
 )
+_RISE_2018_LABEL = replace(
+    _RISE_2018,
+    name="rise2018_label",
+    of="label",
+    departures=f"{_RISE_2018.departures}: it is the image's label, where they read the predicted "
+    "class; of a label that means several classes the most probable one",
+)
 _GAUSSIAN_CLEAN = replace(
     _RISE_2018,
     name="gaussian_clean",
@@ -254,6 +261,7 @@ FAITHFULNESS = (
     _RISE_2018,
     _RISE_2018_BATCH,
     _RISE_2018_ADAPTIVE,
+    _RISE_2018_LABEL,
     _GAUSSIAN_CLEAN,
     _GAUSSIAN_CLEAN_TIES,
     _FLIP_MEAN,

@@ -41,8 +41,8 @@ class FaithfulnessProtocol:
     tie_orders : how many orders are drawn, two or more where they are
     area : how the curve becomes one number
     seed : of what is random, outside a study (a study has its own)
-    of : whose score: "target" (the class that the heatmap explains) or "label" (the image's
-        first label)
+    of : whose score: "target" (the class that the heatmap explains) or "label" (the image's main
+        label; where it means several of the model's classes, the most probable of them)
     departures : how this differs from the source
     """
 
@@ -152,8 +152,8 @@ class RoadProtocol:
     source : the paper and the code that the parameters come from
     score : what is read off the model
     seed : of the noise, outside a study
-    of : whose score: "target" (the class that the heatmap explains) or "label" (the image's
-        first label)
+    of : whose score: "target" (the class that the heatmap explains) or "label" (the image's main
+        label; where it means several of the model's classes, the most probable of them)
     departures : how this differs from the source
     """
 

@@ -8,6 +8,7 @@ from slow import SIZE, image_and_maps, of, smooth
 
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.metrics import (
+    METRICS,
     abpc,
     aopc,
     average_drop,
@@ -366,10 +367,34 @@ def test_the_seed_of_a_protocol_decides_its_draws(metric):
     assert metric(smooth, image, maps, [0], other) != plain
 
 
-def test_a_protocol_of_the_label_reads_the_label(cases_of_two_labels):
-    first, second, none = evaluate("morf", cases_of_two_labels, smooth, "flip_mean_label")
+OF_LABEL = [
+    (metric.name, name)
+    for metric in METRICS.values()
+    for name in metric.protocols
+    if getattr(PROTOCOLS[name], "of", "target") == "label"
+]
+
+
+@pytest.mark.parametrize(("metric", "name"), OF_LABEL)
+def test_a_protocol_of_the_label_reads_the_label(cases_of_two_labels, metric, name):
+    first, second, none = evaluate(metric, cases_of_two_labels, smooth, name)
     np.testing.assert_allclose(first.score + second.score, 1, atol=1e-6)
+    assert np.abs(first.score - second.score).max() > 1e-3
     assert none == Undefined("the image has no label, and the protocol reads its score")
+
+
+def test_the_label_can_be_read_by_deletion_insertion_flipping_and_road():
+    read = {metric for metric, _ in OF_LABEL}
+    assert read == {"deletion", "insertion", "morf", "lerf", "road_morf", "road_lerf"}
+
+
+@pytest.mark.parametrize("metric", ["deletion", "insertion"])
+def test_of_the_explained_class_both_protocols_of_rise_are_one(cases_of_two_labels, metric):
+    cases = cases_of_two_labels[:2]  # explained: class 0; labels: 0, and 1 before 0
+    by_label = evaluate(metric, cases, smooth, "rise2018_label")
+    by_target = evaluate(metric, cases, smooth, "rise2018")
+    np.testing.assert_array_equal(by_label[0].score, by_target[0].score)
+    np.testing.assert_allclose(by_label[1].score, 1 - by_target[1].score, atol=1e-6)
 
 
 @pytest.fixture

@@ -130,6 +130,24 @@ def test_a_label_of_several_classes_is_explained_by_the_most_probable_of_them(su
     assert table(judge(subject(), only))["pointing_game", "oracle"].status == "undefined"
 
 
+def test_a_protocol_of_the_label_reads_the_most_probable_class_of_it(subject, rng):
+    made = subject(metrics=["deletion"], protocols={"deletion": "rise2018_label"})
+    sample = make_sample(rng)
+    probabilities = made.predictor(sample.image[None])[0]
+    order = np.argsort(-probabilities).tolist()
+    for labels, n_main, read in (
+        ((order[1],), 1, order[1]),
+        ((order[2], order[1]), 2, order[1]),  # one label that means both
+        ((order[2], order[0]), 1, order[2]),  # and another object beside the main one
+    ):
+        judged = judge(made, make_sample(rng, labels=labels, image=sample.image, n_main=n_main))
+        record = table(judged)["deletion", "layer_cam"]
+        assert record.curve.score[0] == pytest.approx(probabilities[read], rel=1e-5)
+    unlabelled = table(judge(made, sample))["deletion", "layer_cam"]
+    assert (unlabelled.status, unlabelled.value) == ("undefined", None)
+    assert unlabelled.reason == "the image has no label, and the protocol reads its score"
+
+
 def test_of_many_right_classes_the_first_few_are_named(subject, rng):
     assert (
         judge(subject(), make_sample(rng, labels=tuple(range(3)), n_main=3))
