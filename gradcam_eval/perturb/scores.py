@@ -218,9 +218,14 @@ def _compiled_scores(
 ) -> NDArray[np.float64]:
     """Let the model's compiled function build one chunk of masked images, and read their scores."""
     function = _masked(predict, plan)
-    rows = (ranking, plan.owner[ranking], count, plan.targets[ranking])
+    used, ranking_used = np.unique(ranking, return_inverse=True)
+    rows = (ranking_used, plan.owner[ranking], count, plan.targets[ranking])
+    ranks = np.repeat(plan.ranks[used].astype(np.float32), plan.base.shape[-1], axis=-1)
     scores, classes = function(
-        *(each.astype(np.int32) for each in rows), plan.base, plan.replacement, plan.ranks
+        *(each.astype(np.int32) for each in rows),
+        plan.base,
+        plan.replacement,
+        ranks.reshape(len(used), -1),
     )
     _check_targets(plan.targets, int(classes[0]))
     return scores.numpy().astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,21 +15,27 @@ def masked_builder(image_shape: tuple[int, ...]) -> Callable[[Callable[[Any], An
     What is built maps ranking, owner, count and target, a row for each point, and the images and
     ranks of all, to the points' scores and, as often, the number of classes. The size is fixed in
     the trace because many models (Flatten before Dense) need it.
+
+    Ranks are float32 (N, H W C), one for each value of an image: where the channels of a pixel
+    share one, OpenVINO takes a tenth of a forward pass to choose. And TensorFlow compares int32 on
+    the host, also where there is a GPU.
     """
 
     def build(forward: Callable[[Any], Any]) -> Any:
         import tensorflow as tf
 
+        values = math.prod(image_shape)
+
         def scores(ranking, owner, count, target, base, replacement, ranks):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-            # float32, because TensorFlow compares int32 on the host, also where there is a GPU
-            order, limit = tf.cast(ranks, tf.float32), tf.cast(count, tf.float32)
-            replaced = tf.gather(order, ranking) < limit[:, None, None]
-            changed, kept = tf.gather(replacement, owner), tf.gather(base, owner)
-            return _score_of(forward(tf.where(replaced[..., None], changed, kept)), target)
+            replaced = tf.gather(ranks, ranking) < tf.cast(count, tf.float32)[:, None]
+            flat = (tf.reshape(each, (-1, values)) for each in (replacement, base))
+            changed, kept = (tf.gather(each, owner) for each in flat)
+            images = tf.reshape(tf.where(replaced, changed, kept), (-1, *image_shape))
+            return _score_of(forward(images), target)
 
         row = tf.TensorSpec((None,), tf.int32)
         images = tf.TensorSpec((None, *image_shape), tf.float32)
-        ranks = tf.TensorSpec((None, *image_shape[:2]), tf.int32)
+        ranks = tf.TensorSpec((None, values), tf.float32)
         signature = [row, row, row, row, images, images, ranks]
         return tf.function(scores, input_signature=signature, autograph=False)
 
