@@ -125,5 +125,6 @@ def test_a_mean_over_orders_of_ties_is_refused():
             "test",
             step_pixels=4,
             ties="expected",
+            tie_orders=2,
             tolerance=0.1,
         )
