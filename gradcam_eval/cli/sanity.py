@@ -13,6 +13,8 @@ from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gradcam_eval.sanity.check import SanityCheck
+
 Order = Literal["cascading", "cascading_bottom_up", "independent"]
 
 
@@ -33,12 +35,23 @@ def sanity(
     ] = None,
     order: Annotated[Order, typer.Option(help="How the weights are randomised.")] = "cascading",
     steps: Annotated[
-        int | None, typer.Option(help="Most steps of the randomisation; 16 by default.")
+        int | None, typer.Option(help="Most steps of the randomisation; the protocol's by default.")
     ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="sanity2018, or sanity2018_code: as the authors' code has it."
+        ),
+    ] = "sanity2018",
     measure: Annotated[
-        Literal["rank_correlation", "absolute_rank_correlation", "ssim", "hog"],
-        typer.Option(help="Of similarity; all are written to the CSV."),
-    ] = "rank_correlation",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of similarity: rank_correlation, absolute_rank_correlation, ssim or hog; of "
+            "sanity2018_code, clipped_rank_correlation, clipped_absolute_rank_correlation, "
+            "gaussian_ssim or ranked_hog. The first by default; all are written to the CSV.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the new weights and the controls.")] = 0,
     output: Annotated[
         Path | None,
@@ -52,26 +65,29 @@ def sanity(
     """
     from gradcam_eval.models.preprocess import preprocessing
     from gradcam_eval.models.zoo import check_model_name
+    from gradcam_eval.sanity.rules import find_rules
 
+    chosen = find_rules(protocol).measure(measure)
     with silent_stderr():
         check_model_name(model)
     preprocessing(preprocess)
     import_tensorflow()
     from gradcam_eval.sanity.all_checks import Asked, run_checks, write_checks
 
-    asked = Asked(model, preprocess, tuple(layer or ["last"]), tuple(method or ["grad_cam"]))
+    explained = tuple(layer or ["last"]), tuple(method or ["grad_cam"])
+    asked = Asked(model, preprocess, *explained, protocol)
     found = run_checks(asked, images, order=order, steps=steps, seed=seed)
     for check in found.checks:
-        _print_verdict(check.name, check.verdict(measure), measure)
+        _print_verdict(check, chosen)
     _print_shift(found.invariance)
     for line in found.notes:
         typer.echo(line)
     if output:
-        for path in write_checks(found, output, measure):
+        for path in write_checks(found, output, chosen):
             typer.echo(f"written to {path}")
 
 
-def _print_verdict(name: str, frame: pd.DataFrame, measure: str) -> None:
+def _print_verdict(check: SanityCheck, measure: str) -> None:
     from gradcam_eval.report.text import interval, number
 
     rows = [
@@ -80,11 +96,12 @@ def _print_verdict(name: str, frame: pd.DataFrame, measure: str) -> None:
             *(number(row[key]) for key in ("similarity", "floor", "pair")),
             f"{number(row['share'])} {interval(row['low'], row['high'])}",
         )
-        for row in frame.to_dict("records")
+        for row in check.verdict(measure).to_dict("records")
     ]
     share = "share of sameness [95 %]"
     head = ("layer", "method", "verdict", "n", "similarity", "by chance", "two random models")
-    _print(f"{name}, by {measure.replace('_', ' ')}", (*head, share), rows)
+    title = f"{check.name}, by {measure.replace('_', ' ')}, protocol {check.protocol}"
+    _print(title, (*head, share), rows)
 
 
 def _print_shift(frame: pd.DataFrame) -> None:

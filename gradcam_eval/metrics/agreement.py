@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Heatmap, InputError, Undefined
 from gradcam_eval.metrics.inputs import Heatmaps, checked_heatmaps
-from gradcam_eval.metrics.similarity import Measure, find_measure, framed
+from gradcam_eval.metrics.measure import Measure
+from gradcam_eval.metrics.similarity import find_measure, framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,8 @@ def agreement(
     ----------
     heatmaps : for each cell (a name, or any key) float (N, h, w), or N arrays (h, w), of the same
         N images in the same order; what `explain` returns can be given as it is
-    measure : "rank_correlation", "absolute_rank_correlation", "ssim", "hog" or "top_overlap"
+    measure : "rank_correlation", "absolute_rank_correlation", "ssim", "hog", "top_overlap", or one
+        of metrics/similarity_adebayo.py
     size : (H, W) to which all are resized bilinearly; by default the largest height and width
 
     Returns

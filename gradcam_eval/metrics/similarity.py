@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,8 @@ from numpy.typing import NDArray
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Heatmap, InputError, Undefined, unknown_name
+from gradcam_eval.metrics.measure import Measure, pearson, ranks
+from gradcam_eval.metrics.similarity_adebayo import AS_IN_THE_CODE
 
 TOP_FRACTION = 0.1
 _SSIM_WINDOW = 7  # pixels, scikit-image's default
@@ -63,9 +63,8 @@ def structural_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
 
     Notes
     -----
-    Windows are uniform, as scikit-image has them by default; Wang et al. weight them by a Gaussian.
-    So does the notebook of Adebayo et al. (adebayoj/sanity_checks_saliency,
-    notebooks/inceptionv3_cascading_randomization.ipynb), on maps scaled linearly to 0..1 as here.
+    Windows are uniform, as scikit-image has them by default; Wang et al. weight them by a Gaussian,
+    and so does the code of Adebayo et al.: see `gaussian_ssim` (metrics/similarity_adebayo.py).
 
     References
     ----------
@@ -93,8 +92,8 @@ def hog_similarity(one: Heatmap, other: Heatmap) -> float | Undefined:
     References
     ----------
     Dalal, Triggs: Histograms of Oriented Gradients for Human Detection, CVPR 2005. As a similarity
-    of heatmaps: Adebayo et al. 2018, which names no cells; the notebook (`structural_similarity`)
-    has cells of 16 x 16 pixels in images of 299 x 299, and ranks the histograms' values first.
+    of heatmaps: Adebayo et al. 2018, which names no cells; for those of its code, which also ranks
+    the histograms' values first, see `ranked_hog` (metrics/similarity_adebayo.py).
     """
     return MEASURES["hog"].of(one, other)
 
@@ -130,42 +129,6 @@ def top_overlap(one: Heatmap, other: Heatmap, fraction: float = TOP_FRACTION) ->
     return _overlap(fraction).of(one, other)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A measure of similarity in two parts, so that what one heatmap costs is paid once.
-
-    Attributes
-    ----------
-    features : heatmap (H, W) → what is compared, or why it has none
-    compare : the features of two heatmaps → their similarity
-    """
-
-    features: Callable[[Heatmap], NDArray[Any] | Undefined]
-    compare: Callable[[Any, Any], float | Undefined]
-
-    def prepare(self, heatmap: Heatmap) -> NDArray[Any] | Undefined:
-        """Return a heatmap's features; Undefined where it cannot rank pixels."""
-        reason = arrays.degenerate_reason(heatmap)
-        return Undefined(reason) if reason else self.features(heatmap)
-
-    def between(
-        self, one: NDArray[Any] | Undefined, other: NDArray[Any] | Undefined
-    ) -> float | Undefined:
-        """Return the similarity of two heatmaps of one size by what `prepare` gave of each."""
-        if isinstance(one, Undefined):
-            return one
-        return other if isinstance(other, Undefined) else self.compare(one, other)
-
-    def of(self, one: Heatmap, other: Heatmap) -> float | Undefined:
-        """Return the similarity of two heatmaps (H, W)."""
-        if one.shape != other.shape or one.ndim != 2:
-            raise InputError(
-                f"heatmaps of shapes {one.shape} and {other.shape}: wanted two (H, W) of one size; "
-                "resize them first"
-            )
-        return self.between(self.prepare(one), self.prepare(other))
-
-
 def framed(heatmap: Heatmap, size: tuple[int, int]) -> Heatmap:
     """Resize a heatmap bilinearly; one that cannot rank pixels stays so.
 
@@ -182,26 +145,6 @@ def find_measure(name: str) -> Measure:
     if name not in MEASURES:
         raise unknown_name("measure of similarity", name, MEASURES)
     return MEASURES[name]
-
-
-def _ranks(heatmap: Heatmap) -> NDArray[np.float64]:
-    """Rank values from 1, equal ones by their mean, as `scipy.stats.rankdata` more slowly does."""
-    values = heatmap.ravel()
-    order = np.argsort(values)
-    ordered = values[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    ends = np.r_[starts[1:], values.size]
-    ranks = np.empty(values.size)
-    ranks[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)
-    return ranks
-
-
-def _pearson(one: NDArray[Any], other: NDArray[Any]) -> float | Undefined:
-    first, second = one - one.mean(), other - other.mean()
-    scale = np.sqrt((first @ first) * (second @ second))
-    if scale == 0:
-        return Undefined("the absolute values of a heatmap are all equal")
-    return float(np.clip(first @ second / scale, -1, 1))  # rounding may leave 1 + 2e-16
 
 
 def _scaled(heatmap: Heatmap) -> NDArray[Any] | Undefined:
@@ -234,9 +177,10 @@ def _overlap(fraction: float) -> Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "rank_correlation": Measure(_ranks, _pearson),
-    "absolute_rank_correlation": Measure(lambda heatmap: _ranks(np.abs(heatmap)), _pearson),
+    "rank_correlation": Measure(ranks, pearson),
+    "absolute_rank_correlation": Measure(lambda heatmap: ranks(np.abs(heatmap)), pearson),
     "ssim": Measure(_scaled, _ssim),
-    "hog": Measure(_hog, _pearson),
+    "hog": Measure(_hog, pearson),
     "top_overlap": _overlap(TOP_FRACTION),
+    **AS_IN_THE_CODE,
 }

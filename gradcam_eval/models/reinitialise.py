@@ -23,12 +23,14 @@ class Learned:
     variables: tuple[Any, ...]
 
 
-def learned_layers(model: keras.Model, inputs: ModelInputs) -> list[Learned]:
+def learned_layers(
+    model: keras.Model, inputs: ModelInputs, *, with_statistics: bool = True
+) -> list[Learned]:
     """Return the layers that hold what was learned, in the order in which the model calls them.
 
     A variable counts if its layer declares it trainable (frozen or not), or names an initialiser
-    for it, as batch normalisation does for its moving statistics. What `adapt` found in a
-    preprocessing layer is no learned weight.
+    for it, as batch normalisation does for its moving statistics; without statistics, the former
+    alone. What `adapt` found in a preprocessing layer is no learned weight.
     """
     called = {id(call.layer): call for call in reversed(trace_calls(model, inputs, None).calls)}
     layers = list(model._flatten_layers())
@@ -38,7 +40,8 @@ def learned_layers(model: keras.Model, inputs: ModelInputs) -> list[Learned]:
     owners = _owners(layers)
     found = []
     for layer in layers:
-        own = tuple(v for v in _own(layer) if owners.get(id(v)) is layer)
+        written = _own(layer) if with_statistics else getattr(layer, "_trainable_variables", [])
+        own = tuple(v for v in written if owners.get(id(v)) is layer)
         if own:
             call = called.get(id(layer))
             found.append(Learned(call.path if call else layer.name, layer, own))

@@ -38,7 +38,7 @@ from gradcam_eval.protocols.robustness import (
     SensitivityProtocol,
     StabilityProtocol,
 )
-from gradcam_eval.protocols.sanity import SANITY_2018, SanityProtocol
+from gradcam_eval.protocols.sanity import SANITY, SanityProtocol
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -105,7 +105,7 @@ _OWN = OwnProtocol(name="own", metrics=(), source="the metric's own function; no
 _ALL: tuple[AnyProtocol, ...] = (
     *FAITHFULNESS,
     *ROBUSTNESS,
-    SANITY_2018,
+    *SANITY,
     *LOCALIZATION,
     _OWN,
 )

@@ -1,8 +1,13 @@
-"""The protocol of the sanity checks."""
+"""The protocols of the sanity checks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from gradcam_eval.core import unknown_name
+
+DEFAULT = "sanity2018"
 
 
 @dataclass(frozen=True)
@@ -14,10 +19,14 @@ class SanityProtocol:
     name : the protocol's name
     metrics : the checks that it defines
     steps : most steps in which a model is randomised
-    measures : of similarity, at the image's size
+    measures : of similarity, at the image's size; the first is the one that is shown by default
     floor_draws : random controls that each heatmap is compared with
     limit : share of the way from chance to sameness below which heatmaps differ
     source : the paper and the code that the parameters come from
+    explains : which class the heatmap of a model with randomised weights explains: the "first" one,
+        about which the trained model was asked, or the one "predicted" by the randomised model
+    resets : what a step takes away: "all" that was learned, moving statistics too, or "trainable"
+        variables alone
     departures : how this differs from the source
     """
 
@@ -28,11 +37,26 @@ class SanityProtocol:
     floor_draws: int
     limit: float
     source: str
+    explains: Literal["first", "predicted"] = "first"
+    resets: Literal["all", "trainable"] = "all"
     departures: str = ""
+
+    def measure(self, name: str | None = None) -> str:
+        """Return that measure's name, or the first one's.
+
+        Raises
+        ------
+        InputError : it is none of this protocol's; the sentence lists those there are
+        """
+        if name is None:
+            return self.measures[0]
+        if name not in self.measures:
+            raise unknown_name(f"measure of the protocol {self.name!r}", name, self.measures)
+        return name
 
 
 SANITY_2018 = SanityProtocol(
-    name="sanity2018",
+    name=DEFAULT,
     metrics=("sanity",),
     steps=16,
     measures=("rank_correlation", "absolute_rank_correlation", "ssim", "hog"),
@@ -45,11 +69,46 @@ SANITY_2018 = SanityProtocol(
         "src/randomize_inceptionv3.py and src/utils.py"
     ),
     departures="SSIM has uniform windows of 7 x 7 pixels and a range of 1, where the notebook has "
-    "scikit-image's Gaussian windows and states no range; HOG's cells are a fourteenth of the "
-    "shorter side (16 of 224 pixels), where it has 16 x 16 of 299 x 299; HOGs are compared by "
-    "Pearson's correlation, as in the paper, where it ranks them; the class is the one that was "
-    "explained first, where src/randomize_inceptionv3.py takes the one that the randomised model "
-    "predicts; moving statistics are reset too, where it resets trainable variables alone; 16 "
-    "steps at most, where it takes 17 blocks of Inception from the logits down; the floor and the "
-    "limit of the verdict are ours",
+    "scikit-image's Gaussian windows and, as it states none, a range of 2; HOG's cells are a "
+    "fourteenth of the shorter side (16 of 224 pixels), where it has 16 x 16 of 299 x 299; HOGs "
+    "are compared by Pearson's correlation, as in the paper, where it ranks them; maps are ranked "
+    "as they are, where it clips them at their 99th percentile first; the class is the one that "
+    "was explained first, where src/randomize_inceptionv3.py takes the one that the randomised "
+    "model predicts; moving statistics are reset too, where it resets trainable variables alone; "
+    "16 steps at most, where it takes 17 blocks of Inception from the logits down; the floor and "
+    "the limit of the verdict are ours. `sanity2018_code` has the code's settings instead",
 )
+
+SANITY_2018_CODE = SanityProtocol(
+    name="sanity2018_code",
+    metrics=("sanity",),
+    steps=17,
+    measures=(
+        "clipped_rank_correlation",
+        "clipped_absolute_rank_correlation",
+        "gaussian_ssim",
+        "ranked_hog",
+    ),
+    floor_draws=4,
+    limit=0.5,
+    source=(
+        "the authors' code of the paper of `sanity2018`, adebayoj/sanity_checks_saliency: the "
+        "measures of notebooks/inceptionv3_cascading_randomization.ipynb with the defaults of "
+        "scikit-image 0.15.0 and saliency 0.0.4, which requirements.txt names; the randomisation "
+        "of src/randomize_inceptionv3.py and src/utils.py"
+    ),
+    explains="predicted",
+    resets="trainable",
+    departures="layers go in at most 17 groups, the output's alone first, where the script names "
+    "17 blocks of Inception; a cascade keeps the values that it drew, where the script draws those "
+    "of all its blocks again at each step; heatmaps have the model's image size, where it is 299 x "
+    "299, and one value a pixel, where those of input gradients keep three channels (it sums them "
+    "for ranks, means SSIM over them and takes the steepest for HOG; Grad-CAM's are alike); they "
+    "are resized with pixel centres at half integers, where saliency calls TensorFlow 1's "
+    "resize_bilinear; a map that is constant, or so once clipped, has no similarity, where a "
+    "division gives NaN, and neither has a step that changed no answer; curves have intervals of "
+    "the mean, where the notebook draws a standard deviation; the floor and the limit of the "
+    "verdict are ours; of the other checks this gives the measures alone",
+)
+
+SANITY = (SANITY_2018, SANITY_2018_CODE)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from gradcam_eval.data import load_samples
 from gradcam_eval.models.catalogue import ANY_SIZE
 from gradcam_eval.models.identity import load_with_spec
 from gradcam_eval.models.inputs import input_shape
+from gradcam_eval.protocols import describe
+from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.classes import class_sensitivity
 from gradcam_eval.sanity.invariance import input_invariance
@@ -21,12 +25,13 @@ from gradcam_eval.sanity.randomisation import parameter_randomisation
 
 @dataclass(frozen=True)
 class Asked:
-    """A model by name or file, and what is explained of it."""
+    """A model by name or file, what is explained of it, and by which protocol it is measured."""
 
     model: str
     preprocess: str
     layers: tuple[str, ...]
     methods: tuple[str, ...]
+    protocol: str = DEFAULT
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +70,12 @@ def run_checks(
     notes = [f"left out {e.name}: {e.reason}" for e in samples if isinstance(e, BadSample)]
     images = np.stack([each.image for each in good])
     layers, methods = list(asked.layers), list(asked.methods)
-    randomised = parameter_randomisation(
-        model, images, layers=layers, methods=methods, order=order, steps=steps, seed=seed
-    )
-    classes = class_sensitivity(model, images, layers=layers, methods=methods, seed=seed)
+    explained: dict[str, Any] = {"layers": layers, "methods": methods, "seed": seed}
+    measured = {**explained, "protocol": asked.protocol}
+    randomised = parameter_randomisation(model, images, order=order, steps=steps, **measured)
+    classes = class_sensitivity(model, images, **measured)
     try:
-        shifted = input_invariance(model, images, layers=layers, methods=methods, seed=seed)
+        shifted = input_invariance(model, images, **explained)
     except InputError as error:
         notes.append(f"input invariance was not tested: {error}")
         shifted = pd.DataFrame()
@@ -84,19 +89,25 @@ def run_checks(
 
 
 def write_checks(found: Checked, folder: Path, measure: str) -> list[Path]:
-    """Write every table as CSV and the curves as PNG; return the paths."""
+    """Write every table as CSV, the curves as PNG, and the protocol; return the paths."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [*_write_tables(found, folder, measure), _write_figure(found, folder, measure)]
+        tables = _write_tables(found, folder, measure)
+        return [*tables, _write_figure(found, folder, measure), _write_protocol(found, folder)]
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
     verdicts = pd.concat(
-        [each.verdict(measure).assign(check=each.name, measure=measure) for each in found.checks]
+        [
+            each.verdict(measure).assign(check=each.name, measure=measure, protocol=each.protocol)
+            for each in found.checks
+        ]
     )
-    rows = pd.concat([each.frame.assign(check=each.name) for each in found.checks])
+    rows = pd.concat(
+        [each.frame.assign(check=each.name, protocol=each.protocol) for each in found.checks]
+    )
     tables = {"verdicts": verdicts, "similarities": rows, "steps": found.checks[0].steps}
     if not found.invariance.empty:
         tables["invariance"] = found.invariance
@@ -112,4 +123,11 @@ def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
 def _write_figure(found: Checked, folder: Path, measure: str) -> Path:
     path = folder / "randomisation.png"
     found.checks[0].figure(measure).savefig(path, dpi=160)
+    return path
+
+
+def _write_protocol(found: Checked, folder: Path) -> Path:
+    path = folder / "protocol.json"
+    said = json.dumps(describe(found.checks[0].protocol), indent=2, ensure_ascii=False)
+    path.write_text(said + "\n", encoding="utf-8")
     return path

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap, InputError, Truth, Undefined
+from gradcam_eval.core import InputError
 from gradcam_eval.intervals import bootstrap_interval
-from gradcam_eval.methods.controls import ControlInput, random
-from gradcam_eval.metrics.similarity import MEASURES, find_measure, framed
-from gradcam_eval.protocols import SanityProtocol, protocol
+from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
+from gradcam_eval.sanity.rules import find_rules
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gradcam_eval.methods.heatmaps import Heatmaps
-
-Stacks: TypeAlias = Mapping[tuple[str, str], Heatmap]  # (layer, method) → (N, h, w)
-
 FEWEST_IMAGES = 3
-
-
-def rules() -> SanityProtocol:
-    """Return the protocol by which all checks measure and judge."""
-    found = protocol("sanity2018", "sanity")
-    assert isinstance(found, SanityProtocol)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +36,7 @@ class SanityCheck:
     pairs : as `floors`, of the heatmaps of two models randomised independently of each other: what
         the architecture alone makes alike; empty where a check has none
     seed : of the draws and of the bootstrap
+    protocol : the name of the one by which it was measured
     """
 
     name: str
@@ -57,11 +45,19 @@ class SanityCheck:
     steps: pd.DataFrame
     pairs: pd.DataFrame
     seed: int = 0
+    protocol: str = DEFAULT
 
-    def curves(self, measure: str = "rank_correlation") -> pd.DataFrame:
-        """Return mean, 95 % bootstrap interval and n over images, by layer, method and step."""
-        find_measure(measure)
-        rows = self.frame[self.frame["measure"] == measure]
+    @property
+    def rules(self) -> SanityProtocol:
+        """The protocol by which it was measured."""
+        return find_rules(self.protocol)
+
+    def curves(self, measure: str | None = None) -> pd.DataFrame:
+        """Return mean, 95 % bootstrap interval and n over images, by layer, method and step.
+
+        `measure` is one of the protocol's; by default its first.
+        """
+        rows = self.frame[self.frame["measure"] == self.rules.measure(measure)]
         grouped = rows.groupby(["layer", "method", "step"], sort=False)
         found = [
             {
@@ -73,9 +69,7 @@ class SanityCheck:
         ]
         return pd.DataFrame(found)
 
-    def verdict(
-        self, measure: str = "rank_correlation", *, limit: float | None = None
-    ) -> pd.DataFrame:
+    def verdict(self, measure: str | None = None, *, limit: float | None = None) -> pd.DataFrame:
         """Say of each layer and method whether its heatmaps depend on what was changed.
 
         By image, ``share = (s − floor) / (1 − floor)``: s is the similarity after the last step,
@@ -86,7 +80,7 @@ class SanityCheck:
 
         Parameters
         ----------
-        measure : of similarity
+        measure : of similarity, one of the protocol's; by default its first
         limit : of the share; by default the protocol's, 0.5: halfway between chance and sameness
 
         Returns
@@ -101,28 +95,30 @@ class SanityCheck:
         pair of 1 that the method does not look at the weights. The paper gives curves and no rule:
         the rule is ours.
         """
-        find_measure(measure)
-        bound = rules().limit if limit is None else limit
+        chosen = self.rules.measure(measure)
+        bound = self.rules.limit if limit is None else limit
         if not 0 < bound < 1:
             raise InputError(f"limit is {bound}: wanted between 0 and 1")
         if self.frame.empty:
             return pd.DataFrame()
         last = self.frame[self.frame["step"] == self.frame["step"].max()]
-        last = last[last["measure"] == measure]
+        last = last[last["measure"] == chosen]
         return pd.DataFrame(
             [
-                {"layer": key[0], "method": key[1], **self._judged(key, each, measure, bound)}
+                {"layer": key[0], "method": key[1], **self._judged(key, each, chosen, bound)}
                 for key, each in last.groupby(["layer", "method"], sort=False)
             ]
         )
 
-    def figure(self, measure: str = "rank_correlation") -> Figure:
+    def figure(self, measure: str | None = None) -> Figure:
         """Draw the curves; see `report.sanity_plot`."""
         from gradcam_eval.report.sanity_plot import similarity_figure
 
-        floors = self.floors[self.floors["measure"] == measure]
+        chosen = self.rules.measure(measure)
+        floors = self.floors[self.floors["measure"] == chosen]
+        title = f"{self.name}, protocol {self.protocol}"
         return similarity_figure(
-            self.curves(measure), self.steps, measure, self.name, floor=floors["value"].mean()
+            self.curves(chosen), self.steps, chosen, title, floor=floors["value"].mean()
         )
 
     def _judged(self, key: Any, rows: pd.DataFrame, measure: str, limit: float) -> dict[str, Any]:
@@ -164,72 +160,3 @@ def _by_image(frame: pd.DataFrame, key: Any, measure: str) -> pd.Series:
     is_wanted = (frame["layer"] == key[0]) & (frame["method"] == key[1])
     rows = frame[is_wanted & (frame["measure"] == measure) & (frame["status"] == "value")]
     return rows.groupby("image")["value"].mean()
-
-
-def stacks_of(heatmaps: Heatmaps) -> dict[tuple[str, str], Heatmap]:
-    """Return every cell's heatmaps at the images' size; one that is constant stays so."""
-    size = heatmaps.image_size
-    return {key: np.stack([framed(each, size) for each in maps]) for key, maps in heatmaps.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Heatmaps of each cell and image, ready for comparison by each measure of the protocol."""
-
-    features: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
-
-    @classmethod
-    def of(cls, maps: Stacks) -> Prepared:
-        """Prepare every heatmap once."""
-        return cls(
-            {
-                key: [{m: MEASURES[m].prepare(each) for m in rules().measures} for each in stack]
-                for key, stack in maps.items()
-            }
-        )
-
-
-def similarity_rows(
-    ones: Prepared, others: Prepared, *, step: int, unchanged: Mapping[int, str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Compare two heatmaps of each cell and image by every measure.
-
-    `unchanged` says of images, by index, why there is nothing to compare.
-    """
-    for (layer, method), images in ones.features.items():
-        for image, one in enumerate(images):
-            other = others.features[layer, method][image]
-            for measure in rules().measures:
-                reason = (unchanged or {}).get(image)
-                value = (
-                    Undefined(reason)
-                    if reason
-                    else MEASURES[measure].between(one[measure], other[measure])
-                )
-                is_value = not isinstance(value, Undefined)
-                yield {
-                    "layer": layer,
-                    "method": method,
-                    "step": step,
-                    "image": image,
-                    "measure": measure,
-                    "status": "value" if is_value else "undefined",
-                    "value": np.nan if isinstance(value, Undefined) else value,
-                    "reason": value.reason if isinstance(value, Undefined) else "",
-                }
-
-
-def floor_frame(maps: Prepared, images: NDArray[np.float32], seed: int) -> pd.DataFrame:
-    """Compare every heatmap with random controls of its image: the similarity by chance."""
-    rows: list[dict[str, Any]] = []
-    for draw in range(rules().floor_draws):
-        controls = np.stack(
-            [
-                random(ControlInput(x, Truth(x.shape[:2]), np.random.default_rng([seed, draw, n])))
-                for n, x in enumerate(images)
-            ]
-        )
-        ready = Prepared.of({("", "random"): controls}).features["", "random"]
-        others = Prepared(dict.fromkeys(maps.features, ready))
-        rows += similarity_rows(maps, others, step=draw)
-    return pd.DataFrame(rows)

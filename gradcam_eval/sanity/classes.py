@@ -14,21 +14,19 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.targets import Targets
-from gradcam_eval.sanity.check import (
-    Prepared,
-    SanityCheck,
-    floor_frame,
-    similarity_rows,
-    stacks_of,
-)
+from gradcam_eval.protocols.sanity import DEFAULT
+from gradcam_eval.sanity.check import SanityCheck
+from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
+from gradcam_eval.sanity.rules import find_rules
 
 
-def class_sensitivity(
+def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measured
     model: keras.Model,
     images: Any,
     *,
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
+    protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
     """Compare the heatmaps of the most and of the least probable class.
@@ -40,6 +38,7 @@ def class_sensitivity(
     model : keras.Model; it is not changed
     images : float32 (N, H, W, C) or (H, W, C), 0..255
     layers, methods : as of `Explainer`
+    protocol : "sanity2018" or "sanity2018_code": by what heatmaps are compared
     seed : of what is random in a method, of the controls and of the bootstrap
 
     Returns
@@ -48,13 +47,14 @@ def class_sensitivity(
 
     Raises
     ------
-    InputError : what `Explainer` raises
+    InputError : an unknown protocol, and what `Explainer` raises
     """
+    rules = find_rules(protocol)
     batch = as_images(images)
     explainer = Explainer(model, layers, methods, seed=seed, skip_refused=True)
     most = explainer(batch)
     least = explainer(batch, most.probabilities.argmin(axis=1))
-    pair = Prepared.of(stacks_of(most)), Prepared.of(stacks_of(least))
+    pair = Prepared.of(stacks_of(most), rules), Prepared.of(stacks_of(least), rules)
     return _check("class sensitivity", "the least probable class", pair, batch, seed)
 
 
@@ -66,6 +66,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
+    protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
     """Compare the heatmaps of a model with those of one that was trained on permuted labels.
@@ -77,7 +78,8 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     model : f, keras.Model trained on the data
     permuted : g, of the same architecture, trained on the same images with `permuted_labels` until
         it fits them
-    images, layers, methods, seed : as of `class_sensitivity`; the layers' names must be both's
+    images, layers, methods, protocol, seed : as of `class_sensitivity`; the layers' names must be
+        both's
     targets : as of `Explainer`; by default what f predicts
 
     Returns
@@ -86,12 +88,14 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
 
     Raises
     ------
-    InputError : models of different numbers of classes or layers, and what `Explainer` raises
+    InputError : an unknown protocol, models of different numbers of classes or layers, and what
+        `Explainer` raises
 
     References
     ----------
     Adebayo et al.: Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv:1810.03292, section 3.3.
     """
+    rules = find_rules(protocol)
     batch = as_images(images)
     one, other = (
         Explainer(each, layers, methods, seed=seed, skip_refused=True) for each in (model, permuted)
@@ -103,7 +107,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
             f"the models have heatmaps of {sorted(first)} and of {sorted(second)}: wanted the same "
             "architecture with the same names of layers"
         )
-    pair = Prepared.of(stacks_of(first)), Prepared.of(stacks_of(second))
+    pair = Prepared.of(stacks_of(first), rules), Prepared.of(stacks_of(second), rules)
     return _check("data randomisation", "trained on permuted labels", pair, batch, seed)
 
 
@@ -133,4 +137,5 @@ def _check(
         steps=pd.DataFrame([{**step, "images_changed": len(images)}]),
         pairs=pd.DataFrame(),
         seed=seed,
+        protocol=pair[0].rules.name,
     )

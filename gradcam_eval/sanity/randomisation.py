@@ -19,14 +19,10 @@ from gradcam_eval.models.inputs import model_inputs
 from gradcam_eval.models.reinitialise import Learned, learned_layers, reinitialise
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.tap import LayerCall
-from gradcam_eval.sanity.check import (
-    Prepared,
-    SanityCheck,
-    floor_frame,
-    rules,
-    similarity_rows,
-    stacks_of,
-)
+from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
+from gradcam_eval.sanity.check import SanityCheck
+from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
+from gradcam_eval.sanity.rules import find_rules
 
 ORDERS = ("cascading", "cascading_bottom_up", "independent")
 
@@ -40,22 +36,26 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     targets: Targets = None,
     order: str = "cascading",
     steps: int | None = None,
+    protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
     """Compare heatmaps of the model with those after its layers lost what they had learned.
 
     ``s_i(t) = s(Φ_f(x_i), Φ_{f_t}(x_i))``: f_t is the model after step t, Φ explains the class that
-    the whole model was asked about, s a measure of similarity at the images' size.
+    the whole model was asked about, or the one that each f_t predicts, as the protocol has it, and
+    s is a measure of similarity at the images' size.
 
     Parameters
     ----------
     model : keras.Model with one input; it is not changed (see Notes)
     images : float32 (N, H, W, C) or (H, W, C), 0..255
-    layers, methods, targets : as of `Explainer`
+    layers, methods, targets : as of `Explainer`; a protocol that explains what each model predicts
+        takes no targets
     order : "cascading" from the model's output to its input, each step keeping the former ones;
         "cascading_bottom_up"; or "independent", each step alone, all else as trained
     steps : most steps; the first takes one layer, the others share the rest evenly in the order
-        of the calls. By default the protocol's 16
+        of the calls. By default the protocol's, 16 or 17
+    protocol : "sanity2018", or "sanity2018_code" with the settings of the authors' code
     seed : of the new weights, the random controls and the bootstrap
 
     Returns
@@ -66,8 +66,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
 
     Raises
     ------
-    InputError : an unknown order, fewer than one step, a model with several inputs or without
-        weights, and what `Explainer` raises
+    InputError : an unknown order or protocol, fewer than one step, targets that the protocol does
+        not take, a model with several inputs or without weights, and what `Explainer` raises
 
     Notes
     -----
@@ -77,11 +77,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     exception. At each step the model is asked live, beside the compiled pass that explains: a pass
     that still had the old weights would end the check with a `RuntimeError`.
 
-    Departures from the repository adebayoj/sanity_checks_saliency, src/randomize_inceptionv3.py: it
-    randomises 17 blocks of Inception one after another, from the logits to the first convolution;
-    a model of N layers has at most `steps` steps here. It explains the class that the randomised
-    model predicts; here the class stays, so that the weights alone change. It resets trainable
-    variables; here batch normalisation's moving statistics lose what they learned, too.
+    What the default protocol does otherwise than the repository adebayoj/sanity_checks_saliency,
+    and what "sanity2018_code" still does otherwise, stands in the protocols' `departures`.
 
     References
     ----------
@@ -90,16 +87,22 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     """
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
-    most = rules().steps if steps is None else steps
+    rules = find_rules(protocol)
+    most = rules.steps if steps is None else steps
     if most < 1:
         raise InputError(f"steps is {steps}: wanted 1 or more")
+    if targets is not None and rules.explains == "predicted":
+        raise InputError(
+            f"the protocol {protocol!r} explains the class that each model predicts: give no "
+            "targets, or take 'sanity2018'"
+        )
     batch = as_images(images)
     inputs = model_inputs(model, given=batch)
     if inputs.extras:
         raise InputError("this model has several inputs: wrap it in one that fixes the others")
     probe = inputs.join(batch[:1])
     with scratch_model(model, probe) as spoilt:
-        learned = learned_layers(spoilt, inputs)
+        learned = learned_layers(spoilt, inputs, with_statistics=rules.resets == "all")
         if not learned:
             raise InputError("this model has no weights: there is nothing to randomise")
         groups = grouped(learned if order == "cascading_bottom_up" else learned[::-1], most)
@@ -111,7 +114,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
             seed=seed,
             skip_refused=True,
         )
-        return _Run(explainer, batch, probe, groups, seed).check(order, targets)
+        return _Run(explainer, batch, probe, groups, rules, seed).check(order, targets)
 
 
 def grouped(learned: Sequence[Learned], most: int) -> list[list[Learned]]:
@@ -137,12 +140,14 @@ class _Run:
     images: Any
     probe: Any
     groups: list[list[Learned]]
+    rules: SanityProtocol
     seed: int
 
     def check(self, order: str, targets: Targets) -> SanityCheck:
         """Randomise step by step, and compare with the heatmaps from before."""
         first = self.explainer(self.images, targets)
-        trained, asked = Prepared.of(stacks_of(first)), first.targets
+        trained = self._prepared(first)
+        asked = first.targets if self.rules.explains == "first" else None
         kept = [weight.numpy().copy() for weight in self.explainer.model.weights]
         rows: list[dict[str, Any]] = []
         steps = []
@@ -153,9 +158,7 @@ class _Run:
                 found = first
             found, row = self._step(step, group, found, asked)
             unchanged = row.pop("unchanged")
-            rows += similarity_rows(
-                trained, Prepared.of(stacks_of(found)), step=step, unchanged=unchanged
-            )
+            rows += similarity_rows(trained, self._prepared(found), step=step, unchanged=unchanged)
             steps.append(row)
         return SanityCheck(
             name=f"parameter randomisation ({order.replace('_', ' ')})",
@@ -164,6 +167,7 @@ class _Run:
             steps=pd.DataFrame(steps),
             pairs=self._pairs(asked),
             seed=self.seed,
+            protocol=self.rules.name,
         )
 
     def _step(
@@ -209,7 +213,10 @@ class _Run:
     def _unlearned(self, asked: Any, start: int) -> Prepared:
         for n, group in enumerate(self.groups):
             self._randomise(group, draw=start + n)
-        return Prepared.of(stacks_of(self.explainer(self.images, asked)))
+        return self._prepared(self.explainer(self.images, asked))
+
+    def _prepared(self, heatmaps: Heatmaps) -> Prepared:
+        return Prepared.of(stacks_of(heatmaps), self.rules)
 
 
 def _moved(before: Heatmaps, after: Heatmaps) -> Any:

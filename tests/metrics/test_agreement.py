@@ -22,7 +22,7 @@ def test_means_over_images_by_hand():
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_the_matrix_is_symmetric_with_ones_on_its_diagonal(measure, rng):
-    maps = {name: rng.random((2, 9, 9)).astype(np.float32) for name in "abc"}
+    maps = {name: rng.random((2, 48, 48)).astype(np.float32) for name in "abc"}
     found = agreement(maps, measure=measure).mean.to_numpy()
     np.testing.assert_array_equal(found, found.T)
     np.testing.assert_allclose(np.diag(found), 1, atol=1e-6)

@@ -20,7 +20,7 @@ from gradcam_eval.metrics.similarity import (
 EVERY = pytest.mark.parametrize("name", MEASURES)
 
 
-def pair(seed, side=24):
+def pair(seed, side=64):
     generator = np.random.default_rng(seed)
     return (generator.normal(size=(side, side)).astype(np.float32) for _ in range(2))
 
@@ -116,9 +116,9 @@ def test_a_positive_factor_changes_nothing(name):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (np.zeros((24, 24)), "the heatmap is all zero"),
-        (np.ones((24, 24)), "the heatmap is constant"),
-        (np.full((24, 24), np.nan), "the heatmap has values that are not finite"),
+        (np.zeros((64, 64)), "the heatmap is all zero"),
+        (np.ones((64, 64)), "the heatmap is constant"),
+        (np.full((64, 64), np.nan), "the heatmap has values that are not finite"),
     ],
 )
 def test_what_cannot_rank_pixels_has_no_similarity(name, bad, reason):

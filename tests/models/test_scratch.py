@@ -67,6 +67,17 @@ def test_layers_come_in_the_order_of_calls_with_their_own_variables():
     ]
 
 
+def test_without_statistics_a_layer_keeps_its_trainable_variables_alone():
+    model = cnn()
+    found = learned_layers(model, model_inputs(model), with_statistics=False)
+    assert [each.path for each in found] == ["early", "late_conv", "late_bn", "logits"]
+    assert [v.name for v in found[2].variables] == ["gamma", "beta"]
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, L.BatchNormalization(center=False, scale=False)(inputs))
+    assert len(learned_layers(model, model_inputs(model))) == 1
+    assert learned_layers(model, model_inputs(model), with_statistics=False) == []
+
+
 def test_each_variable_gets_what_its_layer_s_initialiser_gives():
     model = cnn()
     parts = {each.path: each for each in learned(model)}

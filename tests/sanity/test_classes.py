@@ -43,6 +43,20 @@ def test_the_classes_are_the_most_and_the_least_probable():
         assert found["reason"] == expected.reason
 
 
+def test_the_protocol_says_by_what_classes_and_models_are_compared():
+    model, images = cnn(), pictures(3)
+    for check in (
+        class_sensitivity(model, images, methods="gradient", protocol="sanity2018_code"),
+        data_randomisation(model, cnn(4), images, methods="gradient", protocol="sanity2018_code"),
+    ):
+        assert check.protocol == "sanity2018_code"
+        assert (
+            set(check.frame["measure"]) == set(check.rules.measures) == set(check.floors["measure"])
+        )
+        assert "gaussian_ssim" in check.rules.measures
+        assert check.verdict("gaussian_ssim")["n"].tolist() == [3]
+
+
 def test_permuting_labels_keeps_their_numbers():
     labels = np.arange(50) % 3
     mixed = permuted_labels(labels, seed=1)

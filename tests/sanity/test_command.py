@@ -1,5 +1,7 @@
 """`gradcam-eval sanity` on a tiny model file, as a user runs it."""
 
+import json
+
 import pandas as pd
 import pytest
 from PIL import Image
@@ -38,6 +40,45 @@ def test_it_prints_verdicts_and_writes_tables_and_a_chart(asked, tmp_path):
     assert len(pd.read_csv(out / "steps.csv")) == 2
     with Image.open(out / "randomisation.png") as chart:
         assert chart.size[0] > 1000
+
+
+def test_the_protocol_is_chosen_and_stands_beside_every_number(asked, tmp_path):
+    out = tmp_path / "out"
+    options = ["-l", "late", "--steps", "1", "--protocol", "sanity2018_code"]
+    done = CliRunner().invoke(app, ["sanity", *asked, *options, "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stdout.split())
+    assert "by clipped rank correlation, protocol sanity2018_code" in said
+    for table in ("verdicts", "similarities"):
+        assert set(pd.read_csv(out / f"{table}.csv")["protocol"]) == {"sanity2018_code"}
+    stored = json.loads((out / "protocol.json").read_text(encoding="utf-8"))
+    assert (stored["name"], stored["explains"], stored["resets"]) == (
+        "sanity2018_code",
+        "predicted",
+        "trainable",
+    )
+    assert "gaussian_ssim" in stored["measures"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--protocol", "sanity2019"],
+            "unknown protocol .*'sanity2019': did you mean 'sanity2018'",
+        ),
+        (["--measure", "gaussian_ssim"], "measure of the protocol 'sanity2018' 'gaussian_ssim'"),
+        (
+            ["--protocol", "sanity2018_code", "--measure", "hog"],
+            "measure of the protocol 'sanity2018_code' 'hog'",
+        ),
+    ],
+)
+def test_protocol_and_measure_are_checked_before_anything_is_loaded(options, message, asked):
+    with pytest.raises(InputError, match=message):
+        CliRunner().invoke(
+            app, ["sanity", "no_such_net", asked[1], *options], catch_exceptions=False
+        )
 
 
 def test_names_are_checked_before_anything_is_loaded(asked):

@@ -12,6 +12,7 @@ from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.registry import Method, Passes
 from gradcam_eval.sanity import randomisation
 from gradcam_eval.sanity.randomisation import ORDERS, grouped, parameter_randomisation
+from gradcam_eval.sanity.rules import find_rules
 
 
 def by_step(check, measure="rank_correlation"):
@@ -53,6 +54,77 @@ def test_the_last_step_is_that_of_a_model_with_those_weights(monkeypatch):
         fresh.set_weights(weights)
         expected = original(Explainer(fresh, "late", "grad_cam"), images, 1)["late", "grad_cam"]
         np.testing.assert_allclose(maps, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What each explanation was made with: weights, targets asked for, and what came of it."""
+    calls = []
+    original = Explainer.__call__
+
+    def keeping(self, images, targets=None):
+        found = original(self, images, targets)
+        calls.append((values_of(self.model), targets, found))
+        return found
+
+    monkeypatch.setattr(Explainer, "__call__", keeping)
+    return calls
+
+
+def with_weights(weights):
+    model = cnn()
+    model.set_weights(weights)
+    return model
+
+
+def test_the_code_s_protocol_explains_what_each_model_predicts(seen):
+    images = pictures(8)
+    check = parameter_randomisation(cnn(), images, layers="late", protocol="sanity2018_code")
+    assert check.protocol == "sanity2018_code"
+    assert len(seen) == 1 + 4 + 2  # trained, four steps, two models without anything learned
+    predicted = [with_weights(weights)(images).numpy().argmax(axis=1) for weights, _, _ in seen]
+    for (_, asked, found), expected in zip(seen, predicted, strict=True):
+        assert asked is None
+        assert found.targets.tolist() == expected.tolist()
+    assert any(each.tolist() != predicted[0].tolist() for each in predicted[1:5])
+    seen.clear()
+    parameter_randomisation(cnn(), images, layers="late")
+    assert [found.targets.tolist() for _, _, found in seen] == [predicted[0].tolist()] * 7
+
+
+@pytest.mark.parametrize(
+    ("protocol", "is_kept"), [("sanity2018_code", True), ("sanity2018", False)]
+)
+def test_the_code_s_protocol_leaves_moving_statistics_as_trained(protocol, is_kept, seen):
+    model = cnn()
+    parameter_randomisation(model, pictures(1), layers="late", protocol=protocol)
+    normal = model.get_layer("late_bn")
+    after = with_weights(seen[4][0]).get_layer("late_bn")  # after the last step
+    for name in ("moving_mean", "moving_variance"):
+        one, other = (getattr(each, name).numpy() for each in (normal, after))
+        assert np.array_equal(one, other) == is_kept
+    np.testing.assert_array_equal(after.gamma.numpy(), np.ones(8))
+
+
+def test_the_protocol_says_what_is_compared_and_in_how_many_steps():
+    check = parameter_randomisation(
+        cnn(), pictures(), layers="late", steps=1, protocol="sanity2018_code"
+    )
+    assert check.frame["measure"].unique().tolist() == [
+        "clipped_rank_correlation",
+        "clipped_absolute_rank_correlation",
+        "gaussian_ssim",
+        "ranked_hog",
+    ]
+    small = check.frame[check.frame["measure"] == "ranked_hog"]  # images of 16 pixels
+    assert set(small["reason"]) == {"the heatmap is smaller than HOG's block of 48 pixels"}
+    pd.testing.assert_frame_equal(check.verdict(), check.verdict("clipped_rank_correlation"))
+    assert "protocol sanity2018_code" in check.figure().axes[0].get_title(loc="left")
+    with pytest.raises(InputError, match="measure of the protocol 'sanity2018_code' 'ssim'"):
+        check.verdict("ssim")
+    with pytest.raises(InputError, match="Valid: rank_correlation, abs"):
+        parameter_randomisation(cnn(), pictures(1), steps=1).curves("gaussian_ssim")
+    assert [find_rules(each).steps for each in ("sanity2018", "sanity2018_code")] == [16, 17]
 
 
 def test_independent_steps_leave_all_else_as_trained(monkeypatch):
@@ -190,6 +262,8 @@ def test_the_figure_has_a_line_for_each_cell_and_the_floor():
     [
         ({"order": "cascade"}, "unknown order 'cascade': did you mean 'cascading'"),
         ({"steps": 0}, "steps is 0: wanted 1 or more"),
+        ({"protocol": "sanity2018_cod"}, "did you mean 'sanity2018_code'"),
+        ({"protocol": "sanity2018_code", "targets": 1}, "explains the class that each model predi"),
     ],
 )
 def test_bad_questions_are_refused(changes, message):
