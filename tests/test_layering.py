@@ -17,7 +17,7 @@ import gradcam_eval
 
 ROWS = """
 core
-aggregates arrays resources
+aggregates arrays jit resources
 protocols
 models perturb data
 methods metrics

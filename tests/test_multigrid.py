@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from gradcam_eval.perturb.compiled import compiled
+from gradcam_eval.jit import compiled
 from gradcam_eval.perturb.multigrid import (
     galerkin,
     grids,
@@ -184,7 +184,7 @@ def test_loops_are_compiled_also_where_nothing_can_be_kept(monkeypatch):
             raise RuntimeError("no locator available")
         return lambda function: function
 
-    monkeypatch.setattr("gradcam_eval.perturb.compiled.njit", njit)
+    monkeypatch.setattr("gradcam_eval.jit.njit", njit)
     assert compiled(abs) is abs
     assert kept == [True, False]
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from gradcam_eval.methods.traced import Plan, traced
+from gradcam_eval.methods.fused import FUSED, fused_maps
+from gradcam_eval.methods.heatmaps import Key
+from gradcam_eval.methods.traced import Plan, map_name, pair_names, traced
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.tap import LayerCall
 
@@ -38,6 +42,7 @@ class CompiledPass:
     """
 
     def __init__(self, plan: Plan, engine: Engine = "auto") -> None:
+        plan = replace(plan, fuses=engine != "openvino" and _gains_by_fusing(plan))
         self.plan = plan
         function = traced(plan)
         if engine == "tensorflow":
@@ -64,10 +69,33 @@ class CompiledPass:
         parts = []
         for start in range(0, len(arrays[0]), batch_size):
             rows = [each[start : start + batch_size] for each in arrays]
-            parts.append({name: each.numpy() for name, each in self._run(*rows).items()})
+            parts.append(_finished(self._run(*rows), self.plan.found.left))
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _gains_by_fusing(plan: Plan) -> bool:
+    """Whether several formulas read A and G from the CPU's memory: to fetch them takes longer."""
+    several = sum(method.formula in FUSED for method in plan.methods) > 1
+    return several and not tf.config.list_logical_devices("GPU")
+
+
+def _finished(
+    answer: dict[str, Any], left: Mapping[Key, Callable[..., Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return what a pass returned, with the maps that it left in place of their layers' A and G.
+
+    These are not copied: a tensor's memory is read where it is.
+    """
+    layers = list(dict.fromkeys(layer for layer, _ in left))
+    names = (pair_names(layer) for layer in layers)
+    pairs = [(np.asarray(answer.pop(a)), np.asarray(answer.pop(g))) for a, g in names]
+    maps = dict(zip(layers, fused_maps(pairs), strict=True))
+    found = {name: each.numpy() for name, each in answer.items()}
+    for (layer, label), formula in left.items():
+        found[map_name(layer, label)] = maps[layer][FUSED.index(formula)]
+    return found
 
 
 def group_by_memory(

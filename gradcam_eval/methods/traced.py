@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.fused import FUSED
 from gradcam_eval.methods.heatmaps import Key
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import INPUT, Method
@@ -28,10 +29,12 @@ class Found:
     ----------
     classes : how many there are; None where the score knows none
     refused : why a method cannot explain a layer, or the model, by (layer, method)
+    left : the formulas that the pass leaves to `fused_maps`, by (layer, method)
     """
 
     classes: int | None = None
     refused: dict[Key, str] = field(default_factory=dict)
+    left: dict[Key, Callable[..., Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,7 @@ class Plan:
     seed : of whatever is random in the methods
     chunk : most images that a method puts into one forward pass
     skip_refused : leave out what a method refuses, and say it in `found`, instead of raising
+    fuses : leave the formulas that `fused_maps` knows to it, and return A and G of their layers
     found : filled while the plan is traced
     """
 
@@ -62,6 +66,7 @@ class Plan:
     seed: int = 0
     chunk: int = 16
     skip_refused: bool = False
+    fuses: bool = False
     found: Found = field(default_factory=Found)
 
     @property
@@ -80,6 +85,11 @@ class Plan:
 def map_name(layer: str, method: str) -> str:
     """Return the name of a map among what a pass returns; `map_key` reads it."""
     return f"{layer}\t{method}"
+
+
+def pair_names(layer: str) -> tuple[str, str]:
+    """Return the names of A and G of a layer among what a pass returns; they are no map's."""
+    return f"activations of {layer}", f"gradients of {layer}"
 
 
 def map_key(name: str) -> Key | None:
@@ -128,7 +138,11 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
     for i, call in enumerate(plan.calls):
         at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))
         for method in plan.methods:
-            if method.kind != "input":
+            if _is_left(plan, method, at):
+                plan.found.left[call.path, method.label] = method.formula
+                pair = (at.activation, at.gradient)
+                answer |= zip(pair_names(call.path), pair, strict=True)
+            elif method.kind != "input":
                 draw = partial(_layer_map, method, at, asker, answer["scores"])
                 answer |= _unless_refused(plan, (call.path, method.label), draw)
     for method in plan.methods:
@@ -216,6 +230,11 @@ class _Asker:
 
 def _needs_gradient(method: Method) -> bool:
     return method.kind in ("cam", "layer") and method.needs_gradient
+
+
+def _is_left(plan: Plan, method: Method, at: _AtLayer) -> bool:
+    is_known = plan.fuses and method.formula in FUSED and at.gradient is not None
+    return is_known and at.activation.dtype == tf.float32
 
 
 def _layer_map(method: Method, at: _AtLayer, asker: _Asker, score: Any) -> Any:

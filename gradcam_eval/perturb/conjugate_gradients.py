@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.perturb.compiled import compiled, compiled_sum
+from gradcam_eval.jit import compiled, compiled_sum
 from gradcam_eval.perturb.multigrid import Field, grids, v_cycle
 
 TOLERANCE = 0.01  # grey levels of 255: what an imputed value may be off by

@@ -16,7 +16,7 @@ import numpy as np
 from numba.typed import List
 from numpy.typing import NDArray
 
-from gradcam_eval.perturb.compiled import compiled
+from gradcam_eval.jit import compiled
 
 Field: TypeAlias = NDArray[np.float32]  # (C, H + 2, W + 2), or without C for all channels
 Operator: TypeAlias = NDArray[np.float32]  # (3, 3, H + 2, W + 2)
