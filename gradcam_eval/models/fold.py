@@ -1,9 +1,13 @@
-"""Two rules of algebra that TensorFlow's optimiser lacks, for graphs with constant weights.
+"""Rules of algebra that TensorFlow's optimiser lacks, for graphs with constant weights.
 
 Batch normalisation is `x·s + o` with constants s and o. TensorFlow folds s into the kernel of the
 convolution before it, but neither past the convolution's bias nor into a depthwise kernel:
 
     (x + b)·s → x·s + b·s              depthwise(x, W)·s → depthwise(x, W·s)
+
+And a convolution's gradient with respect to its input is a convolution with the kernel turned
+round. TensorFlow rearranges the kernel of a convolution once, and that of a gradient at each call,
+which takes longer than the gradient itself where few positions meet many channels.
 
 The products of constants are left to TensorFlow. A value that anything else reads stays as it is.
 """
@@ -23,7 +27,7 @@ _PURE = (
 
 
 def folded(graph: Any) -> tuple[Any, int]:
-    """Return a graph's definition, rewritten by both rules, and how often they applied.
+    """Return a graph's definition, rewritten by these rules, and how often they applied.
 
     Parameters
     ----------
@@ -38,6 +42,8 @@ def folded(graph: Any) -> tuple[Any, int]:
             rule = _RULES.get(view.made(value).op)
             if rule and view.is_read_by_one(value) and view.is_constant(scale):
                 count += rule(view, node, view.made(value), scale)
+    for node in [node for node in view.definition.node if node.op in _GRADIENTS]:
+        count += _as_convolution(view, node)
     return view.definition, count
 
 
@@ -88,6 +94,13 @@ class _View:
         node.attr["T"].CopyFrom(like.attr["T"])
         return node
 
+    def add_constant(self, name: str, values: tuple[int, ...]) -> str:
+        """Add whole numbers, and return their name."""
+        node = self.definition.node.add(name=name, op="Const")
+        node.attr["dtype"].type = tf.int32.as_datatype_enum
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values, tf.int32))
+        return name
+
 
 def _past_bias(view: _View, node: Any, biased: Any, scale: str) -> bool:
     value, bias = biased.input[:2]
@@ -103,16 +116,14 @@ def _past_bias(view: _View, node: Any, biased: Any, scale: str) -> bool:
 
 def _into_depthwise(view: _View, node: Any, convolution: Any, scale: str) -> bool:
     image, kernel = convolution.input
-    channels, multiplier = view.shape(kernel)[-2:]
-    wanted = channels * multiplier if channels and multiplier else 0
+    channels, multiplier = (side or 0 for side in view.shape(kernel)[-2:])
+    wanted = channels * multiplier
     is_per_channel = view.shape(scale) in ((wanted,), (1, 1, 1, wanted))
     if convolution.attr["data_format"].s != b"NHWC" or not is_per_channel:
         return False
     name = node.name
-    size = view.definition.node.add(name=f"{name}/kernel_shape", op="Const")
-    size.attr["dtype"].type = tf.int32.as_datatype_enum
-    size.attr["value"].tensor.CopyFrom(tf.make_tensor_proto([channels, multiplier], tf.int32))
-    column = view.add("Reshape", f"{name}/scale", [scale, size.name], node)
+    size = view.add_constant(f"{name}/kernel_shape", (channels, multiplier))
+    column = view.add("Reshape", f"{name}/scale", [scale, size], node)
     column.attr["Tshape"].type = tf.int32.as_datatype_enum
     scaled = view.add("Mul", f"{name}/kernel", [kernel, column.name], node)
     view.take_shape_from(convolution.name, name)
@@ -126,6 +137,41 @@ _RULES: dict[str, Callable[[_View, Any, Any, str], bool]] = {
     "BiasAdd": _past_bias,
     "DepthwiseConv2dNative": _into_depthwise,
 }
+
+
+# of a convolution by its input → the convolution, and the axes along which its kernel is turned
+_GRADIENTS = {
+    "Conv2DBackpropInput": ("Conv2D", (0, 1, 3, 2)),
+    "DepthwiseConv2dNativeBackpropInput": ("DepthwiseConv2dNative", (0, 1, 2, 3)),
+}
+
+
+def _as_convolution(view: _View, node: Any) -> bool:
+    """Turn a gradient into the convolution that it is, and tell whether that was possible.
+
+    With a step of one pixel, and as much padding on both sides: an odd kernel at "SAME".
+    """
+    _, kernel, gradient = node.input[:3]
+    height, width, _, last = view.shape(kernel)
+    is_same = node.attr["padding"].s == b"SAME" and (height or 0) % 2 and (width or 0) % 2
+    is_plain = (is_same or (height, width) == (1, 1)) and len(node.input) == 3
+    steps = {*node.attr["strides"].list.i, *node.attr["dilations"].list.i}
+    op, axes = _GRADIENTS[node.op]
+    is_single = op == "Conv2D" or last == 1  # one channel of the kernel for each of the image
+    has_channels_last = node.attr["data_format"].s == b"NHWC"
+    if not (is_plain and is_single and has_channels_last and steps == {1}):
+        return False
+    if not view.is_constant(kernel):
+        return False
+    sides = view.add_constant(f"{node.name}/sides", (0, 1))
+    turned = view.add("ReverseV2", f"{node.name}/turned", [kernel, sides], node)
+    turned.attr["Tidx"].type = tf.int32.as_datatype_enum
+    order = view.add_constant(f"{node.name}/axes", axes)
+    swapped = view.add("Transpose", f"{node.name}/kernel", [turned.name, order], node)
+    swapped.attr["Tperm"].type = tf.int32.as_datatype_enum
+    node.op = op
+    node.input[:] = [gradient, swapped.name]
+    return True
 
 
 def _name(tensor: str) -> str:

@@ -105,3 +105,59 @@ def test_the_gradient_is_the_same(images):
     count, kinds = run(gradient, images)
     assert count == 2
     assert kinds["Shape"] > 0  # which is what the backward pass asks of values that are gone
+
+
+def gradient_of(layer):
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            score = tf.reduce_sum(y * y * y)
+        return tape.gradient(score, x)
+
+    return gradient
+
+
+def kernel(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+BACKWARD = {"Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (5, 3), (1, 3)], ids=str)
+@pytest.mark.parametrize("is_depthwise", [False, True])
+def test_a_gradient_becomes_a_convolution_with_the_kernel_turned(images, size, is_depthwise):
+    if is_depthwise:
+        layer = gradient_of(
+            lambda x: tf.nn.depthwise_conv2d(x, kernel(*size, 3, 1), [1] * 4, "SAME")
+        )
+    else:
+        layer = gradient_of(lambda x: tf.nn.conv2d(x, kernel(*size, 3, 4), 1, "SAME"))
+    count, kinds = run(layer, images)
+    assert count == 1
+    assert not BACKWARD & set(kinds)
+
+
+def test_without_padding_it_does_where_the_kernel_is_one_pixel(images):
+    assert (
+        run(gradient_of(lambda x: tf.nn.conv2d(x, kernel(1, 1, 3, 4), 1, "VALID")), images)[0] == 1
+    )
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda x: tf.nn.conv2d(x, kernel(3, 3, 3, 4), 2, "SAME"),
+        lambda x: tf.nn.conv2d(x, kernel(3, 3, 3, 4), 1, "VALID"),
+        lambda x: tf.nn.conv2d(x, kernel(2, 2, 3, 4), 1, "SAME"),
+        lambda x: tf.nn.conv2d(x, kernel(3, 3, 3, 4) * tf.reduce_mean(x), 1, "SAME"),
+        lambda x: tf.nn.depthwise_conv2d(x, kernel(3, 3, 3, 2), [1] * 4, "SAME"),
+        lambda x: tf.nn.depthwise_conv2d(x, kernel(3, 3, 3, 1), [1, 2, 2, 1], "SAME"),
+    ],
+    ids=["steps", "no padding", "even", "a kernel of the image", "two of each", "steps, depthwise"],
+)
+def test_other_gradients_stay(images, layer):
+    count, kinds = run(gradient_of(layer), images)
+    assert count == 0
+    assert BACKWARD & set(kinds)
