@@ -2,7 +2,8 @@
 
 Every function takes A and G, float32 tensors (N, h, w, K) with G = ∂(score)/∂A of each image's own
 target, and returns float32 (N, h, w), larger = more relevant, on the formula's own scale. They are
-pure TensorFlow, so the `Explainer` compiles them into the pass that makes A and G.
+pure TensorFlow, so the `Explainer` compiles them into the pass that makes A and G. `fused` has the
+same formulas in one loop, for several at once on a CPU, and is held to these by its tests.
 
 Notation: i, j run over positions and k over channels; [x]₊ = max(x, 0); Z = h·w.
 """

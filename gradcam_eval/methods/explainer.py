@@ -37,9 +37,10 @@ Layers: TypeAlias = str | int | Sequence[str | int | LayerCall]
 class Explainer:
     """Heatmaps of a model at some layers by some methods, compiled once and called often.
 
-    One forward and one backward pass serve all layers and all methods of kind "cam"; the formulas
-    run inside the same compiled function, so only the small maps leave it. The model is not
-    changed, and an answer is never one of weights that it had before.
+    One forward and one backward pass serve all layers and all methods of kind "cam". The formulas
+    run inside the same compiled function, or, where several of `FUSED` are asked for on a CPU, in
+    one loop behind it. The model is not changed, and an answer is never one of weights that it had
+    before.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ def activations_and_gradients(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return what a CAM formula takes: A of one layer and G = ∂ score / ∂A, as arrays.
 
-    Heatmaps need no such call (`explain` runs the formulas inside the pass); `difull` and `dipart`
-    put the values of several images together first.
+    Heatmaps need no such call (`explain` runs the formulas itself); `difull` and `dipart` put the
+    values of several images together first.
 
     Parameters
     ----------

@@ -149,29 +149,64 @@ _GRADIENTS = {
 def _as_convolution(view: _View, node: Any) -> bool:
     """Turn a gradient into the convolution that it is, and tell whether that was possible.
 
-    With a step of one pixel, and as much padding on both sides: an odd kernel at "SAME".
+    With a step of one pixel, and as much padding on both sides: an odd kernel at "SAME". Or with a
+    kernel of one pixel and any step: what it finds is then spread over every so many pixels.
     """
-    _, kernel, gradient = node.input[:3]
-    height, width, _, last = view.shape(kernel)
-    is_same = node.attr["padding"].s == b"SAME" and (height or 0) % 2 and (width or 0) % 2
-    is_plain = (is_same or (height, width) == (1, 1)) and len(node.input) == 3
-    steps = {*node.attr["strides"].list.i, *node.attr["dilations"].list.i}
+    sizes, kernel, gradient = node.input[:3]
+    height, width, channels, last = view.shape(kernel)
     op, axes = _GRADIENTS[node.op]
-    is_single = op == "Conv2D" or last == 1  # one channel of the kernel for each of the image
-    has_channels_last = node.attr["data_format"].s == b"NHWC"
-    if not (is_plain and is_single and has_channels_last and steps == {1}):
+    is_dot = (height, width) == (1, 1)
+    is_same = node.attr["padding"].s == b"SAME" and (height or 0) % 2 and (width or 0) % 2
+    is_dense = set(node.attr["strides"].list.i) == {1}
+    can_be = (
+        len(node.input) == 3
+        and node.attr["data_format"].s == b"NHWC"
+        and set(node.attr["dilations"].list.i) <= {1}
+        and view.is_constant(kernel)
+        and (is_dot or (is_same and is_dense))
+        and (op == "Conv2D" or (last == 1 and is_dense))
+    )
+    if not can_be:
         return False
-    if not view.is_constant(kernel):
-        return False
+    turned = _turned(view, node, kernel, axes)
+    if is_dense:
+        node.op = op
+        node.input[:] = [gradient, turned]
+    else:
+        _spread(view, node, _densely(view, node, [gradient, turned]), sizes, channels or 0)
+    return True
+
+
+def _turned(view: _View, node: Any, kernel: str, axes: tuple[int, ...]) -> str:
     sides = view.add_constant(f"{node.name}/sides", (0, 1))
     turned = view.add("ReverseV2", f"{node.name}/turned", [kernel, sides], node)
     turned.attr["Tidx"].type = tf.int32.as_datatype_enum
     order = view.add_constant(f"{node.name}/axes", axes)
     swapped = view.add("Transpose", f"{node.name}/kernel", [turned.name, order], node)
     swapped.attr["Tperm"].type = tf.int32.as_datatype_enum
-    node.op = op
-    node.input[:] = [gradient, swapped.name]
-    return True
+    return str(swapped.name)
+
+
+def _densely(view: _View, node: Any, inputs: list[str]) -> str:
+    """Add a convolution like a gradient, with a step of one pixel."""
+    dense = view.definition.node.add()
+    dense.CopyFrom(node)
+    dense.name, dense.op = f"{node.name}/dense", "Conv2D"
+    dense.input[:] = inputs
+    dense.attr["strides"].list.i[:] = [1, 1, 1, 1]
+    return str(dense.name)
+
+
+def _spread(view: _View, node: Any, dense: str, sizes: str, channels: int) -> None:
+    """Turn a gradient into that of keeping every so many pixels of each channel."""
+    ones = view.definition.node.add(name=f"{node.name}/ones", op="Const")
+    kind = tf.as_dtype(node.attr["T"].type)
+    ones.attr["dtype"].type = kind.as_datatype_enum
+    value = tf.make_tensor_proto(1, kind, (1, 1, channels, 1))
+    ones.attr["value"].tensor.CopyFrom(value)
+    node.op = "DepthwiseConv2dNativeBackpropInput"
+    del node.attr["use_cudnn_on_gpu"]
+    node.input[:] = [sizes, ones.name, dense]
 
 
 def _name(tensor: str) -> str:

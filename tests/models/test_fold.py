@@ -145,6 +145,15 @@ def test_without_padding_it_does_where_the_kernel_is_one_pixel(images):
     )
 
 
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_the_gradient_of_one_pixel_in_some_is_spread(images, padding, steps):
+    layer = gradient_of(lambda x: tf.nn.conv2d(x, kernel(1, 1, 3, 4), steps, padding))
+    count, kinds = run(layer, images)
+    assert count == 1
+    assert BACKWARD & set(kinds) == {"DepthwiseConv2dNativeBackpropInput"}
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -154,8 +163,17 @@ def test_without_padding_it_does_where_the_kernel_is_one_pixel(images):
         lambda x: tf.nn.conv2d(x, kernel(3, 3, 3, 4) * tf.reduce_mean(x), 1, "SAME"),
         lambda x: tf.nn.depthwise_conv2d(x, kernel(3, 3, 3, 2), [1] * 4, "SAME"),
         lambda x: tf.nn.depthwise_conv2d(x, kernel(3, 3, 3, 1), [1, 2, 2, 1], "SAME"),
+        lambda x: tf.nn.depthwise_conv2d(x, kernel(1, 1, 3, 1), [1, 2, 2, 1], "SAME"),
     ],
-    ids=["steps", "no padding", "even", "a kernel of the image", "two of each", "steps, depthwise"],
+    ids=[
+        "steps",
+        "no padding",
+        "even",
+        "a kernel of the image",
+        "two of each",
+        "steps, depthwise",
+        "1×1",
+    ],
 )
 def test_other_gradients_stay(images, layer):
     count, kinds = run(gradient_of(layer), images)
