@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gradcam_eval.jit import compiled
+from gradcam_eval.perturb.grids import grids
 from gradcam_eval.perturb.multigrid import (
     galerkin,
-    grids,
     jacobi,
     laplacian,
     prolong,

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.jit import compiled, compiled_sum
-from gradcam_eval.perturb.multigrid import Field, grids, v_cycle
+from gradcam_eval.perturb.grids import grids
+from gradcam_eval.perturb.multigrid import Field, v_cycle
 
 TOLERANCE = 0.01  # grey levels of 255: what an imputed value may be off by
 _LARGEST_CORNER = 4  # with more, chequered patterns are too slow for the sweeps of multigrid
