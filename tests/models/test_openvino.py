@@ -13,7 +13,7 @@ from gradcam_eval.models import openvino_graph
 from gradcam_eval.models.cut import cut
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.openvino_graph import check_openvino
-from gradcam_eval.models.openvino_network import ROWS, _with_rows
+from gradcam_eval.models.openvino_network import ROWS
 from gradcam_eval.models.tap import LayerCall, record
 
 needs_openvino = pytest.mark.skipif(
@@ -95,19 +95,6 @@ def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
 
 
 @needs_openvino
-def test_sizes_are_fixed_unless_an_operation_wants_others():
-    import openvino
-
-    spec = [tf.TensorSpec((None, 2), tf.float32)]
-    three = tf.function(lambda x: x + np.zeros((3, 2), np.float32), input_signature=spec)
-    concrete = three.get_concrete_function()
-    model, name = openvino.convert_model(concrete.graph), concrete.inputs[0].name
-    assert list(_with_rows(model, [name], 3).input(name).shape) == [3, 2]
-    assert model.input(name).partial_shape.is_dynamic
-    assert _with_rows(model, [name], 2) is model
-    assert _with_rows(model, [], 3) is model
-
-
 def test_what_openvino_cannot_compute_stays_in_tensorflow_behind_a_cut(model, images, monkeypatch):
     parts = []
 
