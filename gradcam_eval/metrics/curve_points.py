@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Curve, Image, InputError, Predict, Undefined
 from gradcam_eval.metrics.adaptive import adaptive_curves
-from gradcam_eval.metrics.inputs import Request, finite_scores
+from gradcam_eval.metrics.inputs import Request
 from gradcam_eval.metrics.ties import curve_over_orders, rankings
 from gradcam_eval.perturb import Perturbation, filled, image_scores, masked_scores, scores_at
 from gradcam_eval.perturb.linear import Job, imputed
@@ -102,12 +102,13 @@ def curves(
         )
         if rules.tolerance is None:
             scores = _scores(predict, plan, change.imputing)
+            fraction = plan.counts / pixels
             for n in framed:
-                fraction = plan.counts / pixels
                 results[n] = curve_over_orders(fraction, scores[numbers == n], rules)
         else:
-            curves = _adaptive(predict, plan, rules.tolerance)
-            results |= dict(zip(numbers.tolist(), curves, strict=True))
+            points = _adaptive(predict, plan, rules.tolerance)
+            for n, (fraction, score) in zip(numbers.tolist(), points, strict=True):
+                results[n] = curve_over_orders(fraction, score[None], rules)
     return [results[n] for n in range(len(request.heatmaps))]
 
 
@@ -126,18 +127,14 @@ def _jobs(plan: Perturbation, way: Imputing) -> Iterator[Job]:
             yield Job(plan.base[owner], way.missing(ranks, count), way.noise)
 
 
-def _adaptive(predict: Predict, plan: Perturbation, tolerance: float) -> list[Curve | Undefined]:
-    """Read each ranking's curve at as many of the plan's points as the tolerance needs."""
+def _adaptive(
+    predict: Predict, plan: Perturbation, tolerance: float
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Read each ranking's score at as many fractions of the plan as the tolerance needs."""
     fractions = plan.counts / plan.ranks[0].size
 
     def score_at(ranking: NDArray[np.intp], place: NDArray[np.intp]) -> NDArray[np.float64]:
         return scores_at(predict, plan, ranking, plan.counts[place])
 
     found = adaptive_curves(score_at, fractions, len(plan.ranks), tolerance=tolerance)
-    return [curve_of(fractions[places], scores) for places, scores in found]
-
-
-def curve_of(fraction: NDArray[np.float64], score: NDArray[np.float64]) -> Curve | Undefined:
-    """Return the curve of these scores; undefined where one is not finite."""
-    found = finite_scores(score)
-    return found if isinstance(found, Undefined) else Curve(fraction, found)
+    return [(fractions[places], scores) for places, scores in found]

@@ -1,5 +1,8 @@
 """Six formulas in one loop: the same maps as by each formula alone."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -147,3 +150,8 @@ def test_new_weights_give_new_maps(calls):
 def test_all_of_them_are_methods():
     assert set(NAMES) <= set(METHODS)
     assert all(getattr(cam, name) is METHODS[name].formula for name in NAMES)
+
+
+def test_numba_is_imported_only_where_formulas_are_fused():
+    code = "import sys, gradcam_eval.methods.explainer; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
