@@ -19,6 +19,7 @@ from gradcam_eval.methods import (
     smooth,
 )
 from gradcam_eval.methods.controls import CONTROLS
+from gradcam_eval.methods.formula import check_formula
 from gradcam_eval.methods.head import pooled_head_reason
 from gradcam_eval.methods.registry import (
     KINDS,
@@ -45,26 +46,60 @@ _ALL = (
     Method("eigen_grad_cam", eigen.eigen_grad_cam),
     Method("cam", cam.cam, refuses=pooled_head_reason),
     # at a layer, asking the model again
-    Method("smooth_grad_cam_pp", smooth.smooth_grad_cam_pp, "layer", False, smooth.smooth_passes),
-    Method("score_cam", score_cam.score_cam, "layer", False, score_cam.score_cam_passes),
-    Method("ablation_cam", ablation.ablation_cam, "layer", False, ablation.ablation_cam_passes),
+    Method(
+        "smooth_grad_cam_pp",
+        smooth.smooth_grad_cam_pp,
+        "layer",
+        needs_gradient=False,
+        passes=smooth.smooth_passes,
+        check=smooth.check_smooth,
+    ),
+    Method(
+        "score_cam",
+        score_cam.score_cam,
+        "layer",
+        needs_gradient=False,
+        passes=score_cam.score_cam_passes,
+        check=score_cam.check_score_cam,
+    ),
+    Method(
+        "ablation_cam",
+        ablation.ablation_cam,
+        "layer",
+        needs_gradient=False,
+        passes=ablation.ablation_cam_passes,
+        check=ablation.check_ablation_cam,
+    ),
     Method("guided_grad_cam", guided.guided_grad_cam, "layer", passes=guided.guided_passes),
     # at no layer
     Method("gradient", gradient.gradient, "input", passes=gradient.gradient_passes),
     Method("gradient_x_input", gradient.gradient_x_input, "input", passes=gradient.gradient_passes),
-    Method("smooth_grad", smooth.smooth_grad, "input", passes=smooth.smooth_passes),
+    Method(
+        "smooth_grad",
+        smooth.smooth_grad,
+        "input",
+        passes=smooth.smooth_passes,
+        check=smooth.check_smooth,
+    ),
     Method(
         "integrated_gradients",
         gradient.integrated_gradients,
         "input",
         passes=gradient.integrated_gradients_passes,
+        check=gradient.check_integrated_gradients,
     ),
     Method("guided_backprop", guided.guided_backprop, "input", passes=guided.guided_passes),
-    Method("occlusion", occlusion.occlusion, "input", passes=occlusion.occlusion_passes),
-    Method("rise", rise.rise, "input", passes=rise.rise_passes),
+    Method(
+        "occlusion",
+        occlusion.occlusion,
+        "input",
+        passes=occlusion.occlusion_passes,
+        check=occlusion.check_occlusion,
+    ),
+    Method("rise", rise.rise, "input", passes=rise.rise_passes, check=rise.check_rise),
     # of several layers
     Method("fusion_mean", fusion.fusion_mean, "fusion"),
-    Method("fusion_max", fusion.fusion_max, "fusion"),
+    Method("fusion_max", fusion.fusion_max, "fusion", check=fusion.check_fusion_max),
     Method("fusion_product", fusion.fusion_product, "fusion"),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
@@ -74,13 +109,19 @@ METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 def register_method(formula: Formula) -> Formula: ...
 @overload
 def register_method(
-    *, kind: Kind = "cam", passes: Callable[[Sizes, Options], Passes] | None = None
+    *,
+    kind: Kind = "cam",
+    needs_gradient: bool = True,
+    passes: Callable[[Sizes, Options], Passes] | None = None,
+    refuses: Callable[[Any, Any], str | None] | None = None,
 ) -> Callable[[Formula], Formula]: ...
 def register_method(
     formula: Formula | None = None,
     *,
     kind: Kind = "cam",
+    needs_gradient: bool = True,
     passes: Callable[[Sizes, Options], Passes] | None = None,
+    refuses: Callable[[Any, Any], str | None] | None = None,
 ) -> Any:
     """Add a method under its function's name: one function of (A, G) is all that it needs.
 
@@ -88,16 +129,19 @@ def register_method(
     ----------
     formula : the function, where this is used as a bare decorator
     kind : what the function is given, see `Method`
+    needs_gradient : False where it looks at no gradient, so that no backward pass is run for it
     passes : how often a function of kind "layer" or "input" calls the model, for the cost
+    refuses : why it cannot explain a layer, see `Method`
 
     Raises
     ------
-    InputError : the name is taken, or is that of a control; no such kind
+    InputError : the name is taken, or is that of a control; no such kind; a function that does not
+        take what its kind is given, or an option without a plain default
 
     Examples
     --------
     >>> import tensorflow as tf
-    >>> @register_method
+    >>> @register_method(needs_gradient=False)
     ... def mean_activation(activations, gradients):
     ...     return tf.reduce_mean(activations, axis=-1)
     >>> METHODS.pop("mean_activation").name
@@ -107,10 +151,11 @@ def register_method(
         raise unknown_name("kind of method", kind, KINDS)
 
     def register(function: Formula) -> Formula:
+        check_formula(function, kind)
         name = function.__name__
         if name in METHODS or name in CONTROLS:
             raise InputError(f"the method name {name!r} is taken: give the function another name")
-        METHODS[name] = Method(name, function, kind, passes=passes)
+        METHODS[name] = Method(name, function, kind, needs_gradient, passes, refuses)
         return function
 
     return register if formula is None else register(formula)
@@ -136,7 +181,10 @@ def _find_method(text: str) -> Method:
         )
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
-    return with_options(METHODS[name], options)
+    method = with_options(METHODS[name], options)
+    if method.kind == "fusion":
+        member_of(method)
+    return method
 
 
 def member_of(fusion: Method) -> Method:
@@ -144,7 +192,7 @@ def member_of(fusion: Method) -> Method:
     (member,) = find_methods(fusion.settings["of"])
     if member.kind not in ("cam", "layer"):
         raise InputError(
-            f"{fusion.name} fuses the maps of several layers, and {member.name!r} looks at none: "
-            "name a method that explains at a layer with of=…"
+            f"{fusion.name} fuses one method's maps of several layers, and {member.name!r} has no "
+            "map of each: name a method that explains at one layer with of=…"
         )
     return member

@@ -6,7 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradcam_eval.methods.channels import how_many, planes_of, rectified_sum, top_channels
+from gradcam_eval.methods.channels import (
+    check_channels,
+    how_many,
+    planes_of,
+    rectified_sum,
+    top_channels,
+)
 from gradcam_eval.methods.loops import collect, everyone
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
@@ -64,6 +70,11 @@ def ablation_cam(probe: Probe, *, channels: int | None = None) -> Any:
     ablated = collect(score, tf.shape(activations)[0], count, probe.chunk)
     weights = (whole - ablated) / tf.maximum(tf.abs(whole), _SMALLEST)
     return rectified_sum(tf.cast(weights, activations.dtype), planes_of(activations, chosen))
+
+
+def check_ablation_cam(name: str, options: Options) -> None:
+    """Raise InputError for fewer channels than 1."""
+    check_channels(name, options["channels"])
 
 
 def ablation_cam_passes(sizes: Sizes, options: Options) -> Passes:

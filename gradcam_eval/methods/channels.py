@@ -11,10 +11,14 @@ from gradcam_eval.methods.loops import check_count
 
 def how_many(method: str, channels: int | None, available: int) -> int:
     """Return the number of channels that are asked about: all of them where `channels` is None."""
-    if channels is None:
-        return available
-    check_count(method, "channels", channels)
-    return min(channels, available)
+    check_channels(method, channels)
+    return available if channels is None else min(channels, available)
+
+
+def check_channels(method: str, channels: int | None) -> None:
+    """Raise InputError unless the number of channels is None or at least 1."""
+    if channels is not None:
+        check_count(method, "channels", channels)
 
 
 def top_channels(strength: Any, count: int) -> Any:

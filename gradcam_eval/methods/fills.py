@@ -17,6 +17,12 @@ from gradcam_eval.core import unknown_name
 FILLS = ("mean", "black")
 
 
+def check_fill(fill: str) -> None:
+    """Raise InputError unless this is a fill."""
+    if fill not in FILLS:
+        raise unknown_name("fill", fill, FILLS)
+
+
 def fill_colour(images: Any, fill: str) -> Any:
     """Return the colour of removed pixels for each image: (N, H, W, C) → (N, 1, 1, C).
 
@@ -24,7 +30,6 @@ def fill_colour(images: Any, fill: str) -> Any:
     ------
     InputError : a fill that is neither "mean" nor "black"
     """
-    if fill not in FILLS:
-        raise unknown_name("fill", fill, FILLS)
+    check_fill(fill)
     mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
     return mean if fill == "mean" else tf.zeros_like(mean)

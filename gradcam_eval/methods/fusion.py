@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.arrays import resize
-from gradcam_eval.core import Heatmap
+from gradcam_eval.core import Heatmap, InputError
+from gradcam_eval.methods.registry import Options
 
 
 def fusion_mean(maps: Sequence[Heatmap], *, of: str = "layer_cam") -> Heatmap:
@@ -40,6 +41,15 @@ def fusion_max(maps: Sequence[Heatmap], *, of: str = "layer_cam", gamma: float =
 
     L = maxₗ tanh(γ M̂ₗ). Range [0, tanh γ].
 
+    Parameters
+    ----------
+    maps, of : as of every fusion, see above
+    gamma : γ, above 0
+
+    Raises
+    ------
+    InputError : a gamma that is not above 0
+
     Notes
     -----
     The paper scales with tanh the maps of shallow layers alone (the first three of VGG16's five
@@ -52,8 +62,15 @@ def fusion_max(maps: Sequence[Heatmap], *, of: str = "layer_cam", gamma: float =
     Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
     IEEE TIP 30, 2021, equation 9 and the text on fusion.
     """
+    check_fusion_max("fusion_max", {"gamma": gamma})
     scaled = ((np.tanh(gamma * each), is_used) for each, is_used in _members(maps))
     return _where_any(*_fold(np.maximum, scaled))
+
+
+def check_fusion_max(name: str, options: Options) -> None:
+    """Raise InputError for a gamma that would empty the map, or turn it round."""
+    if not options["gamma"] > 0:
+        raise InputError(f"{name}: gamma is {options['gamma']}: wanted a number above 0")
 
 
 def fusion_product(maps: Sequence[Heatmap], *, of: str = "layer_cam") -> Heatmap:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradcam_eval.methods.fills import fill_colour
+from gradcam_eval.methods.fills import check_fill, fill_colour
 from gradcam_eval.methods.loops import check_count, everyone, fold, per_image
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
@@ -109,6 +109,12 @@ def integrated_gradients(probe: Probe, *, steps: int = 50, baseline: str = "blac
 def gradient_passes(sizes: Sizes, options: Options) -> Passes:
     """One forward and one backward pass, down to the image."""
     return Passes(1, 1)
+
+
+def check_integrated_gradients(name: str, options: Options) -> None:
+    """Raise InputError for fewer steps than 1 or an unknown baseline."""
+    check_count(name, "steps", options["steps"])
+    check_fill(options["baseline"])
 
 
 def integrated_gradients_passes(sizes: Sizes, options: Options) -> Passes:

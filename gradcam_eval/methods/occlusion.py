@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
-from gradcam_eval.methods.fills import fill_colour
+from gradcam_eval.methods.fills import check_fill, fill_colour
 from gradcam_eval.methods.loops import blend, check_count, collect, everyone
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
@@ -28,8 +28,8 @@ def occlusion(
     Parameters
     ----------
     probe : at no layer
-    window : side of the square window in pixels, at most that of the image; None: a seventh of
-        the image's shorter side (32 of 224)
+    window : side of the square window in pixels, cut to the image's where it is longer; None: a
+        seventh of the image's shorter side (32 of 224)
     stride : pixels from one window to the next, at most the window's side; None: half of it
     fill : what the window shows: "mean", the image's own mean colour, or "black"
 
@@ -72,6 +72,17 @@ def occlusion(
     return tf.einsum("nyx,yh,xw->nhw", drops, rows, columns) / covering
 
 
+def check_occlusion(name: str, options: Options) -> None:
+    """Raise InputError for a window or stride below 1, too large a stride, or an unknown fill."""
+    window, stride = options["window"], options["stride"]
+    for option, value in (("window", window), ("stride", stride)):
+        if value is not None:
+            check_count(name, option, value)
+    if window is not None and stride is not None:
+        _check_stride(stride, window)
+    check_fill(options["fill"])
+
+
 def occlusion_passes(sizes: Sizes, options: Options) -> Passes:
     """One forward pass for each window and one for the whole image."""
     rows, columns = _both_ways(sizes.image, options["window"], options["stride"])
@@ -86,13 +97,17 @@ def _both_ways(
     check_count("occlusion", "window", side)
     step = max(1, side // 2) if stride is None else stride
     check_count("occlusion", "stride", step)
-    if step > side:
-        raise InputError(
-            f"occlusion: the stride is {step} and the window {side} pixels, which leaves pixels "
-            "out: give a stride of at most the window's side"
-        )
+    _check_stride(step, side)
     rows, columns = (_covered(length, side, step) for length in size)
     return rows, columns
+
+
+def _check_stride(stride: int, window: int) -> None:
+    if stride > window:
+        raise InputError(
+            f"occlusion: the stride is {stride} and the window {window} pixels, which leaves "
+            "pixels out: give a stride of at most the window's side"
+        )
 
 
 def _covered(length: int, window: int, stride: int) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -48,6 +49,8 @@ class Method:
     passes : (Sizes, options) → the passes of one image; None where the shared ones are all
     refuses : (what the layer returned, score) → why the method cannot explain this layer, or None;
         both are symbolic tensors of the traced pass
+    check : (name, options) → nothing; raises InputError where an option has a value that the
+        method cannot take
     options : those chosen that are not the defaults
     """
 
@@ -57,12 +60,13 @@ class Method:
     needs_gradient: bool = True
     passes: Callable[[Sizes, Options], Passes] | None = None
     refuses: Callable[[Any, Any], str | None] | None = None
+    check: Callable[[str, Options], None] | None = None
     options: Options = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The name with the chosen options, as in "rise(masks=500)": what results are kept by."""
-        chosen = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        chosen = ", ".join(f"{key}={_written(value)}" for key, value in self.options.items())
         return f"{self.name}({chosen})" if chosen else self.name
 
     @property
@@ -96,45 +100,75 @@ class Method:
 def with_options(method: Method, options: Options) -> Method:
     """Return the method with these options, each of which it must have, and of the right type.
 
+    Options that are the default are left out and a whole number for a float becomes one, so that
+    one setting has one label.
+
     Raises
     ------
-    InputError : an option that the method does not have, or a value that is not like its default
+    InputError : an option that the method does not have, a value that is not like its default, or
+        one that the method's `check` refuses
     """
     defaults = method.defaults
-    for name, value in options.items():
+    for name in options:
         if name not in defaults:
             if not defaults:
                 raise InputError(f"the method {method.name!r} has no options: {name} was given")
             raise unknown_name(f"option of the method {method.name!r}", name, defaults)
-        if not _is_like(value, defaults[name]):
-            raise InputError(
-                f"the option {name} of the method {method.name!r} is {value!r}: "
-                f"wanted a value like its default, {defaults[name]!r}"
-            )
-    order = [name for name in defaults if name in options and options[name] != defaults[name]]
-    return replace(method, options={name: options[name] for name in order})
+    values = {
+        name: _like(options[name], default, f"the option {name} of the method {method.name!r}")
+        for name, default in defaults.items()
+        if name in options
+    }
+    chosen = {name: value for name, value in values.items() if value != defaults[name]}
+    found = replace(method, options=chosen)
+    if found.check is not None:
+        found.check(found.name, found.settings)
+    return found
 
 
-def _is_like(value: Any, default: Any) -> bool:
-    """Whether a value has its default's type; where the default is None, a whole number or None."""
+def _like(value: Any, default: Any, what: str) -> Any:
+    """Return a value in its default's type; where the default is None, a whole number or None.
+
+    Raises
+    ------
+    InputError : it is of another type, or a number that is not finite
+    """
     if value is default:
-        return True
-    if isinstance(value, bool) or isinstance(default, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    return isinstance(value, int if default is None else type(default))
+        return value
+    kind = _kind(default)
+    allowed: Any = (int, float) if kind is float else kind
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, allowed) or is_bool != (kind is bool):
+        raise InputError(f"{what} is {value!r}: wanted a value like its default, {default!r}")
+    if kind is not float:
+        return value
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{what} is not finite: wanted a number like its default, {default!r}")
+    return number
+
+
+def _kind(default: Any) -> type:
+    if default is None:
+        return int
+    return next(kind for kind in (bool, int, float, str) if isinstance(default, kind))
 
 
 def parse_method(text: str) -> tuple[str, dict[str, Any]]:
     """Read "name" or "name(option=value, …)" with plain numbers, texts, True, False and None.
 
-    A text needs no quotes where it is a name, as in "fusion_max(of=layer_cam)".
+    A text needs no quotes where it is a name, with options or without, as in
+    "fusion_max(of=layer_cam)".
 
     Examples
     --------
     >>> parse_method("rise(masks=500, p=0.5)")
     ('rise', {'masks': 500, 'p': 0.5})
+    >>> parse_method("fusion_max(of=score_cam(channels=16))")
+    ('fusion_max', {'of': 'score_cam(channels=16)'})
     """
     if "(" not in text:
         return text, {}
@@ -154,4 +188,18 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(node: ast.expr) -> Any:
-    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+    is_method = isinstance(node, ast.Name | ast.Call)
+    return ast.unparse(node) if is_method else ast.literal_eval(node)
+
+
+def _written(value: Any) -> str:
+    """Return a value as `parse_method` reads it: a text in quotes only where it needs them."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))  # as most people write it: 2, not 2.0
+    if not isinstance(value, str):
+        return repr(value)
+    try:
+        reads_as_itself = _plain(ast.parse(value, mode="eval").body) == value
+    except (SyntaxError, ValueError):
+        reads_as_itself = False
+    return value if reads_as_itself else repr(value)

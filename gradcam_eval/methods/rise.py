@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
-from gradcam_eval.methods.fills import fill_colour
+from gradcam_eval.methods.fills import check_fill, fill_colour
 from gradcam_eval.methods.loops import blend, check_count, fold, per_image
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
@@ -56,7 +56,7 @@ def rise(
     Petsiuk, Das & Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     BMVC 2018, equation 6 and section 3.2.
     """
-    _check(masks, cells, p)
+    check_rise("rise", {"masks": masks, "cells": cells, "p": p, "fill": fill})
     images = probe.images
     colour = fill_colour(images, fill)
     mask_of = _masks((images.shape[1], images.shape[2]), cells, _draw(probe.seed, masks, cells, p))
@@ -74,16 +74,19 @@ def rise(
     return total / (p * masks)
 
 
+def check_rise(name: str, options: Options) -> None:
+    """Raise InputError for fewer masks or cells than 1, p outside (0, 1] or an unknown fill."""
+    check_count(name, "masks", options["masks"])
+    check_count(name, "cells", options["cells"])
+    p = options["p"]
+    if not 0 < p <= 1:
+        raise InputError(f"{name}: p is {p}: wanted a probability above 0 and at most 1")
+    check_fill(options["fill"])
+
+
 def rise_passes(sizes: Sizes, options: Options) -> Passes:
     """One forward pass for each mask."""
     return Passes(options["masks"])
-
-
-def _check(masks: int, cells: int, p: float) -> None:
-    check_count("rise", "masks", masks)
-    check_count("rise", "cells", cells)
-    if not 0 < p <= 1:
-        raise InputError(f"rise: p is {p}: wanted a probability above 0 and at most 1")
 
 
 def _draw(seed: int, masks: int, cells: int, p: float) -> tuple[Any, Any]:

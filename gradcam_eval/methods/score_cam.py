@@ -6,8 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradcam_eval.methods.channels import how_many, planes_of, rectified_sum, top_channels
-from gradcam_eval.methods.fills import fill_colour
+from gradcam_eval.methods.channels import (
+    check_channels,
+    how_many,
+    planes_of,
+    rectified_sum,
+    top_channels,
+)
+from gradcam_eval.methods.fills import check_fill, fill_colour
 from gradcam_eval.methods.loops import blend, collect
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
@@ -69,6 +75,12 @@ def score_cam(probe: Probe, *, channels: int | None = None, fill: str = "mean") 
     scores = collect(score, tf.shape(images)[0], count, probe.chunk)
     varies = tf.reduce_max(planes, axis=(2, 3)) > tf.reduce_min(planes, axis=(2, 3))
     return rectified_sum(tf.cast(_softmax_of(scores, varies), planes.dtype), planes)
+
+
+def check_score_cam(name: str, options: Options) -> None:
+    """Raise InputError for fewer channels than 1 or an unknown fill."""
+    check_channels(name, options["channels"])
+    check_fill(options["fill"])
 
 
 def score_cam_passes(sizes: Sizes, options: Options) -> Passes:

@@ -45,7 +45,7 @@ def smooth_grad(probe: Probe, *, samples: int = 50, noise: float = 0.15) -> Any:
     Smilkov, Thorat, Kim, Viégas & Wattenberg, "SmoothGrad: removing noise by adding noise",
     arXiv:1706.03825, 2017, section 3.
     """
-    _check("smooth_grad", samples, noise)
+    check_smooth("smooth_grad", {"samples": samples, "noise": noise})
     images = probe.images
 
     def step(items: Any, total: Any) -> tuple[Any]:
@@ -93,7 +93,7 @@ def smooth_grad_cam_pp(probe: Probe, *, samples: int = 25, noise: float = 0.15) 
     Omeiza, Speakman, Cintas & Weldemariam, "Smooth Grad-CAM++: An Enhanced Inference Level
     Visualization Technique for Deep Convolutional Neural Network Models", IntelliSys 2019.
     """
-    _check("smooth_grad_cam_pp", samples, noise)
+    check_smooth("smooth_grad_cam_pp", {"samples": samples, "noise": noise})
     activations = tf.cast(probe.activations, tf.float64)
     ask: Any = probe.at_layer
 
@@ -116,17 +116,19 @@ def smooth_grad_cam_pp(probe: Probe, *, samples: int = 25, noise: float = 0.15) 
     return tf.cast(tf.nn.relu(tf.einsum("nhwk,nk->nhw", activations, weights)), tf.float32)
 
 
+def check_smooth(name: str, options: Options) -> None:
+    """Raise InputError for fewer samples than 1 or a negative noise."""
+    check_count(name, "samples", options["samples"])
+    noise = options["noise"]
+    if not 0 <= noise < float("inf"):
+        raise InputError(
+            f"{name}: noise is {noise}: wanted a share of the image's range, 0 or more"
+        )
+
+
 def smooth_passes(sizes: Sizes, options: Options) -> Passes:
     """A forward and a backward pass for each sample."""
     return Passes(options["samples"], options["samples"])
-
-
-def _check(method: str, samples: int, noise: float) -> None:
-    check_count(method, "samples", samples)
-    if not 0 <= noise < float("inf"):
-        raise InputError(
-            f"{method}: noise is {noise}: wanted a share of the image's range, 0 or more"
-        )
 
 
 def _noisy(probe: Probe, image: Any, sample: Any, noise: float) -> Any:

@@ -1,0 +1,60 @@
+"""Whether a function can be a method: what it takes, and what its options are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Any
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.registry import Kind
+
+_GIVEN = {
+    "cam": ("activations", "gradients"),
+    "layer": ("probe",),
+    "input": ("probe",),
+    "fusion": ("maps",),
+}
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def check_formula(function: Callable[..., Any], kind: Kind) -> None:
+    """Check a function before it is registered: not as late as inside a compiled pass.
+
+    Raises
+    ------
+    InputError
+        It has no name of its own, takes other arguments than its kind is given, has an option
+        without a plain default, or is a fusion that does not say of which method's maps.
+    """
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise InputError(
+            f"a method has its function's name, and {function!r} has none: write it with def"
+        )
+    parameters = inspect.signature(function).parameters.values()
+    options = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    given = [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    _check_given(name, given, _GIVEN[kind])
+    for option, default in options.items():
+        if not isinstance(default, _PLAIN):
+            raise InputError(
+                f"the option {option} of {name} has no plain default: wanted a number, a text, "
+                "True, False or None"
+            )
+    if kind == "fusion" and not isinstance(options.get("of"), str):
+        raise InputError(
+            f"the fusion {name} does not say of which method's maps: give it the option "
+            "of='layer_cam', or another method"
+        )
+
+
+def _check_given(name: str, given: list[Parameter], wanted: tuple[str, ...]) -> None:
+    has_others = any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in given)
+    if has_others or len(given) != len(wanted):
+        takes = ", ".join(str(each) for each in given) or "nothing"
+        raise InputError(
+            f"{name} takes {takes}: a method of its kind is given ({', '.join(wanted)}), and its "
+            "options stand behind a *, each with a default"
+        )
