@@ -22,6 +22,7 @@ from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.registry import Method
 
 _SIZE = (24, 20)
+_MAPS = {"low": (22, 18), "high": (9, 7)}  # of its layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,6 @@ class Subject:
 
 def gives_finite_float32_maps(subject: Subject) -> None:
     """A map for each image: float32, finite, not constant, of the layer's or the image's size."""
-    sizes = {"low": (22, 18), "high": (9, 7)}
     for (layer, _), maps in subject.explainer(subject.images).items():
         assert maps.dtype == np.float32, f"maps are {maps.dtype}, not float32"
         assert np.isfinite(maps).all(), "a map has values that are not finite"
@@ -61,9 +61,18 @@ def gives_finite_float32_maps(subject: Subject) -> None:
         assert len(maps) == len(subject.images), (
             f"{len(maps)} maps for {len(subject.images)} images"
         )
-        if subject.method.kind == "cam":
-            assert maps.shape[1:] == sizes[layer], f"maps are {maps.shape[1:]} at {sizes[layer]}"
+        allowed = _allowed_sizes(subject, layer)
+        assert maps.shape[1:] in allowed, (
+            f"maps are {maps.shape[1:]}: wanted {' or '.join(map(str, allowed))}"
+        )
         assert any(each.max() > each.min() for each in maps), "every map is constant"
+
+
+def _allowed_sizes(subject: Subject, layer: str) -> list[tuple[int, int]]:
+    """Return the sizes that a map at this layer may have."""
+    at_layer = _MAPS.get(layer, max(_MAPS[each] for each in subject.layers))
+    allowed = {"cam": [at_layer], "fusion": [at_layer], "input": [_SIZE]}
+    return allowed.get(subject.method.kind, [at_layer, _SIZE])
 
 
 def is_finite_where_nothing_is_to_be_seen(subject: Subject) -> None:
@@ -115,7 +124,8 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
         raise RuntimeError("in the middle of a method")
 
     broken.__signature__ = inspect.signature(subject.method.formula)  # type: ignore[attr-defined]
-    METHODS[subject.method.name] = replace(METHODS[subject.method.name], formula=broken)
+    registered = METHODS[subject.method.name]
+    METHODS[subject.method.name] = replace(registered, formula=broken)
     try:
         subject.make_explainer()(subject.images)
     except RuntimeError:
@@ -123,7 +133,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
     else:
         raise AssertionError("an exception inside the method was swallowed")
     finally:
-        METHODS[subject.method.name] = replace(subject.method, options={})
+        METHODS[subject.method.name] = registered
     _assert_same(before, _state(subject))
 
 
@@ -138,6 +148,26 @@ def works_in_a_thread(subject: Subject) -> None:
         assert np.array_equal(maps, found[0][key]), "a thread gives other maps"
 
 
+def asks_as_often_as_it_says(subject: Subject) -> None:
+    """The forward passes of an image are those of the method's `passes`, and the shared one."""
+    count = keras.Variable(0, dtype="int64", trainable=False)
+
+    def counted(values: object) -> object:
+        count.assign_add(keras.ops.cast(keras.ops.shape(values)[0], "int64"))
+        return values
+
+    model = _small_model(keras.layers.Lambda(counted, output_shape=lambda shape: shape))
+    explainer = Explainer(model, subject.layers[-1], subject.method.label, engine="tensorflow")
+    (cell,) = explainer.cells()
+    said = 1 + cell.passes(_SIZE).forwards
+    count.assign(0)
+    explainer(subject.images)
+    asked = int(count.numpy()) / len(subject.images)
+    assert asked == said, (
+        f"{asked:g} forward passes an image, and {said} are said: register it with its passes=…"
+    )
+
+
 CONTRACTS: dict[str, Callable[[Subject], None]] = {
     check.__name__: check
     for check in (
@@ -149,6 +179,7 @@ CONTRACTS: dict[str, Callable[[Subject], None]] = {
         leaves_the_model,
         leaves_the_model_after_an_exception,
         works_in_a_thread,
+        asks_as_often_as_it_says,
     )
 }
 
@@ -180,6 +211,12 @@ def check_method(name: str) -> None:
 def make_subject(name: str) -> Subject:
     """Make the small model, with weights that depend on nothing, and its images."""
     (method,) = find_methods(name)
+    images = np.random.default_rng(2).uniform(0, 255, (5, *_SIZE, 3)).astype(np.float32)
+    return Subject(method, _small_model(), ("high",) if method.refuses else ("low", "high"), images)
+
+
+def _small_model(*behind: keras.layers.Layer) -> keras.Model:
+    """Return the model, with these layers between its pooling and its dense layer."""
     generator = np.random.default_rng(1)
     layers = keras.layers
     model = keras.Sequential(
@@ -191,6 +228,7 @@ def make_subject(name: str) -> Subject:
             layers.MaxPooling2D(),
             layers.Conv2D(8, 3, activation="relu", name="high"),
             layers.GlobalAveragePooling2D(),
+            *behind,
             layers.Dropout(0.5),
             layers.Dense(4, activation="softmax", name="head"),
         ]
@@ -199,8 +237,7 @@ def make_subject(name: str) -> Subject:
     model.set_weights([generator.uniform(-0.4, 0.6, w.shape) for w in model.get_weights()])
     batch_norm = model.layers[2]
     batch_norm.set_weights([np.full(6, value) for value in (1.1, 0.1, 0.2, 0.9)])
-    images = generator.uniform(0, 255, (5, *_SIZE, 3)).astype(np.float32)
-    return Subject(method, model, ("high",) if method.refuses else ("low", "high"), images)
+    return model
 
 
 def _state(subject: Subject) -> dict[str, object]:
