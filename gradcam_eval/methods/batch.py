@@ -57,8 +57,8 @@ def as_batch(
     check_shape(inputs, images.shape[1:])
     others = []
     for key, spec, extra in zip(inputs.extras, inputs.extra_specs, extras, strict=True):
-        other = np.asarray(extra, spec.dtype.as_numpy_dtype)
-        if len(other) != len(images) or other.shape[1:] != tuple(spec.shape[1:]):
+        other = as_numbers(f"input {key!r}", extra, spec.dtype.as_numpy_dtype)
+        if other.shape[:1] != (len(images),) or other.shape[1:] != tuple(spec.shape[1:]):
             raise InputError(
                 f"input {key!r} has shape {other.shape}: wanted {len(images)} rows of shape "
                 f"{tuple(spec.shape[1:])}, one for each image"
@@ -83,7 +83,7 @@ def _known_inputs(
 
 def as_images(images: Any) -> NDArray[np.float32]:
     """Return (N, H, W, C) float32 of one image or several; refuse what is not finite."""
-    batch = np.asarray(images, np.float32)
+    batch = as_numbers("images", images, np.float32)
     if batch.ndim == 3:
         batch = batch[None]
     if batch.ndim != 4 or not batch.size:
@@ -93,6 +93,29 @@ def as_images(images: Any) -> NDArray[np.float32]:
     if not np.isfinite(batch).all():
         raise InputError("images have values that are not finite: wanted 0..255")
     return batch
+
+
+def as_numbers(what: str, given: Any, dtype: Any) -> NDArray[Any]:
+    """Return an array of this type; refuse what is no array of numbers, or would lose a part."""
+    try:
+        found = np.asarray(given)
+        if np.iscomplexobj(found):
+            raise TypeError
+        with np.errstate(over="ignore"):  # an infinity says so by itself
+            return found.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        # such as file names, or pictures of different sizes in one list
+        raise InputError(
+            f"{what} cannot be read as one array: wanted real numbers, of one shape for each image"
+        ) from error
+
+
+def check_settings(*, batch_size: int, seed: int) -> None:
+    """Raise InputError unless both are whole numbers that the compiled pass can take."""
+    for name, value, lowest in (("batch_size", batch_size, 1), ("seed", seed, -(2**63))):
+        if not isinstance(value, int | np.integer) or not lowest <= value < 2**63:
+            wanted = "1 or more" if lowest == 1 else "a whole number of 64 bits"
+            raise InputError(f"{name} is {value}: wanted {wanted}")
 
 
 def as_regions(regions: Any, count: int) -> NDArray[np.float32]:

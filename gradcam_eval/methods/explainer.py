@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods, member_of
 from gradcam_eval.methods.answer import maps_of, refused_cells, warn_of_saturation
-from gradcam_eval.methods.batch import as_batch, as_regions
+from gradcam_eval.methods.batch import as_batch, as_regions, check_settings
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
@@ -90,8 +90,7 @@ class Explainer:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
             check_openvino()
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: wanted 1 or more")
+        check_settings(batch_size=batch_size, seed=seed)
         self.model = model
         self.methods = find_methods(methods)
         self.objective = Objective(score, head, tuple(getattr(model, "output_names", None) or ()))
@@ -103,7 +102,10 @@ class Explainer:
         self._image_input = image_input
         self._tokens = token_grid(tokens)
         self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
-        self._calls: list[LayerCall] | None = None
+        if not self._wanted and any(method.kind != "input" for method in self.methods):
+            raise InputError("no layer was named: wanted a role such as 'last', a path or an index")
+        self._calls: dict[tuple[int, int], list[LayerCall]] = {}  # by the size of the images
+        self._size: tuple[int, int] | None = None  # of the images that were explained last
         self._inputs: dict[Any, ModelInputs] = {}
         self._compiled: dict[Any, list[CompiledPass]] = {}
         self._lock = threading.RLock()
@@ -111,23 +113,34 @@ class Explainer:
     def calls(
         self, image_size: tuple[int, int] | None = None, *, inputs: ModelInputs | None = None
     ) -> list[LayerCall]:
-        """Return the layer calls that the wanted layers stand for (one trace, the first time).
+        """Return the layer calls that the wanted layers stand for (one trace for each size).
 
         Empty where every method looks at the input alone.
+
+        Parameters
+        ----------
+        image_size : (H, W), on which it depends which layer is the "last", and how large maps are;
+            None: that of the images explained last, or else the model's own
+        inputs : how the model takes its images of that size, where that is known already
         """
+        if all(method.kind == "input" for method in self.methods):
+            return []
         with self._lock:
-            if self._calls is None:
-                self._calls = self._find_calls(image_size, inputs)
-            return self._calls
+            size = inputs.shape[:2] if inputs else image_size or self._size
+            if size is None or size not in self._calls:
+                inputs = inputs or self._inputs_of(size)
+                size = inputs.shape[:2]
+                self._calls[size] = self._calls.get(size) or self._find_calls(inputs)
+            return self._calls[size]
 
     def refused(self, image_size: tuple[int, int] | None = None) -> dict[Key, str]:
         """Return why a method refuses a layer or the model, by (layer path, method name).
 
         Compiles the pass; empty unless `skip_refused`, since a refusal is an error otherwise.
         """
-        inputs = model_inputs(self.model, image_size, image_input=self._image_input)
+        inputs = self._inputs_of(image_size or self._size)
         compiled = self._compile(inputs, has_against=False, has_regions=False)
-        return refused_cells(self.cells(), compiled)
+        return refused_cells(self.cells(inputs.shape[:2]), compiled)
 
     def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
         """Return what heatmaps a call returns, in their order, with what each costs in passes."""
@@ -185,7 +198,9 @@ class Explainer:
             found |= each(arrays, batch_size=self.batch_size)
         if self.objective.score == "probability":
             warn_of_saturation(found, stacklevel=3)
-        cells = self.cells()
+        calls = self.calls(inputs=batch.inputs)
+        self._size = batch.inputs.shape[:2]
+        cells = cells_of(calls, self.methods)
         refused = refused_cells(cells, compiled)
         return Heatmaps(
             maps=maps_of(found, [cell for cell in cells if cell.key not in refused]),
@@ -193,19 +208,17 @@ class Explainer:
             image_size=batch.inputs.shape[:2],
             classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
             refused=refused,
-            find_centres=cache(partial(find_centres, self.model, batch.inputs, self.calls())),
+            find_centres=cache(partial(find_centres, self.model, batch.inputs, calls)),
         )
 
-    def _find_calls(
-        self, image_size: tuple[int, int] | None, inputs: ModelInputs | None
-    ) -> list[LayerCall]:
-        if all(method.kind == "input" for method in self.methods):
-            return []
+    def _inputs_of(self, image_size: tuple[int, int] | None) -> ModelInputs:
+        return model_inputs(self.model, image_size, image_input=self._image_input)
+
+    def _find_calls(self, inputs: ModelInputs) -> list[LayerCall]:
         given = [call for call in self._wanted if isinstance(call, LayerCall)]
         names = [name for name in self._wanted if not isinstance(name, LayerCall)]
         if not names:
             return given
-        inputs = inputs or model_inputs(self.model, image_size, image_input=self._image_input)
         found = find_layers(self.model, inputs=inputs, tokens=self._tokens)
         return [*given, *resolve_layers(found, names)]
 

@@ -35,7 +35,11 @@ def target_indices(
     ------
     InputError : a class that the model does not have, or another number of targets than images
     """
-    wanted = np.asarray(_indices(model, "predicted" if targets is None else targets, classes))
+    found = _indices(model, "predicted" if targets is None else targets, classes)
+    try:
+        wanted = np.asarray(found)
+    except ValueError as error:  # lists of different lengths
+        raise InputError(f"targets are {targets!r}: wanted one for each image") from error
     if wanted.dtype.kind not in "iu":
         raise InputError(f"targets are {wanted.dtype}: wanted class indices (whole numbers)")
     if wanted.ndim == 0:

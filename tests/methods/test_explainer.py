@@ -166,6 +166,7 @@ def test_a_class_name_is_a_target_where_the_names_are_known():
         (4, "classes are 0 to 3"),
         (-1, "classes are 0 to 3"),
         ([0, 1], "one for each of 5 images"),
+        ([0, [1, 2], 0, 0, 0], "wanted one for each image"),
         (1.5, "whole numbers"),
         ([True] * 5, "whole numbers"),
         ("cat", "no class names"),
@@ -182,7 +183,12 @@ def test_wrong_targets_get_a_sentence(model, images, targets, message):
         (lambda x: x[0, 0], r"wanted \(N, H, W, C\)"),
         (lambda x: x[:0], "not empty"),
         (lambda x: x * np.nan, "not finite"),
+        (lambda x: x.astype(np.float64) * 1e300, "not finite"),
         (lambda x: x[:, :9, :9], "images are 9×9×3 .* takes 24×20×3"),
+        (lambda x: [x[0], x[0, :9]], "cannot be read as one array.*of one shape"),
+        (lambda x: "cat.jpg", "cannot be read as one array: wanted real numbers"),
+        (lambda x: x * 1j, "cannot be read as one array: wanted real numbers"),
+        (lambda x: None, r"images have shape \(\)"),
     ],
 )
 def test_wrong_images_get_a_sentence(model, images, change, message):
@@ -193,8 +199,26 @@ def test_wrong_images_get_a_sentence(model, images, change, message):
 def test_wrong_options_get_a_sentence(model):
     with pytest.raises(InputError, match="did you mean 'logit'"):
         Explainer(model, score="logits")
-    with pytest.raises(InputError, match="batch_size is 0"):
-        Explainer(model, batch_size=0)
+    for size in (0, -1, 1.5, None):
+        with pytest.raises(InputError, match=f"batch_size is {size}: wanted 1 or more"):
+            Explainer(model, batch_size=size)
+    for seed in (1.5, None, 2**63):
+        with pytest.raises(InputError, match=f"seed is {seed}: wanted a whole number of 64 bits"):
+            Explainer(model, seed=seed)
+
+
+def test_no_layer_is_refused_where_a_method_looks_at_one(model, images):
+    with pytest.raises(InputError, match="no layer was named"):
+        Explainer(model, [], ["gradient", "grad_cam"])
+    assert list(Explainer(model, [], "gradient")(images)) == [("input", "gradient")]
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1, np.int64(3)])
+def test_any_seed_of_64_bits_is_taken(model, images, seed):
+    methods = ["smooth_grad(samples=2)", "rise(masks=4)"]
+    for maps in Explainer(model, [], methods, seed=seed)(images[:1]).values():
+        assert np.isfinite(maps).all()
+        assert maps.max() > maps.min()
 
 
 def test_a_layer_without_influence_on_the_output_is_refused():

@@ -76,6 +76,8 @@ def test_metrics_refuse_a_model_with_other_inputs(images):
         (lambda given: given["picture"], "ndarray was given"),
         (lambda given: {**given, "facts": given["facts"][:1]}, "wanted 2 rows of shape"),
         (lambda given: {**given, "facts": given["facts"][:, :1]}, r"wanted 2 rows of shape \(2,\)"),
+        (lambda given: {**given, "facts": 1.0}, r"has shape \(\): wanted 2 rows"),
+        (lambda given: {**given, "facts": ["a", "b"]}, "input 'facts' cannot be read as one array"),
     ],
 )
 def test_wrong_inputs_get_a_sentence(images, change, message):
@@ -144,6 +146,49 @@ def test_any_size_and_sizes_one_after_the_other():
         images = np.random.default_rng(0).uniform(0, 1, (1, *size, 3))
         assert explainer(images)["high", "grad_cam"].shape == (1, *shape)
     assert len(explainer._compiled) == 2
+
+
+def deep():
+    """Five halvings of images of any size."""
+    x = inputs = keras.Input((None, None, 3))
+    for place in range(5):
+        x = keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu", name=f"c{place}")(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+def test_the_layers_are_those_of_each_size_of_images():
+    keras.utils.set_random_seed(0)
+    small, large = np.ones((1, 32, 32, 3)), np.ones((1, 64, 96, 3))
+    explainer = Explainer(deep(), "last")
+    assert [*explainer(small)] == [("c3", "grad_cam")]  # c4 is 1×1 there
+    assert [*explainer(large)] == [("c4", "grad_cam")]
+    assert [call.map_shape for call in explainer.calls()] == [(2, 3, 4)]  # of the last images
+    assert [cell.layer for cell in explainer.cells((32, 32))] == ["c3"]
+    assert [*explainer(small)] == [("c3", "grad_cam")]
+    fused = Explainer(deep(), ["c0", "last"], "fusion_mean")
+    assert [[*fused(images)] for images in (small, large)] == [
+        [("c0+c3", "fusion_mean")],
+        [("c0+c4", "fusion_mean")],
+    ]
+
+
+def test_memory_holds_for_larger_images_too():
+    keras.utils.set_random_seed(0)
+    memory = 8 * 16 * 16 * 16 * 4  # A and G of a batch at the first layer, of 32×32 images
+    explainer = Explainer(deep(), ["c0", "c1", "c2"], memory=memory * 3 // 2)
+    explainer(np.ones((1, 32, 32, 3)))
+    assert explainer.passes() == 1
+    explainer(np.ones((1, 64, 64, 3)))
+    assert explainer.passes() == explainer.passes((64, 64)) == 2
+    assert [len(each) for each in explainer._compiled.values()] == [1, 2]
+
+
+def test_what_a_method_refuses_is_told_for_the_images_explained_last():
+    keras.utils.set_random_seed(0)
+    explainer = Explainer(deep(), ["c0", "last"], "cam", skip_refused=True)
+    explainer(np.ones((1, 32, 32, 3)))
+    assert set(explainer.refused()) == {("c0", "cam"), ("c3", "cam")}
+    assert set(explainer.refused((64, 64))) == {("c0", "cam")}
 
 
 def test_augmentation_inside_does_nothing_when_explaining(images):
