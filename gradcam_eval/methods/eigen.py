@@ -28,9 +28,10 @@ def eigen_cam(activations: Any, gradients: Any) -> Any:
     ----------
     Muhammad & Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
     """
-    heatmap = _projection(activations)
+    unit, scale = _to_unit_scale(activations)
+    heatmap = _projection(unit)
     total = tf.reduce_sum(heatmap, axis=(1, 2), keepdims=True)
-    return tf.where(total < 0, -heatmap, heatmap)
+    return scale * tf.where(total < 0, -heatmap, heatmap)
 
 
 def eigen_grad_cam(activations: Any, gradients: Any) -> Any:
@@ -52,10 +53,19 @@ def eigen_grad_cam(activations: Any, gradients: Any) -> Any:
     ----------
     Gildenblat et al., pytorch-grad-cam, 2021, `EigenGradCAM`; Muhammad & Yeasin, IJCNN 2020.
     """
-    product = activations * gradients
-    heatmap = _projection(product)
-    agreement = tf.reduce_sum(heatmap * tf.reduce_sum(product, axis=-1), axis=(1, 2), keepdims=True)
-    return tf.where(agreement < 0, -heatmap, heatmap)
+    unit, scale = _to_unit_scale(activations * gradients)
+    heatmap = _projection(unit)
+    agreement = tf.reduce_sum(heatmap * tf.reduce_sum(unit, axis=-1), axis=(1, 2), keepdims=True)
+    return scale * tf.where(agreement < 0, -heatmap, heatmap)
+
+
+def _to_unit_scale(maps: Any) -> tuple[Any, Any]:
+    """Return each image's values over the largest of them, and that: (N, h, w, K), (N, 1, 1).
+
+    A Gram matrix holds squares, which in float32 are nothing below 1e-19 and infinite above 1e19.
+    """
+    largest = tf.reduce_max(tf.abs(maps), axis=(1, 2, 3), keepdims=True)
+    return tf.math.divide_no_nan(maps, largest), largest[..., 0]
 
 
 def _projection(maps: Any) -> Any:

@@ -222,6 +222,31 @@ def test_eigen_cam_is_exact_however_close_the_second_component_is(ratio, shape, 
     np.testing.assert_allclose(rounded.ravel(), first, atol=1e-6 + 1e-6 / (1 - ratio**2))
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+@pytest.mark.parametrize("shape", [(2, 5, 6, 4), (2, 2, 2, 9)], ids=["K×K", "Z×Z"])
+def test_eigen_maps_scale_with_what_is_tiny_or_huge(size, shape, rng):
+    # The gradient of a probability near 0 is as small; squared in float32, it would be nothing.
+    a, g = rng.uniform(0, 1, shape), rng.normal(size=shape)
+    for formula, activations, gradients in (
+        (eigen.eigen_cam, a * size, g),
+        (eigen.eigen_grad_cam, a, g * size),
+    ):
+        exact = formula(tf.constant(activations), tf.constant(gradients)).numpy()
+        got = formula(tf.constant(activations, tf.float32), tf.constant(gradients, tf.float32))
+        np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+        assert exact.max() > 0
+
+
+@pytest.mark.parametrize("fault", [np.nan, np.inf])
+def test_eigen_maps_of_what_is_not_finite_are_not_finite_either(fault):
+    a = np.ones((2, 2, 2, 3), np.float32)
+    a[1, 0, 0, 0] = fault
+    for formula in (eigen.eigen_cam, eigen.eigen_grad_cam):
+        got = formula(tf.constant(a), tf.ones_like(a)).numpy()
+        assert np.isfinite(got[0]).all()
+        assert not np.isfinite(got[1]).all()
+
+
 def test_two_equal_components_give_a_vector_of_their_plane():
     maps = np.zeros((1, 2, 2, 2), np.float32)
     maps[0, 0, 0, 0] = maps[0, 1, 1, 1] = 3
