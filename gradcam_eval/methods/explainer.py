@@ -209,6 +209,7 @@ class Explainer:
             classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
             refused=refused,
             find_centres=cache(partial(find_centres, self.model, batch.inputs, calls)),
+            in_pixels=frozenset(cell.key for cell in cells if cell.method.kind == "layer"),
         )
 
     def _inputs_of(self, image_size: tuple[int, int] | None) -> ModelInputs:

@@ -31,6 +31,8 @@ class Heatmaps(Mapping[Key, Heatmap]):
         where an `Explainer` was told to skip what a method refuses
     find_centres : returns where each layer's rows and columns lie on the image, in pixels, or why
         that is not known; called only when a map is to be placed so
+    in_pixels : heatmaps whose positions are the image's pixels where they are as many, although
+        they are of a layer, such as Guided Grad-CAM
     """
 
     maps: Mapping[Key, Heatmap]
@@ -39,6 +41,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
     classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     refused: Mapping[Key, str] = field(default_factory=dict)
     find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
+    in_pixels: frozenset[Key] = frozenset()
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -97,6 +100,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
             maps={
                 key: resize(maps, wanted)
                 if maps.shape[-2:] == self.image_size
+                and (key in self.in_pixels or key[0] not in centres)
                 else place(maps, _centres_of(key, maps, centres), self.image_size, wanted)
                 for key, maps in self.items()
             },

@@ -6,6 +6,7 @@ import pytest
 
 from gradcam_eval.arrays import place, resize
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.models.inputs import model_inputs
 from gradcam_eval.models.layers import find_layers
@@ -86,6 +87,31 @@ def test_a_stimulus_lands_on_itself_only_by_its_receptive_field(pixel):
 
     assert np.abs(centre_of_mass("receptive_field") - pixel).max() < 1
     assert np.abs(centre_of_mass("stretch") - pixel).max() > 2
+
+
+def test_a_map_of_the_images_size_is_placed_too_unless_its_positions_are_pixels():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 1)),
+            L.ZeroPadding2D(((6, 0), (0, 6))),
+            L.Conv2D(3, 7, activation="relu", name="shifted"),  # 12×12 again, off by 3 each way
+            L.GlobalAveragePooling2D(),
+            L.Dense(2),
+        ]
+    )
+    methods = ["hires_cam", "guided_grad_cam", "gradient"]
+    images = np.random.default_rng(0).uniform(0, 255, (1, 12, 12, 1)).astype(np.float32)
+    maps = Explainer(model, "shifted", methods)(images, 1)
+    stretched, placed = maps.resized(), maps.resized(geometry="receptive_field")
+    for key in maps:
+        np.testing.assert_array_equal(stretched[key], maps[key])
+    (cam,) = maps["shifted", "hires_cam"]
+    assert cam.max() > cam.min()
+    # row i sees rows i − 6 to i, and column j sees columns j to j + 6
+    np.testing.assert_allclose(placed["shifted", "hires_cam"][0, :9, 3:], cam[3:, :9], rtol=1e-5)
+    for key in (("shifted", "guided_grad_cam"), ("input", "gradient")):
+        np.testing.assert_array_equal(placed[key], maps[key])
 
 
 def test_what_is_not_known_is_refused_with_the_reason():
