@@ -16,6 +16,7 @@ from gradcam_eval.methods.fused import FUSED, fused_maps
 from gradcam_eval.methods.heatmaps import Key
 from gradcam_eval.methods.traced import Plan, map_name, pair_names, traced
 from gradcam_eval.models.frozen import FrozenFunction
+from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.tap import LayerCall
 
 Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino"]
@@ -46,7 +47,8 @@ class CompiledPass:
         self.plan = plan
         function = traced(plan)
         if engine == "tensorflow":
-            self._run: Any = function.get_concrete_function()
+            self._run: Any = LiveFunction(function, plan.model)
+            self._run.traced()
         else:
             self._run = FrozenFunction(
                 function,

@@ -40,7 +40,8 @@ class Explainer:
     One forward and one backward pass serve all layers and all methods of kind "cam". The formulas
     run inside the same compiled function, or, where several of `FUSED` are asked for on a CPU, in
     one loop behind it. The model is not changed, and an answer is never one of weights that it had
-    before.
+    before. What its layers do apart from their variables (an activation, a rate) is fixed when the
+    pass is compiled: make a new explainer after changing it.
 
     Parameters
     ----------

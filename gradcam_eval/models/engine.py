@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.inputs import check_image_shape, model_inputs
+from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.target import Score, class_scores, table_of
 
@@ -84,9 +85,8 @@ class Predictor:
         if shape not in self._compiled:
             check_image_shape(self.model, shape)
             spec = tf.TensorSpec((None, *shape), tf.float32)
-            self._compiled[shape] = tf.function(
-                self.forward, input_signature=[spec], autograph=False
-            ).get_concrete_function()
+            function = tf.function(self.forward, input_signature=[spec], autograph=False)
+            self._compiled[shape] = LiveFunction(function, self.model)
         return self._compiled[shape](tf.convert_to_tensor(images)).numpy()
 
     def forward(self, images: Any) -> Any:
@@ -117,14 +117,16 @@ class Predictor:
             function = builder(self.forward)
             if getattr(function, "input_signature", None):
                 function = self._on_engine(function, rows)
-            elif not hasattr(function, "get_concrete_function"):
-                function = tf.function(function, autograph=False)
+            else:
+                if not hasattr(function, "get_concrete_function"):
+                    function = tf.function(function, autograph=False)
+                function = LiveFunction(function, self.model)
             self._compiled[builder] = function
         return self._compiled[builder]
 
     def _on_engine(self, function: Any, rows: int) -> Any:
         if self.engine == "tensorflow":
-            return function
+            return LiveFunction(function, self.model)
         wanted = "frozen" if self.engine == "auto" else self.engine
         found = FrozenFunction(function, self.model, engine=wanted, rows=rows)
         if self.engine.startswith("openvino"):

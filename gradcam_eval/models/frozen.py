@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeAlias
 
 import keras
-import tensorflow as tf
 
 from gradcam_eval.models.frozen_graph import Unsuitable, freeze
+from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.openvino_graph import through_openvino
 from gradcam_eval.models.openvino_network import Precision
 from gradcam_eval.models.watch import Watch
@@ -87,7 +87,7 @@ class FrozenFunction:
         self._live_calls_left = 0
         self._watch: Watch | None = None
         self._run: Callable[..., Any] | None = None
-        self._live: Any = None
+        self._live = LiveFunction(function, model)
         self._lock = threading.Lock()
 
     @property
@@ -122,11 +122,9 @@ class FrozenFunction:
     def _ready(self) -> Callable[..., Any]:
         if self._watch is None:
             if not _is_built(self._model):
-                self._traced()
+                self._live.traced()
             self._watch = Watch(self._model)
         elif not self._watch.is_current():
-            if self._watch.is_replaced():
-                self._function, self._live = _again(self._function), None
             self._watch, self._run = Watch(self._model), None
             self._live_calls_left = self._patience
         if self._run is None and not self._live_calls_left:
@@ -136,7 +134,7 @@ class FrozenFunction:
         self.engine = "tensorflow"
         self.reason = "the weights changed a moment ago"
         self._live_calls_left -= 1
-        return self._traced()
+        return self._live.traced()
 
     def _made(self, watch: Watch) -> Callable[..., Any]:
         """Make what computes, the fastest way first, and note which it is and why."""
@@ -146,7 +144,7 @@ class FrozenFunction:
         except Unsuitable as problem:
             self.engine, self.reason = "tensorflow", str(problem)
             log.debug("the graph runs live: %s", problem)
-            return self._traced()
+            return self._live.traced()
         if self._wanted != "frozen":
             precision: Precision = "bf16" if self._wanted == "openvino_bf16" else "f32"
             try:
@@ -159,19 +157,7 @@ class FrozenFunction:
         self.engine = "frozen"
         return graph.compiled()
 
-    def _traced(self) -> Any:
-        if self._live is None:
-            self._live = self._function.get_concrete_function()
-        return self._live
-
 
 def _is_built(model: keras.Model) -> bool:
     """Whether no layer waits for its first call to make its weights."""
     return all(layer.built for layer in model._flatten_layers())
-
-
-def _again(function: Any) -> Any:
-    """Return the function without its traces, which hold the variables that were replaced."""
-    return tf.function(
-        function.python_function, input_signature=function.input_signature, autograph=False
-    )

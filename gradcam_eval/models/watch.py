@@ -7,7 +7,6 @@ it is enough to compare addresses, and values only where an address differs.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from gradcam_eval.models.live import is_replaced
 
 
 class Watch:
@@ -49,17 +50,12 @@ class Watch:
         shapes = [tuple(weight.shape) for weight in self.weights]
         return [held.reshape(shape) for held, shape in zip(self._held, shapes, strict=True)]
 
-    def is_replaced(self) -> bool:
-        """Whether a variable was added, removed or replaced by another one, as `quantize` does."""
-        now = self._model.weights
-        return len(now) != len(self.weights) or not all(map(operator.is_, now, self.weights))
-
     def is_current(self) -> bool:
         """Whether the model has the variables, and these the values, that were watched.
 
         Writing the same values back is no change.
         """
-        if self.is_replaced():
+        if is_replaced(self._model, self.weights):
             return False
         if self._read is None:
             return True
