@@ -174,6 +174,7 @@ def patches(x):
 
 
 MODELS = {
+    "pools of two sizes": stack(conv(3), L.AdaptiveAveragePooling2D((4, 3))),
     "valid": stack(conv(3, strides=2), conv(3), L.DepthwiseConv2D(2)),
     "same": stack(conv(5, strides=2, padding="same"), conv(3, strides=2, padding="same")),
     "dilated": stack(conv(3, dilation_rate=2, padding="same"), conv(3, dilation_rate=3)),
@@ -251,3 +252,13 @@ def test_channels_first_is_the_same():
         assert one.pixels.tolist() == other.pixels.tolist()
         assert (one.size, one.stride) == (other.size, other.stride)
         assert one.centres.tolist() == other.centres.tolist()
+
+
+def test_an_argument_that_is_arithmetic_of_constants_is_worked_out():
+    """A softmax over rows turns the map by an order that TensorFlow computes in the graph."""
+    inputs = keras.Input((9, 9, 2))
+    x = conv(3)(inputs)
+    field = last_field(keras.Model(inputs, x * keras.ops.softmax(x, axis=1)))
+    assert field.rows.is_global
+    assert not field.columns.is_global
+    assert (field.rows.size, field.columns.size) == (3, 3)

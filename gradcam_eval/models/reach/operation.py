@@ -10,6 +10,11 @@ import tensorflow as tf
 from gradcam_eval.models.reach.sides import NotComputedError, Side
 
 Reach: TypeAlias = tuple[Side, Side] | None  # rows and columns; None: independent of the image
+# What TensorFlow and Keras work out the arguments of other operations with.
+_ARITHMETIC = (
+    *("Add", "AddV2", "Cast", "Ceil", "ConcatV2", "Equal", "Floor", "FloorDiv", "Maximum"),
+    *("Minimum", "Mul", "Pack", "Range", "RealDiv", "SelectV2", "Sub"),
+)
 Rule: TypeAlias = Callable[[Any, list[Reach]], Reach | list[Reach]]
 
 
@@ -22,10 +27,31 @@ def static_shape(tensor: Any) -> tuple[int, ...]:
 
 def constant(op: Any, position: int) -> Any:
     """Return the value of an argument that must be a constant."""
-    value = tf.get_static_value(op.inputs[position])
+    value = static_value(op.inputs[position])
     if value is None:
         raise NotComputedError(f"its argument {position} is not a constant")
     return value
+
+
+def static_value(tensor: Any) -> Any:
+    """Return what a tensor holds whatever the model is given, or None where it depends on that."""
+    value = tf.get_static_value(tensor)
+    if value is None and _is_arithmetic_of_constants(tensor):
+        with tf.compat.v1.Session(graph=tensor.graph) as session:
+            value = session.run(tensor)
+    return value
+
+
+def _is_arithmetic_of_constants(tensor: Any) -> bool:
+    seen, waiting = {tensor.op}, [tensor.op]
+    while waiting:
+        operation = waiting.pop()
+        if operation.type not in ("Const", *_ARITHMETIC):
+            return False
+        inputs = {each.op for each in operation.inputs} - seen
+        seen |= inputs
+        waiting += inputs
+    return True
 
 
 def each_side(reach: Reach, change: Callable[[Side], Side]) -> Reach:
