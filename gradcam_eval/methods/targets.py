@@ -40,8 +40,13 @@ def target_indices(
         wanted = np.asarray(found)
     except ValueError as error:  # lists of different lengths
         raise InputError(f"targets are {targets!r}: wanted one for each image") from error
+    if not wanted.size:
+        raise InputError(f"targets are empty: wanted one for each of {count} images")
     if wanted.dtype.kind not in "iu":
-        raise InputError(f"targets are {wanted.dtype}: wanted class indices (whole numbers)")
+        raise InputError(
+            f"targets are {wanted.dtype}: wanted class indices (whole numbers), names or "
+            "'predicted'"
+        )
     if wanted.ndim == 0:
         wanted = np.full(count, wanted)
     if wanted.shape != (count,):
@@ -57,21 +62,24 @@ def _indices(model: keras.Model, targets: Any, classes: int) -> Any:
     if isinstance(targets, list | tuple):
         return [_indices(model, target, classes) for target in targets]
     given = np.asarray(targets)
+    if given.ndim and given.dtype.kind in "UO":
+        return [_indices(model, target, classes) for target in given.tolist()]
     if given.dtype.kind in "iu" and given.size and (given.min() < 0 or given.max() >= classes):
-        raise InputError(
-            f"targets run from {given.min()} to {given.max()}: "
-            f"this model's classes are 0 to {classes - 1}"
-        )
+        valid = "only class is 0" if classes == 1 else f"classes are 0 to {classes - 1}"
+        raise InputError(f"targets run from {given.min()} to {given.max()}: this model's {valid}")
     return targets
 
 
 def _named(model: keras.Model, name: str, classes: int) -> int:
     rank = _RANK.fullmatch(name)
     if rank is None:
+        if name.casefold().partition(":")[0] == "predicted":
+            raise InputError(f"the target is {name!r}: wanted 'predicted', or as in 'predicted:2'")
         spec = loaded_spec(model)
         names, synsets = (spec.class_names, spec.synsets) if spec else ((), ())
         return resolve_class(name, names, synsets, n_classes=classes)
     place = int(rank[1] or 1)
     if place > classes:
-        raise InputError(f"the target is {name!r}, and this model has {classes} classes")
+        count = "one class" if classes == 1 else f"{classes} classes"
+        raise InputError(f"the target is {name!r}, and this model has {count}")
     return -place

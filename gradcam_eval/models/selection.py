@@ -5,7 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.models.layers import ROLES, ModelLayers
@@ -31,7 +34,7 @@ def resolve_layers(found: ModelLayers, wanted: str | int | Sequence[str | int]) 
     -----
     UserWarning : a layer was asked for by name that is no candidate for a reason
     """
-    names = [wanted] if isinstance(wanted, str | int) else list(wanted)
+    names = as_list(wanted)
     if not names:
         raise InputError("no layer was named: give 'last', 'stages', 'all', a glob or a path")
     chosen: dict[str, LayerCall] = {}
@@ -39,6 +42,24 @@ def resolve_layers(found: ModelLayers, wanted: str | int | Sequence[str | int]) 
         for call in _resolve(found, name):
             chosen[call.path] = call
     return list(chosen.values())
+
+
+def as_list(wanted: Any) -> list[Any]:
+    """Return the names, indices and calls that were asked for, one or several.
+
+    Raises
+    ------
+    InputError : there is something else among them
+    """
+    is_one = isinstance(wanted, str | LayerCall) or not isinstance(wanted, Iterable)
+    found = [wanted] if is_one else list(wanted)
+    for each in found:
+        if isinstance(each, bool) or not isinstance(each, str | int | np.integer | LayerCall):
+            raise InputError(
+                f"layers hold {each!r}: name a layer by its path, a glob, an index from the end, "
+                "'last', 'stages' or 'all'"
+            )
+    return found
 
 
 def _resolve(found: ModelLayers, name: str | int) -> list[LayerCall]:
@@ -77,7 +98,8 @@ def _of_role(found: ModelLayers, role: str) -> list[LayerCall]:
             "'gradient' or 'rise'"
         )
     raise InputError(
-        f"no layer fits {role!r}: this model has no map larger than 1×1 before its output"
+        f"no layer fits {role!r}: this model has no map larger than 1×1 on the way to what is "
+        "explained"
     )
 
 
@@ -104,7 +126,7 @@ def _named(found: ModelLayers, name: str) -> LayerCall:
         matches = [
             call
             for call in found.calls
-            if call.path.endswith(f"/{name}") or call.path.split("#")[0] == name
+            if any(f"/{path}".endswith(f"/{name}") for path in (call.path, call.path.split("#")[0]))
         ]
     if len(matches) > 1:
         paths = ", ".join(call.path for call in matches[:8])

@@ -18,6 +18,7 @@ from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.inputs import model_inputs
 from gradcam_eval.models.reinitialise import Learned, learned_layers, reinitialise
 from gradcam_eval.models.scratch import answers_of, scratch_model
+from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
 from gradcam_eval.sanity.check import SanityCheck
@@ -128,8 +129,7 @@ def grouped(learned: Sequence[Learned], most: int) -> list[list[Learned]]:
 
 def names_of(layers: Layers) -> list[str | int]:
     """Return layers by name: a call of the user's model is none of the copy's."""
-    wanted = [layers] if isinstance(layers, str | int) else layers
-    return [each.path if isinstance(each, LayerCall) else each for each in wanted]
+    return [each.path if isinstance(each, LayerCall) else each for each in as_list(layers)]
 
 
 @dataclass(frozen=True, eq=False)
