@@ -21,17 +21,17 @@ from gradcam_eval.methods.heatmaps import Heatmaps, Key
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.targets import Targets, target_indices
 from gradcam_eval.methods.traced import Plan
-from gradcam_eval.models.inputs import ModelInputs, model_inputs
+from gradcam_eval.models.inputs import ModelInputs, model_inputs, output_layout
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.placement import find_centres
-from gradcam_eval.models.selection import resolve_layers
+from gradcam_eval.models.selection import as_list, resolve_layers
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
 
-Layers: TypeAlias = str | int | Sequence[str | int | LayerCall]
+Layers: TypeAlias = str | int | LayerCall | Sequence[str | int | LayerCall]
 
 
 class Explainer:
@@ -47,10 +47,10 @@ class Explainer:
     ----------
     model : keras.Model
     layers : role ("last", "stages", "all"), path, unique end of a path, glob, index from the end,
-        or several of them; or calls that `resolve_layers` gave
+        a call that `resolve_layers` gave, or several of them
     methods : a name from METHODS, or several; a name may carry options: "rise(masks=500)"
     score : what is differentiated: "logit", "probability" or "log_odds" of the target class, or a
-        function of the model's outputs → (N,)
+        function of the model's outputs (or of `head`) → (N,)
     head : which output of a model with several, by name or index
     image_input : which input holds the images, where several could
     tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
@@ -94,7 +94,8 @@ class Explainer:
         check_settings(batch_size=batch_size, seed=seed)
         self.model = model
         self.methods = find_methods(methods)
-        self.objective = Objective(score, head, tuple(getattr(model, "output_names", None) or ()))
+        names = tuple(getattr(model, "output_names", None) or ())
+        self.objective = Objective(score, head, names, output_layout(model))
         self.engine = engine
         self.batch_size = batch_size
         self.memory = memory
@@ -102,7 +103,7 @@ class Explainer:
         self.skip_refused = skip_refused
         self._image_input = image_input
         self._tokens = token_grid(tokens)
-        self._wanted = [layers] if isinstance(layers, str | int) else list(layers)
+        self._wanted = as_list(layers)
         if not self._wanted and any(method.kind != "input" for method in self.methods):
             raise InputError("no layer was named: wanted a role such as 'last', a path or an index")
         self._calls: dict[tuple[int, int], list[LayerCall]] = {}  # by the size of the images
@@ -221,7 +222,8 @@ class Explainer:
         names = [name for name in self._wanted if not isinstance(name, LayerCall)]
         if not names:
             return given
-        found = find_layers(self.model, inputs=inputs, tokens=self._tokens)
+        read = self.objective.read
+        found = find_layers(self.model, inputs=inputs, tokens=self._tokens, explained=read)
         return [*given, *resolve_layers(found, names)]
 
     def _groups(self, calls: list[LayerCall]) -> list[list[LayerCall]]:

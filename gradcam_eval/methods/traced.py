@@ -240,7 +240,8 @@ def _is_left(plan: Plan, method: Method, at: _AtLayer) -> bool:
 def _layer_map(method: Method, at: _AtLayer, asker: _Asker, score: Any) -> Any:
     if at.gradient is None and method.needs_gradient:
         raise InputError(
-            f"layer {at.call.path!r} does not influence the model's output: choose another layer"
+            f"layer {at.call.path!r} does not influence what is explained, or by no gradient: "
+            "choose another layer, head or score"
         )
     reason = method.refuses(at.raw, score) if method.refuses else None
     if reason:

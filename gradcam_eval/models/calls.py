@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.core import Undefined
-from gradcam_eval.models.inputs import ModelInputs
+from gradcam_eval.models.inputs import ModelInputs, operations_in
 from gradcam_eval.models.layout import Layout, TokenGrid
 from gradcam_eval.models.reach.operation import Reach
 from gradcam_eval.models.receptive_field import (
@@ -36,29 +37,42 @@ class Traced:
     ----------
     outputs : the tensor that each call returned
     fields : what each call's map sees of the image
-    graph : of the trace
+    ends : the tensors that are explained, as a rule the model's outputs
+    graph : of the trace, whose outputs are the model's
     reaches : of the graph's tensors
     """
 
     calls: tuple[LayerCall, ...]
     outputs: tuple[Any, ...]
     fields: tuple[ReceptiveField | Undefined, ...]
+    ends: tuple[Any, ...]
     graph: Any
     reaches: Reaches
 
 
-def trace_calls(model: keras.Model, inputs: ModelInputs, tokens: TokenGrid | None) -> Traced:
-    """Run the model once while tracing, and say of each call of a layer what it returned."""
-    if not model.built:  # else the build's own calls would be listed as well
+def trace_calls(
+    model: keras.Model,
+    inputs: ModelInputs,
+    tokens: TokenGrid | None,
+    explained: Callable[[Any], Any] = tf.nest.flatten,
+) -> Traced:
+    """Run the model once while tracing, and say of each call of a layer what it returned.
+
+    `explained` returns what of the model's outputs, or made from them, is explained.
+    """
+    if not all(layer.built for layer in model._flatten_layers()):  # else that would be listed too
         model(inputs.zeros(), training=False)
     paths = dict(_paths(model))
     finished: list[tuple[keras.Operation, Any]] = []
+    ends: list[Any] = []
 
     def run(images: Any, *extras: Any) -> Any:
         with tapped(
             (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
         ):
-            return tf.nest.flatten(model(inputs.join(images, extras), training=False))
+            answer = model(inputs.join(images, extras), training=False)
+        ends.extend(_tensors(explained(answer)))
+        return _tensors(answer)
 
     specs = [tf.TensorSpec((_BATCH, *inputs.shape), tf.float32)]
     specs += [tf.TensorSpec((_BATCH, *each.shape[1:]), each.dtype) for each in inputs.extra_specs]
@@ -74,7 +88,11 @@ def trace_calls(model: keras.Model, inputs: ModelInputs, tokens: TokenGrid | Non
         calls.append(LayerCall(call.path, call.layer, call.index, call.shape, layout))
         outputs.append(output)
         fields.append(seen)
-    return Traced(tuple(calls), tuple(outputs), tuple(fields), traced.graph, reaches)
+    return Traced(tuple(calls), tuple(outputs), tuple(fields), tuple(ends), traced.graph, reaches)
+
+
+def _tensors(outputs: Any) -> list[Any]:
+    return [each for each in tf.nest.flatten(outputs) if isinstance(each, tf.Tensor)]
 
 
 def _read(
@@ -100,19 +118,14 @@ def _read(
 def _paths(
     layer: keras.Operation, prefix: str = ""
 ) -> Iterator[tuple[int, tuple[keras.Operation, str]]]:
-    for inner in _inside(layer):
-        path = f"{prefix}{inner.name}"
+    taken: set[str] = set()
+    for inner in operations_in(layer):
+        numbered = (f"{inner.name}_{n}" for n in itertools.count(1))
+        name = next(each for each in itertools.chain([inner.name], numbered) if each not in taken)
+        taken.add(name)
+        path = f"{prefix}{name}"
         yield from _paths(inner, f"{path}/")
         yield id(inner), (inner, path)
-
-
-def _inside(layer: keras.Operation) -> list[keras.Operation]:
-    if not isinstance(layer, keras.layers.Layer):
-        return []
-    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
-        return list(layer.operations)
-    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
-    return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
 def _name_calls(

@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.models.calls import Traced
+from gradcam_eval.models.ending import ancestors, prediction_operations, without_identity
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reach.sides import NOTHING, Side, hull, image_side
 from gradcam_eval.models.receptive_field import (
@@ -20,7 +21,6 @@ from gradcam_eval.models.receptive_field import (
     walk,
 )
 from gradcam_eval.models.tap import LayerCall
-from gradcam_eval.models.target import prediction_operations
 
 # Their output is a map, but not one that an expert would explain: they only move, drop or rescale
 # what the layer before them made.
@@ -67,15 +67,19 @@ def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, st
     Returns
     -------
     candidates : a map (h, w, C) larger than 1×1 that lies on the image, sees pixels at all its
-        positions and influences the output, made by a layer that does more than move or rescale
-        values, behind the first layer that learned something (preprocessing is not evidence) and
-        before the prediction itself
+        positions and influences what is explained, made by a layer that does more than hand on,
+        move or rescale values, behind the first layer that learned more than a scale (preprocessing
+        is not evidence) and before the prediction itself
     doubts : path → why a map that may be asked for by name is no candidate
     """
-    useful, learned = _ancestors(traced.graph.outputs), _after_first_weights(traced.calls)
+    useful, learned = ancestors(traced.ends), _after_first_weights(traced.calls)
     predicted = prediction_operations(traced.graph.outputs)
     candidates, doubts = [], {}
+    seen: set[Any] = set()
     for i, (call, output) in enumerate(zip(traced.calls, traced.outputs, strict=True)):
+        reference = without_identity(output).ref()
+        is_new = reference not in seen  # else a layer inside or before it returned this very tensor
+        seen.add(reference)
         if len(call.map_shape) != 3:
             continue
         doubt = _doubt(call, traced.fields[i])
@@ -85,7 +89,7 @@ def find_candidates(traced: Traced) -> tuple[tuple[LayerCall, ...], dict[str, st
             doubt = _no_influence(traced, output, call.layout)
         if doubt is not None:
             doubts[call.path] = doubt
-        elif i >= learned and _makes_a_map(call) and getattr(output, "op", None) in useful:
+        elif i >= learned and is_new and _makes_a_map(call) and output.op in useful:
             candidates.append(call)
     return tuple(candidates), doubts
 
@@ -98,8 +102,8 @@ def finished_maps(traced: Traced, candidates: Sequence[LayerCall]) -> tuple[Laye
     """
     outputs = {(id(c.layer), c.index): t for c, t in zip(traced.calls, traced.outputs, strict=True)}
     tensors = [outputs[id(call.layer), call.index] for call in candidates]
-    useful = _ancestors(traced.graph.outputs)
-    ends = {tensor.op for tensor in traced.graph.outputs}
+    useful = ancestors(traced.ends)
+    ends = {tensor.op for tensor in traced.ends}
 
     def is_passed_on(i: int) -> bool:
         return any(
@@ -118,7 +122,7 @@ def token_grids(traced: Traced) -> dict[str, TokenGrid]:
     Where the operations do not tell the grid, it is the square that fits, with a class token or
     without one.
     """
-    useful = _ancestors(traced.graph.outputs)
+    useful = ancestors(traced.ends)
     grids: dict[str, TokenGrid] = {}
     for call, output in zip(traced.calls, traced.outputs, strict=True):
         if len(call.shape) == 2 and call.shape[0] and getattr(output, "op", None) in useful:
@@ -169,7 +173,8 @@ def _makes_a_map(call: LayerCall) -> bool:
 
 def _after_first_weights(calls: Sequence[LayerCall]) -> int:
     def is_before(call: LayerCall) -> bool:
-        return not has_weights(call.layer) or type(call.layer).__name__ in _NOT_CANDIDATES
+        kind = type(call.layer).__name__
+        return not has_weights(call.layer) or kind in (*_NOT_CANDIDATES, *_FINISHING)
 
     return sum(1 for _ in itertools.takewhile(is_before, calls))
 
@@ -182,7 +187,7 @@ def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
     nowhere = Side(None, *(np.zeros(0, np.int64),) * 2)
     downstream = walk(traced.graph, {output.name: (image_side(1, grid.tokens), nowhere)})
     seen = NOTHING[1]
-    for tensor in traced.graph.outputs:
+    for tensor in traced.ends:
         reach = downstream.get(tensor.name)
         if isinstance(reach, Undefined):
             return None
@@ -208,14 +213,3 @@ def _goes_straight_to(tensor: Any, place: Any, ends: set[Any], useful: set[Any])
         consumers = (op for output in operation.outputs for op in output.consumers())
         waiting.extend(op for op in consumers if op in useful)
     return True
-
-
-def _ancestors(outputs: Sequence[Any]) -> set[Any]:
-    useful: set[Any] = set()
-    waiting = [tensor.op for tensor in outputs]
-    while waiting:
-        operation = waiting.pop()
-        if operation not in useful:
-            useful.add(operation)
-            waiting.extend(tensor.op for tensor in operation.inputs)
-    return useful

@@ -5,7 +5,7 @@ Images are (N, H, W, C) everywhere in the toolkit; what the model wants is made 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 from gradcam_eval.core import InputError
 
 Key: TypeAlias = str | int
+ImageLayout: TypeAlias = Literal["channels_last", "channels_first"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class ModelInputs:
     """
 
     shape: tuple[int, int, int]
-    layout: Literal["channels_last", "channels_first"] = "channels_last"
+    layout: ImageLayout = "channels_last"
     kind: Literal["alone", "dict", "list"] = "alone"
     image: Key = 0
     extras: Mapping[Key, tf.TensorSpec] = field(default_factory=dict)
@@ -90,8 +91,8 @@ def model_inputs(
     layout = _layout(model)
     if declared is not None:
         shape = tuple(declared.shape)
-    else:  # a subclassed model takes what it is given; three channels where nothing is
-        channels = np.shape(given)[-1] if np.ndim(given) > 2 else 3
+    else:  # a subclassed model takes what it is given, or else what it was built for
+        channels = np.shape(given)[-1] if np.ndim(given) > 2 else _built_channels(model, layout)
         shape = (
             (None, channels, None, None)
             if layout == "channels_first"
@@ -164,6 +165,13 @@ def _declared(model: keras.Model) -> Any:
     return None
 
 
+def _built_channels(model: keras.Model, layout: ImageLayout) -> int:
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not isinstance(shape, list | tuple) or len(shape) != 4:
+        return 3
+    return (shape[1] if layout == "channels_first" else shape[3]) or 3
+
+
 def _one_of_many(
     model: keras.Model, declared: Any, given: Any, image_input: Key | None, size: Any
 ) -> ModelInputs:
@@ -212,13 +220,43 @@ def _size_of(given: Any) -> tuple[int, int] | None:
     return (sides[-3], sides[-2]) if len(sides) in (3, 4) else None
 
 
-def _layout(model: keras.Model) -> Literal["channels_last", "channels_first"]:
-    """Return the layout of the first layer that has one; Keras offers no other way to ask."""
-    for layer in model._flatten_layers(include_self=False):
-        data_format = getattr(layer, "data_format", None)
-        if data_format in ("channels_last", "channels_first"):
-            return data_format
-    return "channels_last"
+def operations_in(layer: keras.Operation) -> list[keras.Operation]:
+    """Return the layers, and in a functional model also the operations, that one is made of."""
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
+    layers = list(layer._flatten_layers(include_self=False, recursive=False))
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
+        return list({id(each): each for each in (*layer.operations, *layers)}.values())
+    return layers
+
+
+def output_layout(model: keras.Model) -> ImageLayout:
+    """Return the layout of what a model gives for each pixel: that of its last layer that has one.
+
+    Keras offers no other way to ask.
+    """
+    return next(reversed(list(_layouts(model))), "channels_last")
+
+
+def _layout(model: keras.Model) -> ImageLayout:
+    """Return the layout of a model's images: that of the first layer that has one."""
+    return next(_layouts(model), "channels_last")
+
+
+def _layouts(layer: keras.Operation) -> Iterator[ImageLayout]:
+    """Yield the layouts that maps have on their way, as the layers tell in their order."""
+    data_format = getattr(layer, "data_format", None)
+    if data_format in ("channels_last", "channels_first"):
+        yield data_format
+    dims = getattr(layer, "dims", None) if isinstance(layer, keras.layers.Permute) else None
+    axes = (0, *dims) if dims else getattr(layer, "axes", None)
+    if axes is not None and tuple(np.ravel(axes)) == (0, 3, 1, 2):
+        yield from ("channels_last", "channels_first")
+    if axes is not None and tuple(np.ravel(axes)) == (0, 2, 3, 1):
+        yield from ("channels_first", "channels_last")
+    for inner in operations_in(layer):
+        yield from _layouts(inner)
 
 
 def _image_shape(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
+import tensorflow as tf
 
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.models.calls import Traced, trace_calls
@@ -89,6 +90,7 @@ def find_layers(
     *,
     inputs: ModelInputs | None = None,
     tokens: TokenGrid | str | None = None,
+    explained: Callable[[Any], Any] = tf.nest.flatten,
 ) -> ModelLayers:
     """Trace the model once and list the calls of its layers.
 
@@ -99,6 +101,8 @@ def find_layers(
     inputs : how the model takes its images, where that is known already
     tokens : how the tokens of a transformer lie on the image, as in "14x14+1": layers that return
         so many of them can then carry a heatmap. None: as the zoo says of its models
+    explained : what of the model's outputs is explained (`Objective.read`), all by default: a layer
+        that does not influence it is no candidate
 
     Raises
     ------
@@ -108,7 +112,7 @@ def find_layers(
     inputs = inputs or model_inputs(model, input_size)
     spec = loaded_spec(model)
     tokens = spec.tokens if tokens is None and spec else tokens
-    traced = trace_calls(model, inputs, token_grid(tokens))
+    traced = trace_calls(model, inputs, token_grid(tokens), explained)
     candidates, doubts = find_candidates(traced)
     grids = token_grids(traced)
     if tokens is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.models.target import (
     ClassScores,
     OutputFunction,
@@ -16,6 +16,7 @@ from gradcam_eval.models.target import (
     best_class,
     class_scores,
     over_region,
+    pick_head,
     ranked_class,
     value_of,
 )
@@ -30,11 +31,27 @@ class Objective:
     score : of the target class; or a function of the outputs → (N,), which knows no classes
     head : which of several outputs, by name or index
     head_names : what the outputs are called, where they are a list
+    layout : "channels_first" where a segmentation's classes stand before its rows and columns
     """
 
     score: Score | OutputFunction = "logit"
     head: str | int | None = None
     head_names: tuple[str, ...] = ()
+    layout: str = "channels_last"
+
+    def read(self, outputs: Any) -> Any:
+        """Return the tensor that is looked at: of the outputs the head, or the function's value.
+
+        Raises
+        ------
+        InputError : no such head, none named among several, or a score function that does not
+            return one number for each image
+        """
+        if not callable(self.score):
+            return pick_head(outputs, self.head, self.head_names)
+        if self.head is not None:
+            outputs = pick_head(outputs, self.head, self.head_names)
+        return _checked(self.score(outputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +86,7 @@ def chosen(objective: Objective, outputs: Any, asked: Asked, *, has_ranks: bool 
     if callable(objective.score):
         return asked
     scores = _scores(objective, outputs)
-    table = scores.probabilities if scores.logits is None else scores.logits
+    table = scores.probabilities if isinstance(scores.logits, Undefined) else scores.logits
     if table.shape.rank == 4:
         table = over_region(table, _region(asked, table))
 
@@ -88,10 +105,15 @@ def explained(objective: Objective, outputs: Any, asked: Asked) -> Any:
 
     Raises
     ------
-    InputError : a score function that does not return one number for each image
+    InputError : a score function that does not return one number for each image, or regions of an
+        output that has none
     """
     if callable(objective.score):
-        return _checked(objective.score(outputs))
+        if asked.regions is not None:
+            raise InputError(
+                "regions were given beside a score function: let the function take its region"
+            )
+        return objective.read(outputs)
     scores = _scores(objective, outputs)
     value = value_of(scores, asked.targets, objective.score)
     if asked.against is not None:
@@ -114,22 +136,28 @@ def probabilities(objective: Objective, outputs: Any, asked: Asked) -> Any:
 
 
 def _scores(objective: Objective, outputs: Any) -> ClassScores:
-    return class_scores(outputs, objective.head, names=objective.head_names)
+    return class_scores(objective.read(outputs), layout=objective.layout)
 
 
 def _region(asked: Asked, table: Any) -> Any:
-    """Return each image's region at the size of the model's output (nearest pixel)."""
+    """Return each image's region at the size of the model's output.
+
+    A pixel of a smaller output counts by its share in the region: none is too small to be seen.
+    """
     if asked.regions is None:
         return tf.ones(tf.shape(table)[:3], table.dtype)
     size = tf.shape(table)[1:3]
-    resized = tf.image.resize(tf.cast(asked.regions, tf.float32)[..., None], size, "nearest")
+    resized = tf.image.resize(tf.cast(asked.regions, tf.float32)[..., None], size, "area")
     return resized[..., 0]
 
 
 def _checked(value: Any) -> Any:
     if not isinstance(value, tf.Tensor) or value.shape.rank != 1:
-        shape = tuple(value.shape) if isinstance(value, tf.Tensor) else type(value).__name__
+        found = type(value).__name__
+        if isinstance(value, tf.Tensor):
+            axes = ["N", *map(str, value.shape[1:])] if value.shape.rank else []
+            found = f"a tensor ({', '.join(axes)})"
         raise InputError(
-            f"the score function returned {shape}: wanted one number for each image, a tensor (N,)"
+            f"the score function returned {found}: wanted one number for each image, a tensor (N,)"
         )
     return value if value.dtype == tf.float64 else tf.cast(value, tf.float32)

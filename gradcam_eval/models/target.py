@@ -1,10 +1,4 @@
-"""Which scalar is explained: found from a model's outputs without touching the model.
-
-Keras models usually end in a softmax inside their last layer, so the logit is not among their
-outputs. While a function is traced, the tensors know the operations that made them: the logit is
-the input of the last Softmax (or Sigmoid) operation. Nothing is replaced, whatever kind of layer,
-custom class or plain TensorFlow call made that operation.
-"""
+"""Which scalar is explained: found from a model's outputs without touching the model."""
 
 from __future__ import annotations
 
@@ -14,15 +8,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import tensorflow as tf
 
-from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.core import InputError, Undefined, unknown_name
+from gradcam_eval.models.ending import find_ending
 
 Score: TypeAlias = Literal["logit", "probability", "log_odds"]
 SCORES: tuple[str, ...] = get_args(Score)
 OutputFunction: TypeAlias = Callable[[Any], Any]  # a model's outputs → (N,)
-
-_PASSES_THROUGH = ("Identity", "IdentityN", "Cast", "StopGradient", "Reshape", "Squeeze")
-_HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall")
-_ACTIVATIONS = ("Softmax", "Sigmoid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +22,7 @@ class ClassScores:
 
     Attributes
     ----------
-    logits : what the final softmax or sigmoid was given; None where a compiled function hides it
+    logits : what the final softmax or sigmoid was given; Undefined where there is no such tensor
     probabilities : float32, or the model's float64
     is_softmax : whether classes exclude each other; a sigmoid's do not
     """
@@ -47,44 +38,39 @@ def check_score(score: str | OutputFunction) -> None:
         raise unknown_name("score", score, SCORES)
 
 
-def class_scores(
-    outputs: Any, head: str | int | None = None, *, names: Sequence[str] = ()
-) -> ClassScores:
+def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
     """Find the logits and probabilities behind a model's output while it is traced.
 
     Parameters
     ----------
-    outputs : what the model returned inside a `tf.function`: a symbolic tensor (N, K) or
-        (N, h, w, K), or a dict or list of them
-    head : which of several outputs, by name or index
-    names : of the outputs, where they are a list
+    output : what the model returned inside a `tf.function`: a symbolic tensor (N, K) or
+        (N, h, w, K), or a dict or list that holds one
+    layout : "channels_first" for a segmentation (N, K, h, w), unless its softmax says otherwise
 
     Returns
     -------
     ClassScores: `logits` is the input of the final softmax or sigmoid. A model without one gives
     logits already; its probabilities are then softmax(outputs), or sigmoid(outputs) for K = 1.
+    A mean, product or choice of several softmaxes or sigmoids gives probabilities and no logits.
 
     Raises
     ------
-    InputError : several outputs and no head, no such head, or one that holds no classes
+    InputError : several outputs, or one that holds no classes
     """
-    tensor = pick_head(outputs, head, names)
-    if tensor.shape.rank not in (2, 4):
+    tensor = pick_head(output)
+    rank = tensor.shape.rank
+    if rank not in (2, 4):
         raise InputError(
             f"this model's output has shape {tuple(tensor.shape)}: a classifier's has two axes, "
             "(images, classes), and a segmentation's four, (images, height, width, classes)"
         )
-    ending = _last_operation(tensor)
-    hidden = _type_inside(ending) if ending.type in _HIDES_ITS_INSIDE else ""
-    if hidden in _ACTIVATIONS:
-        return ClassScores(None, _at_least_float32(tensor), is_softmax=hidden == "Softmax")
-    if ending.type in _ACTIVATIONS:
-        logits = tf.reshape(ending.inputs[0], tf.shape(tensor))
-        logits.set_shape(tensor.shape)
-        is_softmax = ending.type == "Softmax"
-        return ClassScores(_at_least_float32(logits), _at_least_float32(tensor), is_softmax)
-    logits = _at_least_float32(tensor)
-    is_softmax = tensor.shape[-1] != 1
+    ending = find_ending(tensor)
+    axis = ending.class_axis or (1 if layout == "channels_first" else rank - 1)
+    tensor, logits = (_classes_last(each, axis) for each in (tensor, ending.logits))
+    if ending.activation:
+        p = tf.exp(tensor) if ending.activation == "LogSoftmax" else tensor
+        return ClassScores(logits, p, is_softmax=ending.activation != "Sigmoid")
+    is_softmax = logits.shape[-1] != 1
     activation = tf.nn.softmax if is_softmax else tf.nn.sigmoid
     return ClassScores(logits, activation(logits), is_softmax)
 
@@ -93,12 +79,10 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     """Return the output called `head`, or the only one."""
     if isinstance(outputs, Mapping):
         heads: dict[Any, Any] = dict(outputs)
-    elif isinstance(outputs, list | tuple):
-        indices = dict(enumerate(outputs))
-        named = dict(zip(names, outputs, strict=False)) if len(names) == len(outputs) else {}
-        heads = named if head in named else indices
     else:
-        heads = {0: outputs}
+        listed = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+        named = dict(zip(names, listed, strict=False)) if len(names) == len(listed) else {}
+        heads = named if head in named else dict(enumerate(listed))
     if head is None and len(heads) == 1:
         return next(iter(heads.values()))
     known = [*map(str, heads if isinstance(outputs, Mapping) else names or heads)]
@@ -110,21 +94,6 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     if head not in heads:
         raise unknown_name("head", head, known)
     return heads[head]
-
-
-def prediction_operations(outputs: Sequence[Any]) -> set[Any]:
-    """Return the operations that make a model's outputs and the logits behind them.
-
-    Between a logit and its output stand a softmax or sigmoid, and what changes no value.
-    """
-    found: set[Any] = set()
-    for tensor in outputs:
-        operation = tensor.op
-        found.add(operation)
-        while operation.type in (*_PASSES_THROUGH, *_ACTIVATIONS):
-            operation = operation.inputs[0].op
-            found.add(operation)
-    return found
 
 
 def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
@@ -144,11 +113,10 @@ def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
     """
     if score == "probability":
         return _of_class(scores.probabilities, targets)
-    if scores.logits is None:
+    if isinstance(scores.logits, Undefined):
         raise InputError(
-            "this model computes its output inside a compiled function of its own, so its logit "
-            "cannot be found: explain its probability (score='probability'), or give a model whose "
-            "layers Keras sees"
+            f"{scores.logits.reason}, so its logit cannot be found: explain its probability "
+            "(score='probability'), or a model that ends in one softmax or sigmoid that Keras sees"
         )
     logit = _of_class(scores.logits, targets)
     if score == "logit" or not scores.is_softmax:
@@ -163,10 +131,10 @@ def table_of(scores: ClassScores, score: Score) -> Any:
     """Return one score of every class: (N, K), as `value_of` defines it for the target."""
     if score == "probability":
         return scores.probabilities
-    if scores.logits is None:
+    if isinstance(scores.logits, Undefined):
         raise InputError(
-            "this model computes its output inside a compiled function of its own, so its logits "
-            "cannot be found: use a protocol that reads the probability"
+            f"{scores.logits.reason}, so its logits cannot be found: use a protocol that reads the "
+            "probability"
         )
     if score == "logit" or not scores.is_softmax:
         return scores.logits
@@ -216,32 +184,10 @@ def _beside(targets: Any, table: Any) -> Any:
     return tf.broadcast_to(targets[:, None, None], tf.shape(table)[:3])
 
 
-def _at_least_float32(tensor: Any) -> Any:
-    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
-
-
-def _type_inside(call: Any) -> str:
-    """Return the type of the operation that makes a compiled function's output, "" if unclear.
-
-    The output looked at is the first, the only one of functions that wrap a classifier.
-    """
-    library = call.graph.as_graph_def().library.function
-    functions = {function.signature.name: function for function in library}
-    name = call.get_attr("f").name
-    while name in functions:
-        nodes = {node.name: node for node in functions[name].node_def}
-        returned = functions[name].ret[functions[name].signature.output_arg[0].name]
-        node = nodes.get(returned.split(":")[0])
-        while node is not None and node.op in _PASSES_THROUGH:
-            node = nodes.get(node.input[0].split(":")[0])
-        if node is None or node.op not in _HIDES_ITS_INSIDE:
-            return "" if node is None else str(node.op)
-        name = node.attr["f"].func.name
-    return ""
-
-
-def _last_operation(tensor: Any) -> Any:
-    operation = tensor.op
-    while operation.type in _PASSES_THROUGH:
-        operation = operation.inputs[0].op
-    return operation
+def _classes_last(scores: Any, axis: int) -> Any:
+    """Return scores with the classes on the last axis, in float32 or float64."""
+    if isinstance(scores, Undefined):
+        return scores
+    if scores.shape.rank == 4 and axis == 1:
+        scores = tf.transpose(scores, (0, 2, 3, 1))
+    return scores if scores.dtype == tf.float64 else tf.cast(scores, tf.float32)

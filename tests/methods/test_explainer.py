@@ -207,20 +207,6 @@ def test_wrong_options_get_a_sentence(model):
             Explainer(model, seed=seed)
 
 
-def test_no_layer_is_refused_where_a_method_looks_at_one(model, images):
-    with pytest.raises(InputError, match="no layer was named"):
-        Explainer(model, [], ["gradient", "grad_cam"])
-    assert list(Explainer(model, [], "gradient")(images)) == [("input", "gradient")]
-
-
-@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1, np.int64(3)])
-def test_any_seed_of_64_bits_is_taken(model, images, seed):
-    methods = ["smooth_grad(samples=2)", "rise(masks=4)"]
-    for maps in Explainer(model, [], methods, seed=seed)(images[:1]).values():
-        assert np.isfinite(maps).all()
-        assert maps.max() > maps.min()
-
-
 def test_a_layer_without_influence_on_the_output_is_refused():
     class Spare(keras.Model):
         def __init__(self):
@@ -279,3 +265,8 @@ def test_the_output_of_an_operation_between_layers_is_explained(rng):
     cam = total[0] @ model.get_layer("head").kernel.numpy()[:, 1] / 144
     np.testing.assert_allclose(heatmap[0], cam, rtol=1e-5)
     assert all("call" not in vars(operation) for operation in model.operations)
+
+
+def test_a_call_may_be_handed_over_alone(model, images):
+    (call,) = resolve_layers(find_layers(model), "high")
+    assert list(Explainer(model, call)(images)) == [("high", "grad_cam")]

@@ -260,3 +260,35 @@ def test_a_saved_model_of_logits_keeps_them(images, tmp_path):
 def test_a_saved_models_layers_are_refused_with_the_reason(exported, images):
     with pytest.raises(InputError, match="TFSMLayer"):
         explain(exported[1], images, score="probability")
+
+
+@pytest.mark.parametrize("by_layer", [True, False])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_model_that_turns_its_images_first(images, layout, by_layer):
+    """As converters write it: the first layer has another layout than the images."""
+    keras.utils.set_random_seed(2)
+    is_last = layout == "channels_last"
+    inner = "channels_first" if is_last else "channels_last"
+    inputs = keras.Input((*SIZE, 3) if is_last else (3, *SIZE))
+    order = (3, 1, 2) if is_last else (2, 3, 1)
+    turn = keras.layers.Permute(order) if by_layer else keras.ops.transpose
+    x = turn(inputs) if by_layer else turn(inputs, (0, *order))
+    x = keras.layers.Conv2D(4, 3, activation="relu", data_format=inner, name="conv")(x)
+    x = keras.layers.Conv2D(2, 1, data_format=inner, name="classes")(x)
+    model = keras.Model(inputs, keras.layers.Activation("sigmoid")(x))
+    plain = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.Conv2D(2, 1, activation="sigmoid"),
+        ]
+    )
+    model.set_weights([np.abs(weight) for weight in model.get_weights()])
+    plain.set_weights(model.get_weights())
+    got, wanted = (explain(each, images, targets=1) for each in (model, plain))
+    assert got.probabilities.shape == (2, 2)
+    np.testing.assert_allclose(got.probabilities, wanted.probabilities, rtol=1e-5)
+    assert wanted["conv", "grad_cam"].max() > 0
+    np.testing.assert_allclose(
+        got["conv", "grad_cam"], wanted["conv", "grad_cam"], rtol=1e-4, atol=1e-7
+    )

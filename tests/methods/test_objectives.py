@@ -214,7 +214,138 @@ def test_any_function_of_the_outputs(model, images):
 
 
 def test_a_score_function_is_checked(model, images):
-    with pytest.raises(InputError, match=r"returned \(None, 4\): wanted one number"):
+    with pytest.raises(InputError, match=r"returned a tensor \(N, 4\): wanted one number"):
         explain(model, images, score=lambda outputs: outputs)
     with pytest.raises(InputError, match="knows no classes"):
         explain(model, images, targets=1, score=lambda outputs: outputs[:, 0])
+
+
+def two_headed(as_dict=True):
+    """An encoder, a decoder that only the mask sees, and a class of the whole image."""
+    keras.utils.set_random_seed(6)
+    inputs = keras.Input((*SIZE, 3))
+    x = keras.layers.Conv2D(5, 3, 2, padding="same", activation="relu", name="encoder")(inputs)
+    kind = keras.layers.Dense(2, activation="softmax", name="kind")(
+        keras.layers.GlobalAveragePooling2D()(x)
+    )
+    y = keras.layers.Conv2DTranspose(4, 3, 2, padding="same", name="decoder")(x)
+    mask = keras.layers.Conv2D(3, 1, activation="softmax", name="mask")(y)
+    return keras.Model(inputs, {"kind": kind, "mask": mask} if as_dict else [kind, mask])
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_last_is_the_last_layer_that_the_head_depends_on(images, as_dict):
+    model = two_headed(as_dict)
+    for head, last in (("kind", "encoder"), ("mask", "decoder")):
+        assert list(Explainer(model, head=head)(images)) == [(last, "grad_cam")]
+    both = Explainer(model, "all", head="mask")(images)
+    assert [layer for layer, _ in both] == ["encoder", "decoder"]
+    kind = "kind" if as_dict else 0
+    by_function = Explainer(model, score=lambda outputs: outputs[kind][:, 1])(images)
+    assert list(by_function) == [("encoder", "grad_cam")]
+
+
+def test_a_function_of_a_head_is_given_that_head(images):
+    model = two_headed()
+    got = Explainer(model, score=lambda kind: kind[:, 1], head="kind")(images)
+    wanted = Explainer(model, head="kind", score="probability")(images, 1)
+    np.testing.assert_allclose(got.scores, wanted.scores, rtol=1e-6)
+    np.testing.assert_allclose(got["encoder", "grad_cam"], wanted["encoder", "grad_cam"], rtol=1e-6)
+
+
+def test_the_only_output_may_be_named(model, images):
+    model = keras.Model(model.inputs, model.outputs)
+    named = Explainer(model, head="head")(images, 1)
+    np.testing.assert_array_equal(named.scores, Explainer(model)(images, 1).scores)
+    with pytest.raises(InputError, match="unknown head 'haed': did you mean 'head'"):
+        Explainer(model, head="haed")(images)
+
+
+def test_a_score_function_and_a_region_are_not_mixed(segmentation, images):
+    explainer = Explainer(segmentation, score=lambda outputs: outputs[:, 0, 0, 0])
+    with pytest.raises(InputError, match="let the function take its region"):
+        explainer(images, regions=np.ones(SIZE))
+
+
+def test_a_region_smaller_than_a_pixel_of_the_output_counts_by_its_share(images):
+    """One pixel of the image is a quarter of the one pixel of a halved output that it lies in."""
+    keras.utils.set_random_seed(4)
+    body = keras.layers.Conv2D(5, 3, 2, padding="same", activation="relu", name="conv")
+    head = keras.layers.Conv2D(3, 1, activation="softmax", name="head")
+    model = keras.Sequential([keras.Input((*SIZE, 3)), body, head])
+    region = np.zeros(SIZE)
+    region[5, 4] = 1
+    got = Explainer(model, "conv", "hires_cam")(images, 2, regions=region)
+    activations, kernel = body(images).numpy(), head.kernel.numpy()[0, 0]
+    logits = activations @ kernel[:, 2]
+    np.testing.assert_allclose(got.scores, logits[:, 2, 2] / 4, rtol=1e-4)
+    np.testing.assert_allclose(got.probabilities, model(images)[:, 2, 2], rtol=1e-5)
+    expected = np.zeros_like(logits)
+    expected[:, 2, 2] = np.maximum(logits[:, 2, 2], 0) / 4
+    assert_is(got, expected)
+
+
+def test_a_segmentation_with_channels_first(images):
+    """The same network in both layouts gives the same map of the same region."""
+    found = {}
+    for layout in ("channels_last", "channels_first"):
+        keras.utils.set_random_seed(4)
+        axis = -1 if layout == "channels_last" else 1
+        body = keras.layers.Conv2D(5, 3, activation="relu", name="conv", data_format=layout)
+        head = keras.layers.Conv2D(3, 1, name="head", data_format=layout)
+        shape = (*SIZE, 3) if axis == -1 else (3, *SIZE)
+        softmax = keras.layers.Softmax(axis=axis)
+        model = keras.Sequential([keras.Input(shape), body, head, softmax])
+        region = np.zeros((10, 8))
+        region[2:7, 3:6] = 1
+        found[layout] = Explainer(model, "last", "hires_cam")(images, [0, 1, 2], regions=region)
+    first, last = found["channels_first"], found["channels_last"]
+    assert first.probabilities.shape == (3, 3)
+    np.testing.assert_allclose(first.probabilities, last.probabilities, rtol=1e-5)
+    assert_is(first, last["conv", "hires_cam"])
+
+
+@pytest.mark.parametrize(
+    "targets", [np.array(["0", "predicted", "2"]), np.array([0, "predicted", 2], object)]
+)
+def test_names_may_stand_in_an_array(model, images, targets):
+    got = explain(model, images, targets=targets)
+    best = int(np.argmax(model(images[1:2])))
+    assert got.targets.tolist() == [0, best, 2]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([], "targets are empty: wanted one for each of 3 images"),
+        ([None, 0, 1], "targets are object: wanted class indices .whole numbers., names or"),
+        (0.5, "targets are float64: wanted class indices"),
+        ("predicted:0", "the target is 'predicted:0': wanted 'predicted', or as in 'predicted:2'"),
+        ("Predicted", "the target is 'Predicted': wanted 'predicted'"),
+        ([[0, 1, 2]], r"targets have shape \(1, 3\): wanted one for each of 3 images"),
+    ],
+)
+def test_wrong_targets_get_a_sentence(model, images, targets, message):
+    with pytest.raises(InputError, match=message):
+        explain(model, images, targets=targets)
+
+
+def test_one_output_has_one_class(images):
+    model = gap_model(activation="sigmoid", classes=1)
+    assert explain(model, images).targets.tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match="targets run from 1 to 1: this model's only class is 0"):
+        explain(model, images, targets=1)
+    with pytest.raises(InputError, match="'predicted:2', and this model has one class"):
+        explain(model, images, targets="predicted:2")
+
+
+def test_a_mean_of_softmaxes_is_explained_by_its_probability(model, images):
+    other = gap_model()
+    inputs = keras.Input((*SIZE, 3))
+    both = keras.Model(inputs, keras.layers.Average()([model(inputs), other(inputs)]))
+    explainer = Explainer(both, f"{model.name}/conv", score="probability")
+    got = explainer(images, 1)
+    np.testing.assert_allclose(got.probabilities, both(images), rtol=1e-6)
+    np.testing.assert_allclose(got.scores, both(images)[:, 1], rtol=1e-6)
+    with pytest.raises(InputError, match=r"put together from probabilities.*score='probability'"):
+        Explainer(both, f"{model.name}/conv")(images)

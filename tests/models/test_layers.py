@@ -316,3 +316,192 @@ def test_the_prediction_of_a_segmentation_is_no_candidate(inside):
     found = find_layers(keras.Model(inputs, outputs))
     assert [call.path for call in found.role("last")] == ["body"]
     assert found.doubts["head"] == "it is the model's prediction itself"
+
+
+class Repeated(keras.layers.Layer):
+    """Two convolutions that its author gave one name, and an activation that both go through."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.convs = [keras.layers.Conv2D(2, 3, name="conv") for _ in range(2)]
+        self.act = keras.layers.ReLU(name="act")
+
+    def call(self, x):
+        for conv in self.convs:
+            x = self.act(conv(x))
+        return x
+
+
+def test_layers_of_one_name_get_paths_of_their_own():
+    blocks = [Repeated(name="block"), Repeated(name="block")]
+    inputs = keras.Input((16, 16, 3))
+    holder = keras.Sequential([blocks[0]], name="holder")
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = blocks
+            self.head = keras.layers.Dense(2, name="head")
+
+        def call(self, x):
+            return self.head(keras.ops.mean(self.second(self.first(x)), axis=(1, 2)))
+
+    found = find_layers(Model(), (16, 16))
+    paths = [call.path for call in found.calls]
+    assert paths[:5] == ["block/conv", "block/act#0", "block/conv_1", "block/act#1", "block"]
+    assert paths[5:7] == ["block_1/conv", "block_1/act#0"]
+    assert len(set(paths)) == len(paths)
+    (second,) = resolve_layers(found, "block_1/conv_1")
+    assert second.layer is blocks[1].convs[1]
+    assert found.fields["block_1/conv_1"].rows.size == 9
+    outputs = keras.layers.GlobalAveragePooling2D()(holder(inputs))
+    assert [call.path for call in find_layers(keras.Model(inputs, outputs)).role("all")] == [
+        "holder/block/act#0",
+        "holder/block/act#1",
+    ]
+
+
+def test_the_end_of_a_path_names_all_calls_of_a_layer():
+    inputs = keras.Input((16, 16, 3))
+    outputs = keras.layers.Flatten()(Repeated(name="block")(inputs))
+    found = find_layers(keras.Model(inputs, outputs))
+    for name in ("act", "block/act"):
+        with pytest.raises(InputError, match=r"ambiguous.*block/act#0, block/act#1"):
+            resolve_layers(found, name)
+    assert [call.path for call in resolve_layers(found, ["act#1"])] == ["block/act#1"]
+    with pytest.raises(InputError, match="unknown layer 'ct'"):
+        resolve_layers(found, "ct")
+
+
+def test_a_layer_that_hands_on_a_map_is_not_a_second_candidate():
+    """The block returns what its last layer returned; the others change nothing when predicting."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            Repeated(name="block"),
+            keras.layers.GaussianNoise(0.1),
+            keras.layers.Identity(),
+            keras.layers.ActivityRegularization(),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    found = find_layers(model)
+    assert [call.path for call in found.role("all")] == ["block/act#0", "block/act#1"]
+    assert [call.path for call in resolve_layers(found, "last")] == ["block/act#1"]
+    assert [call.path for call in resolve_layers(found, "block")] == ["block"]
+
+
+def test_a_normalisation_of_the_images_is_no_evidence():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.BatchNormalization(name="norm")(inputs)
+    x = keras.layers.Conv2D(4, 3, strides=2, name="conv")(x)
+    x = keras.layers.BatchNormalization(name="later")(x)
+    found = find_layers(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)))
+    assert [call.path for call in found.candidates] == ["conv", "later"]
+
+
+def test_a_functional_model_with_layers_of_its_own_shows_them():
+    class Extended(keras.Model):
+        def __init__(self):
+            inputs = keras.Input((16, 16, 3))
+            super().__init__(inputs, keras.layers.Conv2D(4, 3, name="inner")(inputs))
+            self.extra = keras.layers.Conv2D(5, 3, name="extra")
+
+        def call(self, x, training=None):
+            return keras.ops.mean(self.extra(super().call(x)), axis=(1, 2))
+
+    found = find_layers(Extended())
+    assert [call.path for call in found.candidates] == ["inner", "extra"]
+
+
+@pytest.mark.parametrize("softmax_first", [True, False])
+def test_a_prediction_that_is_made_larger_at_the_end_is_no_candidate(softmax_first):
+    """As in DeepLab: classes at a quarter of the size, then an upsampling."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", name="body")(inputs)
+    x = keras.layers.Conv2D(3, 1, name="classes")(x)
+    x = keras.layers.Softmax()(x) if softmax_first else x
+    x = keras.layers.UpSampling2D(4, interpolation="bilinear", name="up")(x)
+    outputs = x if softmax_first else keras.layers.Softmax()(x)
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.path for call in found.candidates] == ["body"]
+    assert found.doubts["classes"] == "it is the model's prediction itself"
+
+
+def two_heads():
+    """The second head has a convolution of its own, which runs last."""
+    inputs = keras.Input((12, 12, 3))
+    shared = keras.layers.Conv2D(4, 3, name="shared")(inputs)
+    own = keras.layers.Conv2D(4, 3, name="own")(shared)
+    heads = [
+        keras.layers.Dense(2, name=name)(keras.layers.GlobalAveragePooling2D()(x))
+        for name, x in (("first", shared), ("second", own))
+    ]
+    return keras.Model(inputs, heads)
+
+
+@pytest.mark.parametrize(
+    ("explained", "paths"),
+    [
+        (lambda outputs: outputs, ["shared", "own"]),
+        (lambda outputs: outputs[0], ["shared"]),
+        (lambda outputs: outputs[1][:, 0], ["shared", "own"]),
+    ],
+)
+def test_a_layer_that_does_not_influence_what_is_explained_has_no_role(explained, paths):
+    found = find_layers(two_heads(), explained=explained)
+    assert [call.path for call in found.role("all")] == paths
+    assert [call.path for call in found.role("last")] == paths[-1:]
+
+
+@pytest.mark.parametrize("wanted", [None, 1.5, True, ["last", None], [["last"]]])
+def test_what_is_no_name_gets_a_sentence(model, wanted):
+    with pytest.raises(InputError, match=r"layers hold .*: name a layer by its path"):
+        resolve_layers(find_layers(model), wanted)
+
+
+def test_an_index_may_be_numpys(model):
+    assert [call.path for call in resolve_layers(find_layers(model), np.int64(-1))] == ["down"]
+
+
+class Beside(keras.Model):
+    """Returns something else beside the classes: as users write it, its features or nothing."""
+
+    def __init__(self, beside):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(4, 3, name="conv")
+        self.head = keras.layers.Dense(2, name="head")
+        self.beside = beside
+
+    def call(self, x):
+        features = self.conv(x)
+        return self.head(keras.ops.mean(features, axis=(1, 2))), self.beside(features)
+
+
+@pytest.mark.parametrize("beside", [lambda x: x, lambda x: None], ids=["features", "None"])
+def test_what_is_returned_beside_the_classes_hides_no_layer(beside):
+    found = find_layers(Beside(beside), (8, 8))
+    assert [call.path for call in found.role("last")] == ["conv"]
+
+
+def test_layers_that_a_call_of_build_left_unbuilt_are_listed_once():
+    """Keras marks the model as built, and builds its layers when they first run."""
+    model = Beside(lambda x: None)
+    model.built = True
+    assert [call.path for call in find_layers(model, (8, 8)).calls] == ["conv", "head"]
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_subclassed_model_says_how_many_channels_it_was_built_for(layout):
+    class Grey(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(4, 3, name="conv", data_format=layout)
+
+        def call(self, x):
+            return keras.ops.mean(self.conv(x), axis=(1, 2))
+
+    model = Grey()
+    model(np.zeros((1, 8, 9, 1) if layout == "channels_last" else (1, 1, 8, 9), np.float32))
+    assert input_shape(model, (8, 9)) == (8, 9, 1)
+    assert list_layers(model, (8, 9)).path.tolist() == ["conv"]
