@@ -34,7 +34,8 @@ class FieldAxis:
     Attributes
     ----------
     pixels : int64 (n, 2), the exact interval of pixels each position depends on, from the first
-        to one after the last; both 0 where it sees nothing but padding
+        to one after the last; both 0 where it sees nothing but padding (which, behind a global
+        operation, counts as seeing what all see)
     has_place : (n,), whether a position sees anything by a local path, one that no global
         operation interrupts
     is_global : whether a global operation (a pooled gate, attention, group normalisation) lets
