@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.intervals import RESAMPLES, Estimator
@@ -27,6 +28,7 @@ from gradcam_eval.records import (
 )
 
 REFERENCE = "random"
+ROUNDING = 1e-6  # of a mean: what float32 leaves open. Less apart is equal, whatever its interval
 _FLOATS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
 
 
@@ -167,7 +169,8 @@ def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.D
     Returns
     -------
     The rows of `summary`, one per model × metric with a value, and two columns more:
-    higher_is_better and tied (how many other cells share the best mean; the first one stands).
+    higher_is_better and tied (how many other cells share the best mean, to `ROUNDING`; the first
+    one stands).
 
     Notes
     -----
@@ -184,12 +187,17 @@ def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.D
                 continue
             up = bool(metric["higher_is_better"])
             mean = cells["mean"].astype(float)
-            top = np.isclose(mean, mean.max() if up else mean.min(), rtol=0, atol=1e-12)
+            top = is_equal(mean, mean.max() if up else mean.min())
             extra = {"higher_is_better": up, "tied": int(top.sum()) - 1}
             rows.append(cells[top].head(1).assign(**extra))
     if not rows:
         return summary.head(0).assign(higher_is_better=False, tied=0)
     return pd.concat(rows, ignore_index=True)
+
+
+def is_equal(values: pd.Series, best: float) -> NDArray[np.bool_]:
+    """Say which means are the best one, but for what float32 rounds."""
+    return np.isclose(values.astype(float), best, rtol=ROUNDING, atol=1e-12)
 
 
 def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:

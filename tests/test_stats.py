@@ -235,6 +235,9 @@ def test_best_cells_respects_direction_ties_and_controls():
     best = best_cells(summary, [DELETION, up])
     assert list(best["layer"]) == ["a", "b"]
     assert list(best["tied"]) == [0, 1]
+    rounded = {("a", "m"): [0.3, 0.4], ("b", "m"): [0.3 - 1e-9, 0.4 - 1e-9]}
+    best = best_cells(summarise(records(rounded)), [DELETION])
+    assert (best["layer"].iloc[0], best["tied"].iloc[0]) == ("a", 1)  # the first of equal ones
     empty = best_cells(summarise(records({("a", "m"): ["x"]})), [DELETION])
     assert empty.empty
     assert "tied" in empty

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from gradcam_eval.report.engine_check import engine_warning
+from gradcam_eval.report.caveats import caveats
 from gradcam_eval.report.folder import Folder
-from gradcam_eval.report.metric_check import unable_metrics
 from gradcam_eval.report.text import (
-    cell_name,
     direction,
     interval,
     is_yes,
-    metric_label,
     milliseconds,
     number,
     plural,
+    ratio,
     signed,
 )
-from gradcam_eval.stats import best_cells, rivals
+from gradcam_eval.report.verdict import Verdict, verdicts_of
+from gradcam_eval.stats import ROUNDING
 
-SMALL = 30  # below this a percentile bootstrap is visibly too narrow
-_FAIR_CONTROLS = ("random", "centre_gaussian", "edges")  # the oracle knows the truth
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """The best cell of one model by one metric, and how all others differ from it by image."""
-
-    metric: dict[str, Any]
-    label: str  # the metric's name, with its protocol where the study has several of it
-    best: dict[str, Any]
-    others: pd.DataFrame  # of stats.rivals, with `gain`: better than the best cell by how much
-
-    @property
-    def name(self) -> str:
-        """The best cell's name."""
-        return cell_name(self.best["layer"], self.best["method"])
-
-    @property
-    def open_cells(self) -> int:
-        """How many other cells the data cannot tell from the best one."""
-        cams = self.others[self.others["kind"] == "cam"]
-        return int(((cams["low"] <= 0) & (cams["high"] >= 0)).sum())
+USUAL_METHOD = "grad_cam"  # at the last layer it is what most people use
 
 
 @dataclass(frozen=True)
@@ -79,33 +55,16 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
     summary = summary[summary["model"] == model]
     verdicts = verdicts_of(folder, summary)
     sentences = [Sentence(_scope(folder, summary, model))]
-    sentences += [_best(verdict) for verdict in verdicts]
+    usual = folder.last_layer(model), USUAL_METHOD
+    sentences += [_best(verdict, usual) for verdict in verdicts]
     if not verdicts:
         sentences.append(Sentence("No metric has a value for any cell: there is no best one."))
     if cost := _cost(folder, verdicts, model):
         sentences.append(Sentence(cost))
-    warnings = [_small(verdicts), *_controls(verdicts, summary), *_disagreement(verdicts)]
-    warnings += [_missing(folder, model), _uneven(verdicts, summary), *unable_metrics(folder)]
-    warnings.insert(0, engine_warning(folder, model))
     first = verdicts[0].best if verdicts else None
     best = (first["layer"], first["method"]) if first else None
-    return Answer(model, sentences, [text for text in warnings if text], best)
-
-
-def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
-    """Return a verdict for each metric that has values, for the rows of one model."""
-    metrics = {(metric["name"], metric["protocol"]): metric for metric in folder.study["metrics"]}
-    verdicts = []
-    for row in best_cells(summary, folder.study["metrics"]).to_dict("records"):
-        best = {str(key): value for key, value in row.items()}
-        metric = metrics[best["metric"], best["protocol"]]
-        cell = best["model"], best["layer"], best["method"]
-        others = rivals(folder.records, cell, best["metric"], best["protocol"])
-        sign = 1 if metric["higher_is_better"] else -1
-        others = others.assign(gain=sign * others["difference"])
-        label = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
-        verdicts.append(Verdict(metric, label, best, others))
-    return verdicts
+    warnings = caveats(folder, summary, verdicts, model=model)
+    return Answer(model, sentences, warnings, best)
 
 
 def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
@@ -114,10 +73,11 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     cells = len(cams.drop_duplicates(["layer", "method"]))
     images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
     count = len(images) or folder.records[folder.records["model"] == model]["sample"].nunique()
-    layers = plural(cams["layer"].nunique(), "layer")
-    methods = plural(cams["method"].nunique(), "method")
-    is_product = cells == cams["layer"].nunique() * cams["method"].nunique()
-    of = f"{layers} {'×' if is_product else 'and'} {methods}"  # some methods look at no layer
+    at = set(cams["layer"])
+    layers = len(at & set(folder.layers["path"])) or len(at)  # neither "input" nor a fusion is one
+    methods = cams["method"].nunique()
+    sign = "×" if cells == layers * methods else "and"
+    of = f"{plural(layers, 'layer')} {sign} {plural(methods, 'method')}"
     text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({of})."
     known = images[images["hit_top1"] != ""]
     if len(known):
@@ -126,8 +86,8 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     return text
 
 
-def _best(verdict: Verdict) -> Sentence:
-    """Name the best cell by one metric, its score, and what it gains over a random map."""
+def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
+    """Name the best cell by one metric, its score, and its gain over random and the usual map."""
     metric, best = verdict.metric, verdict.best
     lead = f"By {verdict.label}, {verdict.name} is best:"
     score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
@@ -135,6 +95,7 @@ def _best(verdict: Verdict) -> Sentence:
         f"{score} on {plural(int(best['n']), 'image')} ({metric['protocol']}, "
         f"{direction(metric['higher_is_better'])}). {_against_random(metric, best)}"
     )
+    text += _against_usual(verdict, usual)
     if best["tied"]:
         text += f" {plural(best['tied'], 'other cell')} reached the same value."
     total = int((verdict.others["kind"] == "cam").sum())
@@ -163,6 +124,27 @@ def _against_random(metric: dict[str, Any], best: dict[str, Any]) -> str:
     return f"{text} {bounds}; the interval excludes 0: {word} than random."
 
 
+def _against_usual(verdict: Verdict, usual: tuple[str | None, str]) -> str:
+    """Write what the best cell gains over Grad-CAM at the last layer, on the same images."""
+    layer, method = usual
+    row = verdict.other(layer, method) if layer else None
+    if row is None or pd.isna(row["difference"]):
+        return ""
+    name = f"{method} at the last layer, the usual choice"
+    slack = ROUNDING * abs(float(verdict.best["mean"]))
+    if (
+        max(abs(row[key]) for key in ("difference", "low", "high") if not pd.isna(row[key]))
+        <= slack
+    ):
+        return f" It equals {name}, on each image."
+    text = f" Minus {name}: {signed(-row['difference'])}"
+    if pd.isna(row["low"]):
+        return f"{text}."
+    text += f" {interval(-row['high'], -row['low'], sign=True)} on {plural(row['pairs'], 'image')}"
+    is_open = row["low"] <= slack and row["high"] >= -slack
+    return f"{text}; {'not shown to be better' if is_open else 'better'} than that."
+
+
 def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
     """Say what the best cell and the whole range cost beside the forward pass."""
     cost = folder.cost[folder.cost["model"] == model]
@@ -172,114 +154,17 @@ def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
     if floor.empty or cells.empty:
         return ""
     ms = float(floor["median_ms_per_image"].iloc[0])
-    low, high = (cells["median_ms_per_image"].agg(how) / ms for how in ("min", "max"))
+    low, high = (ratio(cells["ratio_to_forward"].agg(how)) for how in ("min", "max"))
     text = (
         f"At batch size {int(floor['batch_size'].iloc[0])} the compiled forward pass takes "
-        f"{milliseconds(ms)} ms an image; a heatmap takes {low:.2f} to {high:.2f} times that"
+        f"{milliseconds(ms)} ms an image; a heatmap takes {low} to {high} times that"
     )
     for verdict in verdicts[:1]:
         mine = (cells["layer"] == verdict.best["layer"]) & (
             cells["method"] == verdict.best["method"]
         )
         if mine.any():
-            time = float(cells[mine]["median_ms_per_image"].iloc[0])
-            text += f", the best by {verdict.label} {time / ms:.2f} times ({milliseconds(time)} ms)"
+            row = cells[mine].iloc[0]
+            time = f"{milliseconds(row['median_ms_per_image'])} ms"
+            text += f", the best by {verdict.label} {ratio(row['ratio_to_forward'])} times ({time})"
     return f"{text}."
-
-
-def _small(verdicts: list[Verdict]) -> str:
-    """Warn where n is small."""
-    counts = {int(verdict.best["n"]) for verdict in verdicts}
-    if not counts or min(counts) >= SMALL:
-        return ""
-    low, high = min(counts), max(counts)
-    n = plural(low, "image") if low == high else f"{low} to {high} images"
-    return (
-        f"Only {n}: read the intervals as a hint. Below {SMALL} images "
-        "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
-    )
-
-
-def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
-    """Warn of controls that look at no layer and yet rival the best cell, metric by metric."""
-    texts = []
-    for verdict in verdicts:
-        rows = verdict.others
-        rows = rows[(rows["kind"] == "control") & rows["method"].isin(_FAIR_CONTROLS)]
-        ahead = rows["gain"] >= 0
-        close = ~ahead & (rows["low"] <= 0) & (rows["high"] >= 0)
-        for chosen, says in (
-            (rows[ahead], "matched or beaten by"),
-            (rows[close], "not clearly better than"),
-        ):
-            if len(chosen):
-                names = "; ".join(
-                    _control(row, verdict, summary) for row in chosen.to_dict("records")
-                )
-                texts.append(
-                    f"By {verdict.label} the best cell is {says} a control that looks at "
-                    f"no layer: {names}."
-                )
-    return texts
-
-
-def _control(row: dict[Any, Any], verdict: Verdict, summary: pd.DataFrame) -> str:
-    """Write a control's mean and its paired difference to the best cell."""
-    mine = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
-    mine = mine[mine["metric"] == verdict.metric["name"]]
-    mean = mine[mine["protocol"] == verdict.metric["protocol"]]["mean"].iloc[0]
-    bounds = interval(row["low"], row["high"], sign=True)
-    return f"{row['method']} {number(mean)} (difference {signed(row['difference'])} {bounds})"
-
-
-def _disagreement(verdicts: list[Verdict]) -> list[str]:
-    """Warn where two metrics part their best cells in opposite directions, both clearly."""
-    texts = []
-    for one, two in itertools.combinations(verdicts, 2):
-        by_one, by_two = _clear_loss(one, two), _clear_loss(two, one)
-        if by_one and by_two:
-            texts.append(
-                f"The metrics disagree. By {one.label} {one.name} beats {two.name} "
-                f"({by_one}); by {two.label} it is the other way round ({by_two})."
-            )
-    return texts
-
-
-def _clear_loss(judge: Verdict, other: Verdict) -> str:
-    """Write how far `other`'s best cell is from `judge`'s best, by `judge`, if that is clear."""
-    rows = judge.others
-    rows = rows[(rows["layer"] == other.best["layer"]) & (rows["method"] == other.best["method"])]
-    rows = rows[(rows["low"] > 0) | (rows["high"] < 0)]
-    if rows.empty:
-        return ""
-    row = rows.iloc[0]
-    return f"{signed(-row['difference'])} {interval(-row['high'], -row['low'], sign=True)}"
-
-
-def _missing(folder: Folder, model: str) -> str:
-    """Warn where images or values are missing."""
-    images = folder.images[folder.images["model"] == model]
-    status = folder.records[folder.records["model"] == model]["status"]
-    counts = [
-        (int((images["status"] != "ok").sum()), "failed image"),
-        (int((status == "failed").sum()), "failed value"),
-        (int((status == "undefined").sum()), "undefined value"),
-    ]
-    parts = [plural(count, noun) for count, noun in counts if count]
-    if not parts:
-        return ""
-    return f"Left out: {', '.join(parts)}. The reasons stand below."
-
-
-def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
-    """Warn where the best cell's mean is over fewer images than other cells'."""
-    for verdict in verdicts:
-        rows = summary[summary["metric"] == verdict.metric["name"]]
-        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] == "cam")]
-        if verdict.best["n"] < rows["n"].max():
-            return (
-                f"The best cell by {verdict.label} has a value on {verdict.best['n']} "
-                f"images, other cells on up to {rows['n'].max()}: their values are not over the "
-                "same images."
-            )
-    return ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradcam_eval.stats import best_cells
+from gradcam_eval.stats import best_cells, is_equal
 
 
 def of_metric(rows: pd.DataFrame, metric: dict[str, Any]) -> pd.DataFrame:
@@ -25,5 +25,6 @@ def winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str
     best = best_cells(cells, [metric])
     if best.empty:
         return set()
-    tied = (cells["mean"] - best["mean"].iloc[0]).abs() <= 1e-12
+    cells = cells[cells["mean"].notna()]
+    tied = is_equal(cells["mean"], float(best["mean"].iloc[0]))
     return set(zip(cells[tied]["layer"], cells[tied]["method"], strict=True))

@@ -149,6 +149,51 @@ def test_answer_names_best_cell_difference_and_cost(tmp_path):
     assert not any("matched or beaten" in warning for warning in found.warnings)
 
 
+def test_answer_says_what_is_gained_over_grad_cam_at_the_last_layer(tmp_path):
+    folder = make_study(tmp_path, Plan(methods=("grad_cam", "eigen_cam")))
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    rows = records[(records["metric"] == "deletion") & (records["layer"] == "top_activation")]
+    means = rows["value"].astype(float).groupby(rows["method"]).mean()
+    gain = means["eigen_cam"] - means["grad_cam"]
+    deletion = said(folder).sentences[1]
+    assert gain < 0  # the plan makes Eigen-CAM the better one
+    assert (
+        f"Minus grad_cam at the last layer, the usual choice: \N{MINUS SIGN}{-gain:.3f} ["
+        in deletion.text
+    )
+    assert re.search(r"on 5 images; (not shown to be )?better than that", deletion.text)
+    best_is_usual = said(make_study(tmp_path / "one", Plan(methods=("grad_cam",)))).sentences[1]
+    assert "usual choice" not in best_is_usual.text
+
+
+def test_answer_takes_what_float32_rounds_for_equal(tmp_path):
+    folder = make_study(tmp_path, Plan(methods=("grad_cam", "hires_cam")))
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    scored = (records["metric"] == "deletion") & (records["layer"] != "")
+    of = {name: scored & (records["method"] == name) for name in ("grad_cam", "hires_cam")}
+    values = records.loc[of["grad_cam"], "value"].astype(float)
+    records.loc[of["hires_cam"], "value"] = (values - 1e-9).to_numpy()
+    records.to_csv(folder / "records.csv", index=False)
+    deletion = said(folder).sentences[1]
+    assert deletion.lead == "By deletion, top_activation · grad_cam is best:"
+    assert "1 other cell reached the same value." in deletion.text
+    assert re.search(r"cannot tell it from [1-5] of the 5 other cells", deletion.text)
+
+
+def test_answer_counts_layers_and_reads_ratios_where_the_page_does(tmp_path):
+    folder = make_study(tmp_path, Plan(methods=("grad_cam",)))
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    mine = records[records["layer"] == "top_activation"]
+    at_no_layer = mine.assign(layer="input", method="gradient")
+    pd.concat([records, at_no_layer]).to_csv(folder / "records.csv", index=False)
+    cost = pd.read_csv(folder / "cost.csv", keep_default_na=False)
+    cost.loc[cost["layer"] == "block2_expand", "ratio_to_forward"] = 3.5
+    cost.to_csv(folder / "cost.csv", index=False)
+    text = " ".join(sentence.text for sentence in said(folder).sentences)
+    assert "5 images, 4 cells (3 layers and 2 methods)." in text
+    assert "a heatmap takes 1.10 to 3.50 times that" in text
+
+
 def test_answer_warns_of_a_control_that_beats_the_best(tmp_path):
     found = said(make_study(tmp_path, Plan(strong_centre=True)))
     assert any(

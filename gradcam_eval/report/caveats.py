@@ -1,0 +1,132 @@
+"""What a reader should know before relying on the answer: warnings, computed from the data."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pandas as pd
+
+from gradcam_eval.report.engine_check import engine_warning
+from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.metric_check import unable_metrics
+from gradcam_eval.report.text import interval, number, plural, signed
+from gradcam_eval.report.verdict import Verdict
+
+SMALL = 30  # below this a percentile bootstrap is visibly too narrow
+_FAIR_CONTROLS = ("random", "centre_gaussian", "edges")  # the oracle knows the truth
+
+
+def caveats(
+    folder: Folder, summary: pd.DataFrame, verdicts: list[Verdict], *, model: str
+) -> list[str]:
+    """Return the warnings about one model's results.
+
+    Parameters
+    ----------
+    folder : the results
+    summary : of `stats.summarise`, the rows of this model
+    verdicts : of this model
+    model : its name
+    """
+    texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts, summary)]
+    texts += [*_disagreement(verdicts), missing(folder, model), _uneven(verdicts, summary)]
+    return [text for text in (*texts, *unable_metrics(folder)) if text]
+
+
+def _small(verdicts: list[Verdict]) -> str:
+    """Warn where n is small."""
+    counts = {int(verdict.best["n"]) for verdict in verdicts}
+    if not counts or min(counts) >= SMALL:
+        return ""
+    low, high = min(counts), max(counts)
+    n = plural(low, "image") if low == high else f"{low} to {high} images"
+    return (
+        f"Only {n}: read the intervals as a hint. Below {SMALL} images "
+        "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
+    )
+
+
+def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
+    """Warn of controls that look at no layer and yet rival the best cell, metric by metric."""
+    texts = []
+    for verdict in verdicts:
+        rows = verdict.others
+        rows = rows[(rows["kind"] == "control") & rows["method"].isin(_FAIR_CONTROLS)]
+        ahead = rows["gain"] >= 0
+        close = ~ahead & (rows["low"] <= 0) & (rows["high"] >= 0)
+        for chosen, says in (
+            (rows[ahead], "matched or beaten by"),
+            (rows[close], "not clearly better than"),
+        ):
+            if len(chosen):
+                names = "; ".join(
+                    _control(row, verdict, summary) for row in chosen.to_dict("records")
+                )
+                texts.append(
+                    f"By {verdict.label} the best cell is {says} a control that looks at "
+                    f"no layer: {names}."
+                )
+    return texts
+
+
+def _control(row: dict[Any, Any], verdict: Verdict, summary: pd.DataFrame) -> str:
+    """Write a control's mean and its paired difference to the best cell."""
+    mine = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
+    mine = mine[mine["metric"] == verdict.metric["name"]]
+    mean = mine[mine["protocol"] == verdict.metric["protocol"]]["mean"].iloc[0]
+    bounds = interval(row["low"], row["high"], sign=True)
+    return f"{row['method']} {number(mean)} (difference {signed(row['difference'])} {bounds})"
+
+
+def _disagreement(verdicts: list[Verdict]) -> list[str]:
+    """Warn where two metrics part their best cells in opposite directions, both clearly."""
+    texts = []
+    for one, two in itertools.combinations(verdicts, 2):
+        by_one, by_two = _clear_loss(one, two), _clear_loss(two, one)
+        if by_one and by_two:
+            texts.append(
+                f"The metrics disagree. By {one.label} {one.name} beats {two.name} "
+                f"({by_one}); by {two.label} it is the other way round ({by_two})."
+            )
+    return texts
+
+
+def _clear_loss(judge: Verdict, other: Verdict) -> str:
+    """Write how far `other`'s best cell is from `judge`'s best, by `judge`, if that is clear."""
+    rows = judge.others
+    rows = rows[(rows["layer"] == other.best["layer"]) & (rows["method"] == other.best["method"])]
+    rows = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    return f"{signed(-row['difference'])} {interval(-row['high'], -row['low'], sign=True)}"
+
+
+def missing(folder: Folder, model: str) -> str:
+    """Warn where images or values are missing."""
+    images = folder.images[folder.images["model"] == model]
+    status = folder.records[folder.records["model"] == model]["status"]
+    counts = [
+        (int((images["status"] != "ok").sum()), "failed image"),
+        (int((status == "failed").sum()), "failed value"),
+        (int((status == "undefined").sum()), "undefined value"),
+    ]
+    parts = [plural(count, noun) for count, noun in counts if count]
+    if not parts:
+        return ""
+    return f"Left out: {', '.join(parts)}. The reasons stand below."
+
+
+def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
+    """Warn where the best cell's mean is over fewer images than other cells'."""
+    for verdict in verdicts:
+        rows = summary[summary["metric"] == verdict.metric["name"]]
+        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] == "cam")]
+        if verdict.best["n"] < rows["n"].max():
+            return (
+                f"The best cell by {verdict.label} has a value on {verdict.best['n']} "
+                f"images, other cells on up to {rows['n'].max()}: their values are not over the "
+                "same images."
+            )
+    return ""
