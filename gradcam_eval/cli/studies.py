@@ -30,6 +30,7 @@ def study(
         loaded = load_study(file)
     loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
+    from gradcam_eval.report.caveats import missing
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
@@ -51,6 +52,9 @@ def study(
     metrics = found.study["metrics"]
     table = summary_table(summary, title=loaded.question or None, metrics=metrics)
     console().print(table)
+    for model in found.study["models"]:
+        if left_out := missing(found, model):
+            typer.echo(f"{model}: {left_out}")
     typer.echo(f"Report: {page}")
 
 

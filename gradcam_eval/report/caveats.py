@@ -115,7 +115,7 @@ def missing(folder: Folder, model: str) -> str:
     parts = [plural(count, noun) for count, noun in counts if count]
     if not parts:
         return ""
-    return f"Left out: {', '.join(parts)}. The reasons stand below."
+    return f"Left out: {', '.join(parts)}. The report says why."
 
 
 def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:

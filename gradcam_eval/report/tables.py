@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gradcam_eval.report.rows import shows_ties
-from gradcam_eval.report.text import DASH, number, shift, statistic
+from gradcam_eval.report.text import DASH, arrow, number, shift, statistic
 
 _KEY = ["metric", "protocol"]
 _CAPTION = "mean [95 % interval]; n = images with a value"
+_CAPTION_OF_DIRECTIONS = "; ↑ higher is better, ↓ lower is better"
 _CAPTION_OF_TIES = "; row by row = what the mean would gain with equal pixels in row-major order"
 
 
@@ -31,7 +32,7 @@ def summary_table(
     ----------
     summary : of `stats.summarise`
     title : above the table
-    metrics : of the study, which say what is no mean
+    metrics : of the study, which say what is no mean and which direction is better
 
     Returns
     -------
@@ -41,17 +42,16 @@ def summary_table(
     usual = {key: int(rows["n"].mode().max()) for key, rows in measures.items()}
     tied = {key for key, rows in measures.items() if shows_ties(rows)}
     models = list(summary["model"].unique())
-    caption = _CAPTION + (_CAPTION_OF_TIES if tied else "")
-    titles = {(each["name"], each["protocol"]): statistic(each) for each in metrics}
+    caption = _CAPTION + (_CAPTION_OF_DIRECTIONS if metrics else "")
+    caption += _CAPTION_OF_TIES if tied else ""
+    known = {(each["name"], each["protocol"]): each for each in metrics}
     table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
     if len(models) > 1:
         table.add_column("model", overflow="fold")
     table.add_column("layer", overflow="fold")
     table.add_column("method", overflow="fold")
     for metric, protocol in usual:
-        found = titles.get((metric, protocol), "mean")
-        said = f"{found}, " if found != "mean" else ""
-        heading = Text(f"{metric}\n{protocol}\n{said}n = {usual[metric, protocol]}")
+        heading = _heading(metric, protocol, usual[metric, protocol], known=known)
         table.add_column(heading, justify="right", no_wrap=True)
         if (metric, protocol) in tied:
             table.add_column(Text("row\nby\nrow"), justify="right", no_wrap=True)
@@ -62,6 +62,18 @@ def summary_table(
             if len(rows):
                 table.add_section()
     return table
+
+
+def _heading(
+    metric: str, protocol: str, n: int, *, known: dict[tuple[str, str], dict[str, Any]]
+) -> Text:
+    """Write a metric with its direction, its protocol, what its value is if no mean, and n."""
+    study = known.get((metric, protocol), {})
+    up = study.get("higher_is_better")
+    name = metric if up is None else f"{metric} {arrow(bool(up))}"
+    found = statistic(study)
+    said = f"{found}, " if found != "mean" else ""
+    return Text(f"{name}\n{protocol}\n{said}n = {n}")
 
 
 def _add_rows(

@@ -234,6 +234,15 @@ def test_terminal_table_fits_and_shows_markup_as_text(tmp_path):
     assert "n = 5" in lines[2]
 
 
+def test_terminal_table_says_which_direction_is_better(tmp_path):
+    found = read_folder(make_study(tmp_path, Plan(**TINY)))
+    console = Console(width=110, file=io.StringIO())
+    console.print(summary_table(summarise(found.records), metrics=found.study["metrics"]))
+    header, *_, caption = console.file.getvalue().splitlines()
+    assert header.split() == ["deletion", "↓", "insertion", "↑", "pointing_game", "↑"]
+    assert "↓ lower is better" in caption
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
