@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,15 @@ class Ledger:
         """Close the file; everything written is kept."""
         self._connection.close()
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write all of what follows or nothing; what the disk refuses is an `InputError`."""
+        try:
+            with self._connection:
+                yield
+        except sqlite3.OperationalError as error:
+            raise _refusal(self.path, error) from error
+
     def has_image(self, model: str, sample: str, state: str) -> bool:
         """Whether this image is finished as it is now (same name, same state); a failed one is not.
 
@@ -136,7 +146,7 @@ class Ledger:
         Earlier rows of the same image are replaced. The row's id is its state where none is given.
         """
         key, records = (row["model"], row["sample"]), list(records)
-        with self._connection:
+        with self._writing():
             for table in _KEPT_BY_IMAGE:
                 self._connection.execute(f"DELETE FROM {table} WHERE model=? AND sample=?", key)
             self._connection.execute(
@@ -164,7 +174,7 @@ class Ledger:
         the data set would stay in the results.
         """
         positions = [(position, *key) for position, key in enumerate(images)]
-        with self._connection:
+        with self._writing():
             self._connection.execute("UPDATE images SET position = NULL")
             self._connection.executemany(
                 "UPDATE images SET position=? WHERE model=? AND sample=?", positions
@@ -190,7 +200,7 @@ class Ledger:
     def write_cost(self, model: str, rows: Iterable[Any]) -> None:
         """Write a model's cost rows (dataclasses), instead of earlier ones."""
         encoded = json.dumps([{"model": model, **asdict(row)} for row in rows])
-        with self._connection:
+        with self._writing():
             self._connection.execute("INSERT OR REPLACE INTO cost VALUES (?, ?)", (model, encoded))
 
     def images(self) -> pd.DataFrame:
@@ -283,7 +293,10 @@ def _refusal(path: Path, error: sqlite3.Error) -> InputError:
     if "locked" in str(error):
         return InputError(f"another run is writing to {path}: wait until it ends")
     if isinstance(error, sqlite3.OperationalError):  # the disk's fault, not the content's
-        return InputError(f"cannot write the ledger {path}: {error}")
+        return InputError(
+            f"cannot write the ledger {path}: {error}; what is finished is kept, and the same "
+            "command goes on from there once it can be written"
+        )
     return InputError(f"{path} is not a ledger of gradcam-eval ({error}): remove it")
 
 

@@ -74,6 +74,19 @@ def test_an_image_is_written_whole_or_not_at_all(ledger, fault):
     assert ledger.has_image("net", "a", "old")
 
 
+def test_a_disk_that_fills_up_says_so_and_keeps_what_is_finished(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path, "f1") as ledger:
+        ledger.write_image(row("a"), [("cam", record("a"))])
+        pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+        ledger._connection.execute(f"PRAGMA max_page_count = {pages}")  # as a full disk answers
+        many = [("cam", record("b", metric=f"metric_{i}")) for i in range(500)]
+        with pytest.raises(InputError, match=r"ledger\.sqlite: database or disk is full; what is"):
+            ledger.write_image(row("b"), many)
+    with Ledger(path, "f1") as ledger:
+        assert ledger.records()["sample"].tolist() == ["a"]
+
+
 def test_arranged_images_stand_in_the_order_given_and_others_are_forgotten(ledger):
     for sample in ("c", "gone", "a", "b"):
         ledger.write_image(row(sample), [("cam", record(sample, curve=CURVE))])

@@ -82,10 +82,14 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(f"gradcam-eval: {error.strerror}: {error.filename or 'the disk'}", file=sys.stderr)
+        print(f"gradcam-eval: {error.strerror}: {error.filename or _NO_NAME}", file=sys.stderr)
         sys.exit(2)
 
 
+# A write to an open file does not say which.
+_NO_NAME = (
+    "make room or write elsewhere; what a study has finished is kept, and it goes on from there"
+)
 # What a disk may answer to any write, which is nobody's mistake in the code.
 _DISK_ERRORS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
