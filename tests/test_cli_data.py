@@ -109,6 +109,19 @@ def test_show_prints_the_card_and_draws(call, tmp_path):
     assert shown["card"].startswith("# COCO\n")
 
 
+def test_sizes_of_large_pictures_are_plain_numbers(call, tmp_path):
+    Image.new("RGB", (12000, 2)).save(tmp_path / "long.png")
+    assert "  width: 12,000 to 12,000, median 12,000 pixels" in call("check", tmp_path)[1]
+
+
+def test_an_unknown_name_is_told_each_valid_one_once(call):
+    code, _, err = call("show", "nothing")
+    assert code == 2
+    valid = err.rstrip().removesuffix(".").partition("Valid: ")[2].split(", ")
+    assert "photos" in valid
+    assert len(valid) == len(set(valid))
+
+
 def test_check_counts_and_says_what_is_wrong(call, folder):
     code, out, err = call("check", ".", "--format", "coco", "--annotations", "boxes.json")
     assert (code, err) == (1, "")

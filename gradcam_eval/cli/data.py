@@ -76,7 +76,7 @@ def show(
     cards = {path.parent.name: path for path in sorted(datasets_root().glob("*/README.md"))}
     folder = name.partition("/")[0] if name in DATASETS else name  # "evidence/single" has one too
     if folder not in cards:
-        raise unknown_name("data set", name, [*cards, *DATASETS])
+        raise unknown_name("data set", name, dict.fromkeys([*cards, *DATASETS]))
     entries = DATASETS[name].entries() if name in DATASETS else []
     if out is not None and not entries:
         raise InputError(f"{name} is a format without pictures of its own: use data check PATH -o.")

@@ -74,7 +74,12 @@ def _spread(values: Sequence[float], unit: str) -> str:
     if not values:
         return ""
     low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return f"{low:.4g} to {high:.4g}, median {middle:.4g} {unit}".rstrip()
+    return f"{_plain(low)} to {_plain(high)}, median {_plain(middle)} {unit}".rstrip()
+
+
+def _plain(value: float) -> str:
+    """Write a number to four digits, and a large one to a whole: never as 1e+04."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _class_lines(report: DataReport, model: str, called: Callable[[str], str]) -> list[str]:

@@ -55,6 +55,16 @@ def test_a_broken_file_becomes_a_bad_sample_and_ends_nothing(folder):
     assert [name for name, s in got.items() if isinstance(s, BadSample)] == ["broken.png"]
 
 
+def test_a_link_to_nowhere_is_a_bad_sample_and_not_left_out(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "here.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "folder.png").mkdir()
+    gone, here = load_samples(tmp_path, SIZE)
+    assert isinstance(gone, BadSample)
+    assert "there is no file" in gone.reason
+    assert here.name == "here.png"
+
+
 def test_a_single_file_is_a_data_set_of_one(folder):
     (sample,) = load_samples(folder / "b.png", SIZE)
     assert sample.name == "b.png"

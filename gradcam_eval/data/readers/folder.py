@@ -65,6 +65,7 @@ def image_names(path: Path) -> list[str]:
 def _image_name(file: Path, root: Path) -> str | None:
     inside = file.relative_to(root)
     hidden = any(part.startswith(".") for part in inside.parts)
-    if hidden or file.suffix.lower() not in SUFFIXES or not file.is_file():
+    # A link to nowhere is kept: the study then says that this image is missing.
+    if hidden or file.suffix.lower() not in SUFFIXES or file.is_dir():
         return None
     return inside.as_posix()
