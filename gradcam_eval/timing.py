@@ -248,11 +248,15 @@ def measure_cost(  # noqa: PLR0913 - the one call that says all
     rounds: int = 10,
     image_size: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
-    """Return `cost_rows` as a DataFrame: a row for the forward pass and each layer × method.
+    """Time the compiled forward pass and each layer × method: a row for each, by batch size.
 
     Parameters
     ----------
-    batch_sizes, rounds, image_size : see `CostPlan`
+    model, layers, methods : as of `explain`
+    batch_sizes : images in a call; a method that asks the model more than 8 times an image is timed
+        at the smallest alone
+    rounds : timed calls of each; a method with many passes gets fewer
+    image_size : (H, W), where the model does not fix it
 
     Returns
     -------

@@ -1,3 +1,5 @@
+import inspect
+import re
 import subprocess
 import sys
 
@@ -23,6 +25,23 @@ def test_public_functions_and_classes_say_what_they_do():
         if callable(value):
             assert value.__doc__, name
             assert value.__module__.startswith("gradcam_eval."), name
+
+
+def told_by(name, seen=frozenset()):
+    """Return the words of a docstring, and of those that it leans on: "as for `deletion`"."""
+    text = getattr(gradcam_eval, name).__doc__ or ""
+    leans_on = set(re.findall(r"(?:[Aa]s|for|of|see)\s+`(\w+)`", text)) & set(gradcam_eval.__all__)
+    seen = seen | {name}
+    words = set(re.findall(r"\w+", text))
+    return words.union(*(told_by(other, seen) for other in leans_on - seen))
+
+
+def test_public_functions_say_what_each_parameter_is():
+    for name in gradcam_eval.__all__:
+        function = getattr(gradcam_eval, name)
+        if inspect.isfunction(function):
+            untold = set(inspect.signature(function).parameters) - told_by(name)
+            assert not untold, (name, untold)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

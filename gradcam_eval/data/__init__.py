@@ -45,7 +45,26 @@ def load_samples(
     classes: ClassMap | Sequence[str] | None = None,
     framing: Framing | Fit = "squash",
 ) -> list[Sample | BadSample]:
-    """Return all samples of a source at `size` (H, W); see `iter_samples`."""
+    """Read all samples of a source into memory; `data.iter_samples` reads one at a time.
+
+    Parameters
+    ----------
+    source : a built-in data set's name, a folder, an image, a list of images, samples or tensors in
+        memory; see `open_source`, which takes a reader's options as well
+    size : (H, W) of the model's input
+    format : a name in `data.READERS`, where it does not follow from the source
+    classes : the model's class names, or a `data.ClassMap`; None: those of ImageNet-1k
+    framing : "squash", "crop", "letterbox", or a `data.Framing` with its options
+
+    Returns
+    -------
+    list of Sample (image float32 (H, W, 3), 0..255; labels; truth), in the source's order; an image
+    that cannot be read is a `data.BadSample` with its reason
+
+    Raises
+    ------
+    InputError : the source is unknown, or it cannot be read as a whole
+    """
     return list(iter_samples(source, size, format=format, classes=classes, framing=framing))
 
 

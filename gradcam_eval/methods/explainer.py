@@ -282,6 +282,28 @@ def explain(  # noqa: PLR0913 - the one call that says all
 ) -> Heatmaps:
     """Explain images once: `Explainer(model, layers, methods, score=score)(images, targets)`.
 
-    Keep an `Explainer` to explain more: making one compiles the model again.
+    Keep an `Explainer` to explain more: making one compiles the model again. It also takes heads,
+    contrasts of classes, regions, grids of tokens and engines.
+
+    Parameters
+    ----------
+    model : keras.Model, which is not changed
+    images : float32 (N, H, W, C) or (H, W, C), as the model takes them (named models: 0..255)
+    layers : role ("last", "stages", "all"), path, unique end of a path, glob, index from the end,
+        or several of them; `list_layers` shows them
+    methods : a name from METHODS, or several; a name may carry options: "rise(masks=500)"
+    targets : for all images or one for each: a class index, a class name, "predicted" (None), or
+        "predicted:2" for the class with the second highest score
+    score : what is explained: "logit", "probability" or "log_odds" of the target class, or a
+        function of the model's outputs → (N,)
+
+    Returns
+    -------
+    Heatmaps, float32 (N, h, w) on the raw scale, keyed by (layer path, method name); larger is
+    more relevant. `resized()` lays them on the images
+
+    Raises
+    ------
+    InputError : unknown layer, method or score, images that do not fit, targets out of range
     """
     return Explainer(model, layers, methods, score=score)(images, targets)

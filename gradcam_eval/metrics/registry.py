@@ -70,7 +70,16 @@ def register_metric(  # noqa: PLR0913 - all that a reader needs, said once
     protocols: tuple[str, ...] = ("own",),
     aggregate: str = MEAN,
 ) -> Callable[[MetricFunction], MetricFunction]:
-    """Register the decorated function as a metric; the first protocol is the default.
+    """Register the decorated function, (cases, predict, protocol) → one result a case, as a metric.
+
+    Parameters
+    ----------
+    name : what studies and results call it
+    needs : beside the heatmap: "predict", "truth", "labels" or "explain", or "heatmap" for nothing
+    unit : of the number
+    higher_is_better : the direction
+    protocols : names under which it can be computed; the first is the default
+    aggregate : how the images' results become one value, a key of `AGGREGATES`
 
     Raises
     ------

@@ -71,7 +71,7 @@ def _cuts_ties(framed: Heatmap, step: int) -> bool:
 
 
 def tie_share(heatmap: Heatmap) -> float:
-    """Return the share of pixels whose value another pixel of the map has as well, 0..1.
+    """Return the share of pixels whose value another pixel of the heatmap has as well, 0..1.
 
     Examples
     --------

@@ -117,6 +117,7 @@ def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:
     Parameters
     ----------
     labels : (N,) class indices or (N, K) one-hot rows
+    seed : of the order
 
     Examples
     --------
