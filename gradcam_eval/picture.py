@@ -92,7 +92,7 @@ def explain_to_file(
     heatmaps = _explain(model, spec, picture, question)
     is_placed = question.geometry != "stretch"
     _write(picture, heatmaps.resized(geometry=question.geometry) if is_placed else heatmaps, out)
-    return [*_describe(heatmaps, spec), f"written to {out}"]
+    return [*_describe(heatmaps, spec, asked, question.score), f"written to {out}"]
 
 
 def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
@@ -143,18 +143,22 @@ def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def _describe(heatmaps: Heatmaps, spec: ModelSpec) -> list[str]:
+def _describe(heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str) -> list[str]:
     target = int(heatmaps.targets[0])
     probabilities = heatmaps.probabilities[0]
     lines = [
         f"explained class: {class_name(spec.class_names, target)} (index {target}), "
-        f"probability {probabilities[target]:.3f}, explained score {heatmaps.scores[0]:.4g}",
+        f"probability {probabilities[target]:.3f}, explained score ({score.replace('_', '-')}) "
+        f"{heatmaps.scores[0]:.4g}",
         "the model's first five: "
         + ", ".join(
             f"{class_name(spec.class_names, int(k))} {probabilities[k]:.3f}"
             for k in np.argsort(-probabilities, kind="stable")[:5]
         ),
     ]
+    if asked.name not in MODELS:  # a file does not say, and a wrong one fails without a word
+        range_ = " (RGB, 0 to 255)" if asked.preprocess == "none" else ""
+        lines.append(f"preprocessing of the picture: {asked.preprocess}{range_}")
     for (layer, method), stack in heatmaps.items():
         reason = degenerate_reason(stack[0])
         height, width = stack.shape[1:]

@@ -220,7 +220,9 @@ def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_
     lines = said.splitlines()
     assert lines[0].startswith("explained class: owl (index 2), probability 0.")
     assert lines[1].startswith("the model's first five: ")
-    assert lines[2:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
+    assert "explained score (logit) " in lines[0]
+    assert lines[2] == "preprocessing of the picture: none (RGB, 0 to 255)"
+    assert lines[3:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
     written = np.asarray(Image.open(out))
     assert written.shape == (SIDE, SIDE, 3)
     from gradcam_eval import explain, load_image, load_model
@@ -418,7 +420,7 @@ def test_the_second_best_class_and_why_not_the_first(call, workplace, tmp_path):
         "--score", "log_odds", "-o", out,
     )  # fmt: skip
     assert code == 0
-    assert "explained score -" in said  # the second has lower odds than the first
+    assert "explained score (log-odds) -" in said  # the second has lower odds than the first
     assert out.exists()
 
 

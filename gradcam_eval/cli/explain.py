@@ -41,7 +41,8 @@ def explain(
             "--layer",
             "-l",
             metavar="LAYER",
-            help="Role (last, stages, all), path, glob, or index from the end (-l=-2); repeatable.",
+            help="Role (last, stages, all), path, glob, or index from the end (-l=-2); repeatable. "
+            "Without it, last.",
         ),
     ] = None,
     method: Annotated[
@@ -49,7 +50,8 @@ def explain(
         typer.Option(
             "--method",
             metavar="METHOD",
-            help="A method's name, also with options, as in 'rise(masks=500)'; repeatable.",
+            help="A method's name, also with options, as in 'rise(masks=500)'; repeatable. "
+            "Without it, grad_cam.",
         ),
     ] = None,
     target: Annotated[
