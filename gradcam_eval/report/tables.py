@@ -51,7 +51,7 @@ def summary_table(
     table.add_column("layer", overflow="fold")
     table.add_column("method", overflow="fold")
     for metric, protocol in usual:
-        heading = _heading(metric, protocol, usual[metric, protocol], known=known)
+        heading = _heading(str(metric), str(protocol), usual[metric, protocol], known=known)
         table.add_column(heading, justify="right", no_wrap=True)
         if (metric, protocol) in tied:
             table.add_column(Text("row\nby\nrow"), justify="right", no_wrap=True)
