@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradcam_eval.report.rows import shows_ties
-from gradcam_eval.report.text import DASH, arrow, number, shift, statistic
+from gradcam_eval.report.text import DASH, arrow, interval, number, shift, statistic
 
 _KEY = ["metric", "protocol"]
 _CAPTION = "mean [95 % interval]; n = images with a value"
@@ -97,7 +97,7 @@ def _entry(row: dict[Any, Any] | None, usual: int) -> str:
         return DASH
     text = _short(row["mean"])
     if not pd.isna(row["low"]):
-        text += f" [{_short(row['low'])}, {_short(row['high'])}]"
+        text += f" {_bare_interval(row['low'], row['high'])}"
     return text if row["n"] == usual else f"{text} n={row['n']}"
 
 
@@ -109,6 +109,11 @@ def _shift(row: dict[Any, Any] | None) -> str:
 def _short(value: float) -> str:
     """Write a number without the zero before the point."""
     return _bare(number(value))
+
+
+def _bare_interval(low: float, high: float) -> str:
+    """Write an interval without the zeros before the points."""
+    return f"[{', '.join(map(_bare, interval(low, high)[1:-1].split(', ')))}]"
 
 
 def _bare(text: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from gradcam_eval.aggregates import MEAN, TITLES
 
 DASH = "–"
+_TINY, _TINIEST = 0.0005, 1e-7  # three decimals of what is smaller are 0; float32 has no more
 
 
 def number(value: Any) -> str:
@@ -18,7 +19,7 @@ def number(value: Any) -> str:
     if value is None or pd.isna(value):
         return DASH
     value = float(value)
-    if value == 0 or 0.0005 <= abs(value) < 100:
+    if value == 0 or _TINY <= abs(value) < 100:
         text = f"{value:.3f}"
     else:
         text = f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2e}"
@@ -43,11 +44,23 @@ def spread(value: Any) -> str:
 
 
 def interval(low: Any, high: Any, *, sign: bool = False) -> str:
-    """Write an interval in brackets, or nothing where it is undefined."""
+    """Write an interval in brackets, or nothing where it is undefined.
+
+    An end much nearer to 0 than the other gets one digit, as in [-0.197, +0.0004]: it says on which
+    side of 0 the end lies, and 3.93e-04 would be read as large.
+    """
     if pd.isna(low) or pd.isna(high):
         return ""
-    write = signed if sign else number
-    return f"[{write(low)}, {write(high)}]"
+    scale = max(abs(float(low)), abs(float(high)))
+    return f"[{', '.join(_end(float(end), scale, sign) for end in (low, high))}]"
+
+
+def _end(value: float, scale: float, sign: bool) -> str:
+    """Write one end of an interval whose larger end is `scale`."""
+    if not _TINIEST <= abs(value) < _TINY <= scale:
+        return signed(value) if sign else number(value)
+    text = f"{value:.{math.ceil(-math.log10(abs(value)))}f}".replace("-", "−")
+    return text if value < 0 or not sign else f"+{text}"
 
 
 def milliseconds(value: Any) -> str:

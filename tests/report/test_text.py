@@ -1,0 +1,23 @@
+import pytest
+
+from gradcam_eval.report.text import interval
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.197, 3.93e-4, "[−0.197, +0.0004]"),
+        (5.56e-5, 0.8123, "[+0.00006, +0.812]"),
+        (-4.31e-4, 0.104, "[−0.0004, +0.104]"),
+        (-0.5, 0.0, "[−0.500, 0.000]"),
+        (1e-4, 3e-4, "[+1.00e−04, +3.00e−04]"),  # all of it is small: three digits of each
+        (1e-9, 0.3, "[+1.00e−09, +0.300]"),
+        (-120.4, 0.0004, "[−120, +0.0004]"),
+    ],
+)
+def test_an_end_near_0_says_its_side_in_plain_digits(low, high, said):
+    assert interval(low, high, sign=True) == said
+
+
+def test_an_interval_that_does_not_exist_is_not_written():
+    assert interval(float("nan"), 1.0) == ""
