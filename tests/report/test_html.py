@@ -238,9 +238,9 @@ def test_terminal_table_says_which_direction_is_better(tmp_path):
     found = read_folder(make_study(tmp_path, Plan(**TINY)))
     console = Console(width=110, file=io.StringIO())
     console.print(summary_table(summarise(found.records), metrics=found.study["metrics"]))
-    header, *_, caption = console.file.getvalue().splitlines()
-    assert header.split() == ["deletion", "↓", "insertion", "↑", "pointing_game", "↑"]
-    assert "↓ lower is better" in caption
+    said = console.file.getvalue()
+    assert said.splitlines()[0].split() == ["deletion", "↓", "insertion", "↑", "pointing_game", "↑"]
+    assert "↑ higher is better, ↓ lower is better" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(
