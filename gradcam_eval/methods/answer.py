@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Heatmap
 from gradcam_eval.methods.cells import HeatmapCell
 from gradcam_eval.methods.compiled import CompiledPass
+from gradcam_eval.methods.formula import check_map
 from gradcam_eval.methods.heatmaps import Key
 from gradcam_eval.methods.traced import map_key
 
@@ -33,11 +34,16 @@ def maps_of(found: Mapping[str, NDArray[Any]], cells: Sequence[HeatmapCell]) -> 
     """Return the map of each cell, fused where the method fuses those of several layers."""
     maps = {key: each for name, each in found.items() if (key := map_key(name))}
     return {
-        cell.key: cell.method.formula([maps[key] for key in cell.members], **cell.method.options)
-        if cell.method.kind == "fusion"
-        else maps[cell.key]
+        cell.key: _fused(cell, maps) if cell.method.kind == "fusion" else maps[cell.key]
         for cell in cells
     }
+
+
+def _fused(cell: HeatmapCell, maps: Mapping[Key, Heatmap]) -> Heatmap:
+    members = [maps[key] for key in cell.members]
+    fused: Heatmap = cell.method.formula(members, **cell.method.options)
+    check_map(cell.method.label, fused)
+    return fused
 
 
 def warn_of_saturation(found: Mapping[str, NDArray[Any]], *, stacklevel: int) -> None:

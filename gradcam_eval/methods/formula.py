@@ -1,4 +1,4 @@
-"""Whether a function can be a method: what it takes, and what its options are."""
+"""Whether a function can be a method: what it takes, what its options are, what it returns."""
 
 from __future__ import annotations
 
@@ -48,6 +48,20 @@ def check_formula(function: Callable[..., Any], kind: Kind) -> None:
             f"the fusion {name} does not say of which method's maps: give it the option "
             "of='layer_cam', or another method"
         )
+
+
+def check_map(label: str, returned: Any) -> None:
+    """Check what a formula returned, a tensor or an array, before anything is made of it.
+
+    Raises
+    ------
+    InputError : it is not one map (h, w) for each image
+    """
+    shape = getattr(returned, "shape", None)
+    if shape is None:
+        raise InputError(f"{label} returned {type(returned).__name__}: wanted maps (N, h, w)")
+    if (len(shape) if isinstance(shape, tuple) else shape.rank) not in (3, None):
+        raise InputError(f"{label} returned maps of shape {tuple(shape)}: wanted (N, h, w)")
 
 
 def _check_given(name: str, given: list[Parameter], wanted: tuple[str, ...]) -> None:

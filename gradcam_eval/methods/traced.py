@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.formula import check_map
 from gradcam_eval.methods.fused import FUSED
 from gradcam_eval.methods.heatmaps import Key
 from gradcam_eval.methods.probe import Probe
@@ -155,12 +156,14 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
 def _unless_refused(plan: Plan, key: Key, draw: Callable[[], Any]) -> dict[str, Any]:
     """Return the map by its name, or nothing where the method refuses and that is to be skipped."""
     try:
-        return {map_name(*key): tf.cast(draw(), tf.float32)}
+        drawn = draw()
     except InputError as error:
         if not plan.skip_refused:
             raise
         plan.found.refused[key] = str(error)
         return {}
+    check_map(key[1], drawn)
+    return {map_name(*key): tf.cast(drawn, tf.float32)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,28 @@ def test_every_method_keeps_every_contract(subjects, method, contract):
     CONTRACTS[contract](subjects[method])
 
 
-def wrong_type(activations, gradients):
-    return tf.cast(activations[..., 0], tf.float64)[..., None]
+def four_axes(activations, gradients):
+    return activations[..., :1]
+
+
+def one_number(activations, gradients):
+    return tf.reduce_sum(activations)
+
+
+def no_maps(activations, gradients):
+    pass
+
+
+def a_list(maps, *, of="layer_cam"):
+    return list(maps)
+
+
+def wrong_type(maps, *, of="layer_cam"):
+    return maps[0].astype(np.float64)
+
+
+def one_image(maps, *, of="layer_cam"):
+    return maps[0][:1]
 
 
 def not_finite(activations, gradients):
@@ -68,7 +88,15 @@ def asks_thrice(probe):
 
 
 BROKEN = {
-    wrong_type: ("cam", "gives_finite_float32_maps.*have shape"),
+    four_axes: (
+        "cam",
+        r"gives_finite_float32_maps.*of shape \(None, 22, 18, 1\): wanted \(N, h, w",
+    ),
+    one_number: ("cam", r"gives_finite_float32_maps.*one_number returned maps of shape \(\)"),
+    no_maps: ("cam", "gives_finite_float32_maps.*no_maps returned NoneType"),
+    a_list: ("fusion", "gives_finite_float32_maps.*a_list returned list"),
+    wrong_type: ("fusion", "gives_finite_float32_maps.*maps are float64, not float32"),
+    one_image: ("fusion", "gives_finite_float32_maps.*1 maps for 5 images"),
     not_finite: ("cam", "gives_finite_float32_maps.*not finite"),
     flat: ("cam", "gives_finite_float32_maps.*every map is constant"),
     smaller: ("cam", r"gives_finite_float32_maps.*are \(21, 17\): wanted \(22, 18\)$"),
