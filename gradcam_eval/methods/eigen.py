@@ -107,11 +107,8 @@ def _first_eigenvector(gram: Any) -> Any:
         trace = trace_of(squared)  # of a matrix with trace 1: 1 where the rank is one
         return tf.math.divide_no_nan(squared, trace), trace
 
-    start = tf.math.divide_no_nan(gram, trace_of(gram))
-    once = square(start, None)
+    once = square(tf.math.divide_no_nan(gram, trace_of(gram)), None)
     power, _ = tf.while_loop(is_open, square, once, maximum_iterations=_MOST_SQUARINGS)
     largest = tf.argmax(tf.linalg.diag_part(power), axis=-1)
     column = tf.gather(power, largest, axis=1, batch_dims=1)
-    # One step with the matrix itself removes what the squarings rounded.
-    column = tf.linalg.matvec(start, tf.math.l2_normalize(column, axis=-1))
     return tf.math.divide_no_nan(column, tf.norm(column, axis=-1, keepdims=True))

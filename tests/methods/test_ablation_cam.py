@@ -84,3 +84,10 @@ def test_a_score_of_zero_stays_finite():
 def test_what_cannot_be(split):
     with pytest.raises(InputError, match="ablation_cam: channels is 0"):
         run(ablation_cam, split, photos(1), [0], channels=0)
+
+
+def test_a_channel_of_both_signs_is_strong_although_its_mean_is_small():
+    image = np.array([[[-9, 1], [9, 1], [9, 1]], [[-9, 1], [9, 1], [-6, 1]]], np.float32)
+    # means 1/2 and 1, squares 73.5 and 1: y = 2 · 1/2 + 1, without the first channel 1, so w = 1/2
+    found = run(ablation_cam, linear([2, 1], 0), image[None], [0], channels=1)[0]
+    np.testing.assert_allclose(found, np.maximum(0.5 * image[..., 0], 0), rtol=1e-5)

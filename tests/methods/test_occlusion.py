@@ -80,6 +80,7 @@ def test_a_score_of_one_pixel_by_hand():
         ((10, 10), 4, 2, 4 * 4),
         ((10, 11), 4, 2, 4 * 5),  # the last column's window is moved in from the border
         ((10, 11), 4, 3, 3 * 4),
+        ((42, 28), None, None, 20 * 13),  # 4 pixels, a seventh of the shorter side, every 2
         ((3, 5), 9, 9, 1),
         ((1, 1), None, None, 1),
     ],

@@ -43,6 +43,14 @@ def test_is_the_algorithm_of_the_paper(split, fill):
         )
 
 
+def test_a_mask_begins_at_the_smallest_activation():
+    split = small_split(act="softplus")  # which is never 0
+    image = photos(1)
+    assert split.activation(image[0]).min() > 0.1
+    found = run(score_cam, split, image, [1])[0]
+    np.testing.assert_allclose(found, twin(split, image[0], 1), rtol=1e-4)
+
+
 def test_top_channels_are_those_that_vary_most(split):
     image = photos(1)
     spread = split.activation(image[0]).var((0, 1))
@@ -70,6 +78,12 @@ def known(weights):
     kernel[:2, 0] = weights  # the first pixel's two channels
     head.layers[-1].set_weights([kernel, np.zeros(3, np.float32)])
     return Split(trunk, head)
+
+
+def test_a_channel_that_is_strong_everywhere_varies_little():
+    image = np.array([[[90, 0], [91, 40]], [[92, 0], [90, 0]]], np.float32)
+    found = run(score_cam, known([1, 1]), image[None], [0], channels=1)[0]
+    np.testing.assert_allclose(found, image[..., 1])  # the one channel's weight is 1
 
 
 def test_a_case_by_hand():
