@@ -129,6 +129,35 @@ def test_another_non_linearity_is_refused_by_name(method, activation, named):
         run(method, split, photos(1), [0])
 
 
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (lambda x: 1 / (x + 1), "RealDiv"),  # linear in what is divided alone
+        (
+            lambda x: tf.nn.conv2d(tf.ones((1, 12, 10, 2)), x[0, :3, :3, :, None], 1, "VALID"),
+            "Conv",
+        ),
+        (lambda x: tf.einsum("nhwc,nhwc->nhwc", x, x), "Einsum"),
+        (lambda x: tf.matmul(x, x, transpose_b=True), "MatMul"),
+    ],
+)
+def test_what_is_linear_in_one_of_two_values_is_refused_for_the_other(made, named):
+    split = small_split(inside=[layers.Conv2D(2, 1, padding="same"), Of(made)])
+    with pytest.raises(InputError, match=rf"{named}\w* in '"):
+        run(guided_backprop, split, photos(1), [0])
+
+
+class Of(layers.Layer):
+    """A layer of a function of TensorFlow that keeps height and width, or nearly."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
 def gated():
     """Squeeze and excitation with a gate of ReLU6 alone, so that only its product is wrong."""
     image = keras.Input((12, 10, 3))

@@ -104,6 +104,14 @@ REFUSED = {
         lambda: classifier(gap(), layers.LayerNormalization(), layers.Dense(3)),
         "LayerNorm|Mean|Square|Sub",
     ),
+    "average pools at each position": (
+        lambda: classifier(
+            layers.AveragePooling2D((10, 8), strides=1, padding="same"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ),
+        "AvgPool",
+    ),
     "average pool of a part": (
         lambda: classifier(layers.AveragePooling2D(4), layers.Flatten(), layers.Dense(3)),
         "AvgPool",

@@ -102,3 +102,15 @@ def test_how_many_channels_are_asked_about():
     with pytest.raises(InputError, match="score_cam: channels is 0: wanted 1 or more"):
         how_many("score_cam", 0, 7)
     check_count("rise", "masks", 1)
+
+
+def test_scores_are_collected_in_as_few_chunks_as_hold_them():
+    sizes = []
+
+    def score(image, place):
+        sizes.append(len(image))
+        return tf.cast(10 * image + place, tf.float32)
+
+    found = collect(score, 3, 5, chunk=8)
+    np.testing.assert_array_equal(found, 10 * np.arange(3)[:, None] + np.arange(5))
+    assert sizes == [8, 7]
