@@ -207,6 +207,63 @@ def test_wrong_options_get_a_sentence(model):
             Explainer(model, seed=seed)
 
 
+def test_no_layer_is_refused_where_a_method_looks_at_one(model, images):
+    with pytest.raises(InputError, match="no layer was named"):
+        Explainer(model, [], ["gradient", "grad_cam"])
+    assert list(Explainer(model, [], "gradient")(images)) == [("input", "gradient")]
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1, np.int64(3)])
+def test_any_seed_of_64_bits_is_taken(model, images, seed):
+    methods = ["smooth_grad(samples=2)", "rise(masks=4)"]
+    for maps in Explainer(model, [], methods, seed=seed)(images[:1]).values():
+        assert np.isfinite(maps).all()
+        assert maps.max() > maps.min()
+
+
+@pytest.mark.parametrize(
+    ("layers", "method"),
+    [
+        ([], "rise(masks=8)"),
+        ([], "smooth_grad(samples=2)"),
+        ("low", "smooth_grad_cam_pp(samples=2)"),
+    ],
+)
+def test_another_seed_gives_another_map(model, images, layers, method):
+    first, same, other = (
+        next(iter(Explainer(model, layers, method, seed=seed)(images[:1], 0).values()))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 1e-3 * np.abs(first).max()
+
+
+def test_a_method_puts_few_images_into_one_forward_pass(images):
+    sizes = []
+
+    def note(values):
+        sizes.append(len(values))
+        return values
+
+    def noted(values):
+        handed = tf.numpy_function(note, [values], values.dtype)
+        handed.set_shape(values.shape)
+        return handed
+
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            keras.layers.Lambda(noted, output_shape=lambda shape: shape),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    explainer = Explainer(model, [], "rise(masks=40)", engine="tensorflow")
+    sizes.clear()
+    explainer(images[:2])
+    assert sorted(sizes) == [2, 16, 16, 16, 16, 16]  # memory does not grow with the masks
+
+
 def test_a_layer_without_influence_on_the_output_is_refused():
     class Spare(keras.Model):
         def __init__(self):

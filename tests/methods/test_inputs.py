@@ -63,6 +63,18 @@ def test_each_image_is_explained_beside_its_other_inputs(images, structure):
     np.testing.assert_allclose(together, cam * facts[:, :1, None], rtol=1e-4, atol=1e-7)
 
 
+def test_a_method_asks_about_each_image_beside_its_other_inputs(images):
+    methods = ["score_cam", "ablation_cam", "occlusion(window=4)", "smooth_grad(samples=3)"]
+    explainer = Explainer(two_inputs(dict), "conv", methods)
+    facts = np.array([[1.0, 2.0], [3.0, -1.0]], np.float32)
+    together = explainer({"picture": images, "facts": facts}, 1)
+    for n in range(2):
+        alone = explainer({"picture": images[n : n + 1], "facts": facts[n : n + 1]}, 1)
+        for key, maps in together.items():
+            np.testing.assert_allclose(maps[n], alone[key][0], rtol=1e-4, atol=1e-6)
+            assert maps[n].max() > maps[n].min()
+
+
 def test_metrics_refuse_a_model_with_other_inputs(images):
     with pytest.raises(InputError, match="takes 'facts' beside the images"):
         Predictor(two_inputs(dict))(images)

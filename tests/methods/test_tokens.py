@@ -51,6 +51,16 @@ def test_behind_the_last_attention_only_the_class_token_counts(deep):
         assert "do not influence the output" in found.doubts[path]
 
 
+def test_a_channel_is_ablated_beside_each_images_own_class_token(deep):
+    images, _, _ = vit.pictures(3)
+    explainer = Explainer(deep[True], "last", "ablation_cam(channels=4)", tokens="8x8+1")
+    (together,) = explainer(images, 0).values()
+    assert together.max() > 0
+    for n, image in enumerate(images):
+        (alone,) = explainer(image, 0).values()
+        np.testing.assert_allclose(together[n], alone[0], rtol=1e-3, atol=1e-4 * together[n].max())
+
+
 def test_a_dead_layer_warns_and_its_gradient_is_zero_as_the_warning_says(deep):
     images, _, _ = vit.pictures(2)
     with pytest.warns(UserWarning, match="'block2_out' is no good choice: its patch tokens"):
