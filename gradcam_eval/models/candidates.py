@@ -101,19 +101,24 @@ def finished_maps(traced: Traced, candidates: Sequence[LayerCall]) -> tuple[Laye
     else reads one of the earlier two.
     """
     outputs = {(id(c.layer), c.index): t for c, t in zip(traced.calls, traced.outputs, strict=True)}
-    tensors = [outputs[id(call.layer), call.index] for call in candidates]
-    useful = ancestors(traced.ends)
-    ends = {tensor.op for tensor in traced.ends}
+    tensors = {call: outputs[id(call.layer), call.index] for call in candidates}
+    useful, ends = ancestors(traced.ends), {tensor.op for tensor in traced.ends}
+    finishing = [call for call in candidates if type(call.layer).__name__ in _FINISHING]
 
-    def is_passed_on(i: int) -> bool:
-        return any(
-            type(after.layer).__name__ in _FINISHING
-            and after.map_shape == candidates[i].map_shape
-            and _goes_straight_to(tensors[i], tensors[j].op, ends, useful)
-            for j, after in enumerate(candidates[i + 1 : i + 5], start=i + 1)
+    def is_passed_on(call: LayerCall) -> bool:
+        tensor = tensors[call]
+        ahead = _reached(tensor, useful)
+        places = (
+            tensors[each].op
+            for each in finishing
+            if each is not call and each.map_shape == call.map_shape and tensors[each].op in ahead
+        )
+        return tensor.op not in ends and any(
+            not any(op in ends or op.type in _MIXING for op in _reached(tensor, useful, place))
+            for place in places
         )
 
-    return tuple(call for i, call in enumerate(candidates) if not is_passed_on(i))
+    return tuple(call for call in candidates if not is_passed_on(call))
 
 
 def token_grids(traced: Traced) -> dict[str, TokenGrid]:
@@ -165,8 +170,7 @@ def _doubt(call: LayerCall, field: ReceptiveField | Undefined) -> str | None:
 def _makes_a_map(call: LayerCall) -> bool:
     is_container = isinstance(call.layer, keras.Sequential | keras.Model)
     return (
-        all(side is None or side > 1 for side in call.map_shape[:2])
-        and type(call.layer).__name__ not in _NOT_CANDIDATES
+        type(call.layer).__name__ not in _NOT_CANDIDATES
         and not (is_container and hasattr(call.layer, "outputs"))  # its last layer stands for it
     )
 
@@ -197,19 +201,19 @@ def _no_influence(traced: Traced, output: Any, grid: TokenGrid) -> str | None:
     return "its patch tokens do not influence the output, so their gradient is exactly zero"
 
 
-def _goes_straight_to(tensor: Any, place: Any, ends: set[Any], useful: set[Any]) -> bool:
-    """Return whether all ways from a tensor to the output pass an operation, by no convolution."""
-    if tensor.op in ends:
-        return False
-    seen: set[Any] = {place}
+def _reached(tensor: Any, useful: set[Any], place: Any = None) -> set[Any]:
+    """Return the operations that a tensor's values come to, by no convolution and not by `place`.
+
+    The convolutions that they come to are among them.
+    """
+    seen: set[Any] = set()
     waiting = [op for op in tensor.consumers() if op in useful]
     while waiting:
         operation = waiting.pop()
-        if operation in seen:
+        if operation in seen or operation is place:
             continue
-        if operation in ends or operation.type in _MIXING:
-            return False
         seen.add(operation)
-        consumers = (op for output in operation.outputs for op in output.consumers())
-        waiting.extend(op for op in consumers if op in useful)
-    return True
+        if operation.type not in _MIXING:
+            consumers = (op for output in operation.outputs for op in output.consumers())
+            waiting.extend(op for op in consumers if op in useful)
+    return seen

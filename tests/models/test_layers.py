@@ -505,3 +505,60 @@ def test_a_subclassed_model_says_how_many_channels_it_was_built_for(layout):
     model(np.zeros((1, 8, 9, 1) if layout == "channels_last" else (1, 1, 8, 9), np.float32))
     assert input_shape(model, (8, 9)) == (8, 9, 1)
     assert list_layers(model, (8, 9)).path.tolist() == ["conv"]
+
+
+def test_branches_that_run_by_turns_have_one_map_each():
+    """Keras runs all convolutions first, then all normalisations, then all activations."""
+    inputs = keras.Input((8, 8, 3))
+    branches = []
+    for n in range(6):
+        x = keras.layers.Conv2D(2, 3, padding="same", name=f"conv{n}")(inputs)
+        x = keras.layers.BatchNormalization(name=f"norm{n}")(x)
+        branches.append(keras.layers.ReLU(name=f"relu{n}")(x))
+    x = keras.layers.Concatenate(name="joined")(branches)
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert len(found.candidates) == 19
+    assert sorted(call.path for call in found.role("all")) == [
+        "joined",
+        *(f"relu{n}" for n in range(6)),
+    ]
+
+
+def test_an_activation_behind_a_pooling_does_not_finish_the_larger_map():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(2, 3, padding="same", name="conv")(inputs)
+    x = keras.layers.ReLU(name="relu")(keras.layers.MaxPooling2D()(x))
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.path for call in found.role("all")] == ["conv", "relu"]
+
+
+def test_two_activations_of_one_map_finish_it_together_and_neither_alone():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(2, 3, padding="same", name="conv")(inputs)
+    both = [keras.layers.ReLU(name="relu")(x), keras.layers.ELU(name="elu")(x)]
+    x = keras.layers.Conv2D(2, 3, name="next")(keras.layers.Concatenate(name="joined")(both))
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert {call.path for call in found.role("all")} == {"conv", "relu", "elu", "joined", "next"}
+
+
+def test_a_map_that_the_model_returns_as_well_is_looked_at():
+    inputs = keras.Input((8, 8, 3))
+    first = keras.layers.Conv2D(2, 3, padding="same", name="conv")(inputs)
+    x = keras.layers.ReLU(name="relu")(first)
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, [outputs, first]))
+    assert [call.path for call in found.role("all")] == ["conv", "relu"]
+
+
+def test_a_map_of_one_row_is_larger_than_one_value():
+    """As in a network that reads a line of text: columns are left, rows are not."""
+    inputs = keras.Input((8, 24, 3))
+    x = keras.layers.Conv2D(2, 3, padding="same", name="lines")(inputs)
+    x = keras.layers.Conv2D(4, (8, 3), name="row")(x)
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.map_shape for call in found.role("last")] == [(1, 22, 4)]
+    assert not found.doubts
