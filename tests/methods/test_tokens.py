@@ -126,3 +126,36 @@ def test_the_table_of_a_transformer(deep):
     assert np.isnan(frame.loc["block1_attention/key", "stride"])
     undeclared = list_layers(deep[True]).set_index("path")
     assert undeclared.loc["norm", "note"] == "tokens: declare tokens='8x8+1' to explain it"
+
+
+def merging():
+    """64 tokens, then each four become one, as in a Swin transformer."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 2, strides=2, name="patches")(inputs)
+    x = keras.layers.Dense(4, name="fine")(keras.layers.Reshape((64, 4))(x))
+    x = keras.layers.Reshape((4, 2, 4, 2, 4))(x)
+    x = keras.ops.max(x, axis=(2, 4))
+    x = keras.layers.Dense(4, name="coarse")(keras.layers.Reshape((16, 4))(x))
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+def test_of_several_grids_the_last_is_to_be_declared():
+    model = merging()
+    with pytest.raises(InputError, match="give tokens='4x4'"):
+        resolve_layers(find_layers(model), "last")
+    for tokens, path in (("8x8", "fine"), ("4x4", "coarse")):
+        found = find_layers(model, tokens=tokens)
+        assert path in [call.path for call in found.candidates]
+    assert [call.path for call in found.role("last")] == ["coarse"]
+
+
+@pytest.mark.parametrize(("place", "alive"), [(0, False), (1, True)])
+def test_one_token_that_reaches_the_output_is_enough(place, alive):
+    """A head that reads the class token alone, or the first patch behind it."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 4, strides=4, name="patches")(inputs)
+    x = keras.layers.ZeroPadding1D((1, 0))(keras.layers.Reshape((4, 4))(x))
+    x = keras.layers.Dense(4, name="tokens")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x[:, place]))
+    found = find_layers(model, tokens="2x2+1")
+    assert ("tokens" in [call.path for call in found.candidates]) == alive

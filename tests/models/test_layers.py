@@ -85,6 +85,7 @@ def test_a_branch_that_does_not_reach_the_output_is_no_candidate():
         ("block/relu", ["block/relu"]),
         ("relu", ["block/relu"]),
         ("block/*", ["block/conv", "block/relu"]),
+        ("*", ["block/conv", "block/relu", "down"]),
         (["last", "stages", "down"], ["down", "block/relu"]),
         (-1, ["down"]),
         ("-2", ["block/relu"]),
@@ -562,3 +563,27 @@ def test_a_map_of_one_row_is_larger_than_one_value():
     found = find_layers(keras.Model(inputs, outputs))
     assert [call.map_shape for call in found.role("last")] == [(1, 22, 4)]
     assert not found.doubts
+
+
+def test_the_table_where_positions_do_not_lie_evenly():
+    """11 rows are pooled to 4, of 3 or 4 rows each: there is no stride and no size for all."""
+    inputs = keras.Input((11, 12, 3))
+    x = keras.layers.Conv2D(2, 1, name="conv")(inputs)
+    x = keras.layers.AdaptiveAveragePooling2D((4, 6), name="pool")(x)
+    x = keras.layers.Conv2D(2, 1, name="after")(x)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    row = list_layers(model).set_index("path").loc["after"]
+    assert (row["stride"], row["receptive_field"]) == (11 / 4, 4)
+    pixels = find_layers(model).fields["after"].rows.pixels
+    assert pixels.tolist() == [[0, 3], [2, 6], [5, 9], [8, 11]]
+
+
+def test_stages_stand_in_the_order_of_execution():
+    inputs = keras.Input((16, 16, 3))
+    fine = keras.layers.Conv2D(2, 3, padding="same", name="fine")(inputs)
+    x = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="coarse")(fine)
+    x = keras.layers.Conv2DTranspose(2, 2, strides=2, name="up")(x)
+    x = keras.layers.Add(name="joined")([x, fine])
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
+    found = find_layers(keras.Model(inputs, outputs))
+    assert [call.path for call in found.role("stages")] == ["coarse", "joined"]

@@ -1,6 +1,7 @@
 """The tap against a second model built from the first: the same gradients, and nothing touched."""
 
 import threading
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -252,3 +253,13 @@ def test_a_substitution_ends_with_an_exception(images):
     with pytest.raises(RuntimeError, match="stop"), substituted(call, tf.zeros(())):
         raise RuntimeError("stop")
     assert "call" not in vars(call.layer)
+
+
+def test_a_call_that_does_not_happen_is_refused(images):
+    model = functional()
+    (call,) = resolve_layers(find_layers(model), "first")
+    with pytest.raises(InputError, match="'first' was not called when the model ran on an image"):
+        tf.function(
+            lambda x: record(lambda: model(x), [replace(call, index=1)], lambda y: y[:, 0]).raw[0],
+            autograph=False,
+        )(images)
