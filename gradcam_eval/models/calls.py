@@ -71,7 +71,7 @@ def trace_calls(
             (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
         ):
             answer = model(inputs.join(images, extras), training=False)
-        ends.extend(_tensors(explained(answer)))
+        ends.extend(_tensors(explained(tf.nest.map_structure(_of_any_number, answer))))
         return _tensors(answer)
 
     specs = [tf.TensorSpec((_BATCH, *inputs.shape), tf.float32)]
@@ -89,6 +89,16 @@ def trace_calls(
         outputs.append(output)
         fields.append(seen)
     return Traced(tuple(calls), tuple(outputs), tuple(fields), tuple(ends), traced.graph, reaches)
+
+
+def _of_any_number(output: Any) -> Any:
+    """Return an output as if the number of images were not known, as it is not later on.
+
+    A score function may hold a row for each image that the user is going to explain.
+    """
+    if not isinstance(output, tf.Tensor) or not output.shape.rank:
+        return output
+    return tf.raw_ops.PlaceholderWithDefault(input=output, shape=(None, *output.shape[1:]))
 
 
 def _tensors(outputs: Any) -> list[Any]:

@@ -164,13 +164,18 @@ def test_the_region_of_a_segmentation(segmentation, images):
     )
 
 
-def test_a_segmentation_predicts_the_class_with_the_highest_sum_in_the_region(segmentation, images):
-    region = np.zeros((3, *SIZE))
-    region[:, :4, :4] = 1
-    got = Explainer(segmentation, "conv")(images, regions=region)
-    kernel = segmentation.get_layer("head").kernel.numpy()[0, 0]
-    logits = segmentation.get_layer("conv")(images).numpy() @ kernel
-    np.testing.assert_array_equal(got.targets, logits[:, :4, :4].sum(axis=(1, 2)).argmax(axis=1))
+def test_a_segmentation_predicts_the_class_with_the_highest_sum_in_the_region(images):
+    """A pixel's logits are its colours; the whole picture's class is nowhere best in the region."""
+    layers = [keras.layers.Conv2D(3, 1, use_bias=False, name=name) for name in ("conv", "head")]
+    model = keras.Sequential([keras.Input((*SIZE, 3)), *layers])
+    model.set_weights([np.eye(3)[None, None]] * 2)
+    whole = images.sum(axis=(1, 2)).argmax(axis=1)
+    region = images.argmax(axis=-1) != whole[:, None, None]
+    expected = np.einsum("nhw,nhwk->nk", region, images).argmax(axis=1)
+    assert (expected != whole).all()
+    got = Explainer(model, "conv")(images, regions=region)
+    np.testing.assert_array_equal(got.targets, expected)
+    np.testing.assert_array_equal(Explainer(model, "conv")(images).targets, whole)
 
 
 def test_no_region_is_every_pixel_and_another_size_is_resized(segmentation, images):
@@ -349,3 +354,12 @@ def test_a_mean_of_softmaxes_is_explained_by_its_probability(model, images):
     np.testing.assert_allclose(got.scores, both(images)[:, 1], rtol=1e-6)
     with pytest.raises(InputError, match=r"put together from probabilities.*score='probability'"):
         Explainer(both, f"{model.name}/conv")(images)
+
+
+def test_a_score_function_may_hold_a_row_for_each_image(model, images):
+    """Three images, three rows: the layers are looked for with another number of images."""
+    weights = np.eye(4, dtype=np.float32)[[2, 0, 1]]
+    got = Explainer(model, score=lambda p: tf.reduce_sum(p * weights, axis=-1))(images)
+    wanted = explain(model, images, targets=[2, 0, 1], score="probability")
+    np.testing.assert_allclose(got.scores, wanted.scores, rtol=1e-6)
+    np.testing.assert_allclose(got["conv", "grad_cam"], wanted["conv", "grad_cam"], rtol=1e-5)

@@ -34,10 +34,11 @@ POINTWISE = (
     "Cos", "Div", "DivNoNan", "Elu", "Equal", "Erf", "Erfc", "Exp", "Expm1",
     "FakeQuantWithMinMaxVars", "Floor", "FloorDiv", "Greater", "GreaterEqual", "Identity", "Inv",
     "IsFinite", "LRN", "LeakyRelu", "Less", "LessEqual", "Log", "Log1p", "LogicalAnd",
-    "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mul", "MulNoNan", "Neg", "NotEqual", "Pow",
-    "PreventGradient", "RealDiv", "Reciprocal", "Relu", "Relu6", "Rint", "Round", "Rsqrt",
-    "SelectV2", "Selu", "Sigmoid", "Sign", "Sin", "Snapshot", "Softplus", "Softsign", "Sqrt",
-    "Square", "SquaredDifference", "StopGradient", "Sub", "Tanh", "Xdivy",
+    "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mul", "MulNoNan", "Neg", "NotEqual",
+    "PlaceholderWithDefault", "Pow", "PreventGradient", "RealDiv", "Reciprocal", "Relu", "Relu6",
+    "Rint", "Round", "Rsqrt", "SelectV2", "Selu", "Sigmoid", "Sign", "Sin", "Snapshot",
+    "Softplus", "Softsign", "Sqrt", "Square", "SquaredDifference", "StopGradient", "Sub",
+    "Tanh", "Xdivy",
 )
 REDUCTIONS = ("All", "Any", "ArgMax", "ArgMin", "Max", "Mean", "Min", "Prod", "Sum")
 WITHOUT_VALUES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")  # a shape is no value
