@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gradcam_eval.arrays import place, resize
 from gradcam_eval.core import InputError
@@ -134,3 +135,18 @@ def test_maps_of_the_images_size_are_in_place_already(rng):
     small = Heatmaps({("a+b", "mean"): maps}, np.zeros(2, np.float32), (16, 16))
     with pytest.raises(InputError, match="not one layer's"):
         small.resized(geometry="receptive_field")
+
+
+class SomeRows(L.Layer):
+    def call(self, x):
+        return tf.gather(x, [0, 1, 3, 6], axis=1)
+
+
+def test_a_map_of_uneven_rows_is_not_placed():
+    """Its columns lie evenly, which is not enough."""
+    layers = [L.Conv2D(2, 3), SomeRows(), L.Conv2D(2, 1, name="uneven")]
+    head = [L.GlobalAveragePooling2D(), L.Dense(2)]
+    model = keras.Sequential([keras.Input((9, 9, 3)), *layers, *head])
+    maps = Explainer(model, "uneven")(np.ones((1, 9, 9, 3)))
+    with pytest.raises(InputError, match="its positions do not lie evenly on the image"):
+        maps.resized(geometry="receptive_field")

@@ -146,6 +146,8 @@ def test_of_several_grids_the_last_is_to_be_declared():
     for tokens, path in (("8x8", "fine"), ("4x4", "coarse")):
         found = find_layers(model, tokens=tokens)
         assert path in [call.path for call in found.candidates]
+        layouts = {call.path: str(call.layout) for call in found.calls}
+        assert [each for each in ("fine", "coarse") if layouts[each] == tokens] == [path]
     assert [call.path for call in found.role("last")] == ["coarse"]
 
 

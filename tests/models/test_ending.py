@@ -188,10 +188,13 @@ def test_a_resized_softmax_is_a_probability():
     np.testing.assert_allclose(probabilities[:, ::2, ::2], softmax(MAP), rtol=1e-5)
 
 
-def test_the_axis_is_lost_where_a_reshape_dissolves_it():
+def test_the_axis_is_lost_where_a_reshape_dissolves_it_or_a_weight_says_where_it_goes():
+    order = tf.Variable([0, 3, 1, 2])
+
     @tf.function(autograph=False)
     def run(z):
         assert find_ending(tf.reshape(tf.nn.softmax(z), (-1, 3, 2, 6))).class_axis is None
+        assert find_ending(tf.transpose(tf.nn.softmax(z), order)).class_axis is None
         return z
 
     run(tf.constant(MAP))

@@ -262,3 +262,22 @@ def test_an_argument_that_is_arithmetic_of_constants_is_worked_out():
     assert field.rows.is_global
     assert not field.columns.is_global
     assert (field.rows.size, field.columns.size) == (3, 3)
+
+
+class SomeRows(L.Layer):
+    def call(self, x):
+        return tf.gather(x, [0, 1, 3, 6], axis=1)
+
+
+def test_rows_that_do_not_lie_evenly_have_no_stride():
+    _, field = field_of(conv(3), SomeRows(), size=(9, 9))
+    assert field.rows.pixels.tolist() == [[0, 3], [1, 4], [3, 6], [6, 9]]
+    assert field.rows.size is field.rows.stride is field.rows.centres is None
+    assert (field.columns.size, field.columns.stride) == (3, 1)
+
+
+def test_a_map_that_is_turned_over_has_a_stride_as_before():
+    inputs = keras.Input((9, 9, 2))
+    field = last_field(keras.Model(inputs, keras.ops.flip(conv(3, strides=2)(inputs), axis=1)))
+    assert field.rows.stride == field.columns.stride == 2
+    assert field.rows.centres.tolist() == [7, 5, 3, 1]
