@@ -54,7 +54,7 @@ def study(
     console().print(table)
     for model in found.study["models"]:
         if left_out := missing(found, model):
-            typer.echo(f"{model}: {left_out}")
+            typer.echo(f"{model}: {left_out} The report says why.")
     typer.echo(f"Report: {page}")
 
 

@@ -98,14 +98,22 @@ def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
     text += _against_usual(verdict, usual)
     if best["tied"]:
         text += f" {plural(best['tied'], 'other cell')} reached the same value."
+    return Sentence(text + _told_apart(verdict), lead)
+
+
+def _told_apart(verdict: Verdict) -> str:
+    """Say from how many other cells the data tell the best one, and whether one is ahead of it."""
     total = int((verdict.others["kind"] == "cam").sum())
     if not total:
-        return Sentence(text, lead)
+        return ""
+    text = ""
+    if ahead := verdict.cells_ahead:
+        are = "is" if ahead == 1 else "are"
+        text = f" {plural(ahead, 'other cell')} {are} better on the images that both have."
+    of = f"{verdict.open_cells} of the {plural(total, 'other cell')}"
     if verdict.open_cells:
-        text += f" The data cannot tell it from {verdict.open_cells} of the {total} other cells."
-    else:
-        text += f" The data tell it from each of the {total} other cells."
-    return Sentence(text, lead)
+        return f"{text} The data cannot tell it from {of}."
+    return text if ahead else f"{text} The data tell it from every other cell ({total})."
 
 
 def _against_random(metric: dict[str, Any], best: dict[str, Any]) -> str:
@@ -141,8 +149,7 @@ def _against_usual(verdict: Verdict, usual: tuple[str | None, str]) -> str:
     if pd.isna(row["low"]):
         return f"{text}."
     text += f" {interval(-row['high'], -row['low'], sign=True)} on {plural(row['pairs'], 'image')}"
-    is_open = row["low"] <= slack and row["high"] >= -slack
-    return f"{text}; {'not shown to be better' if is_open else 'better'} than that."
+    return f"{text}; {verdict.change(row) or 'not shown to be better'} than that."
 
 
 def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:

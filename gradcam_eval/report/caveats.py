@@ -30,7 +30,9 @@ def caveats(
     model : its name
     """
     texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts, summary)]
-    texts += [*_disagreement(verdicts), missing(folder, model), _uneven(verdicts, summary)]
+    left_out = missing(folder, model)
+    texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
+    texts += [_uneven(verdicts, summary)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
 
 
@@ -115,7 +117,7 @@ def missing(folder: Folder, model: str) -> str:
     parts = [plural(count, noun) for count, noun in counts if count]
     if not parts:
         return ""
-    return f"Left out: {', '.join(parts)}. The report says why."
+    return f"Left out: {', '.join(parts)}."
 
 
 def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:

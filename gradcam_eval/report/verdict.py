@@ -33,6 +33,19 @@ class Verdict:
         slack = ROUNDING * abs(float(self.best["mean"]))  # an interval of rounding errors is none
         return int(((cams["low"] <= slack) & (cams["high"] >= -slack)).sum())
 
+    @property
+    def cells_ahead(self) -> int:
+        """How many other cells are better on the images that both have, if not in their mean."""
+        cams = self.others[self.others["kind"] == "cam"]
+        return sum(self.change(row) == "worse" for row in cams.to_dict("records"))
+
+    def change(self, row: dict[Any, Any]) -> str:
+        """Say what the best cell is beside another on the same images: better, worse or neither."""
+        slack = ROUNDING * abs(float(self.best["mean"]))
+        if not (row["low"] > slack or row["high"] < -slack):
+            return ""
+        return "worse" if row["gain"] > 0 else "better"
+
     def other(self, layer: str, method: str) -> dict[Any, Any] | None:
         """Return how one other cell differs from the best one, if it was judged."""
         found = self.others[(self.others["layer"] == layer) & (self.others["method"] == method)]

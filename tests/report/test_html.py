@@ -166,6 +166,22 @@ def test_answer_says_what_is_gained_over_grad_cam_at_the_last_layer(tmp_path):
     assert "usual choice" not in best_is_usual.text
 
 
+def test_answer_says_when_the_best_is_worse_on_the_images_that_both_have(tmp_path):
+    folder = make_study(tmp_path, Plan(layers=("top",), methods=("grad_cam", "eigen_cam")))
+    records = pd.read_csv(folder / "records.csv", keep_default_na=False)
+    scored = (records["metric"] == "deletion") & (records["layer"] != "")
+    usual, best = (scored & (records["method"] == name) for name in ("grad_cam", "eigen_cam"))
+    records["value"] = records["value"].astype(object)
+    records.loc[usual, "value"] = [0.1, 0.2, 0.3, 0.4, ""]
+    records.loc[usual, "status"] = ["value"] * 4 + ["undefined"]
+    records.loc[best, "value"] = [0.11, 0.21, 0.31, 0.41, 0.0]  # lower is better
+    records.to_csv(folder / "records.csv", index=False)
+    deletion = said(folder).sentences[1]
+    assert deletion.lead == "By deletion, top · eigen_cam is best:"
+    assert "usual choice: +0.010 [+0.010, +0.010] on 4 images; worse than that." in deletion.text
+    assert deletion.text.endswith("1 other cell is better on the images that both have.")
+
+
 def test_answer_takes_what_float32_rounds_for_equal(tmp_path):
     folder = make_study(tmp_path, Plan(methods=("grad_cam", "hires_cam")))
     records = pd.read_csv(folder / "records.csv", keep_default_na=False)
