@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -17,10 +18,7 @@ Precision: TypeAlias = Literal["f32", "bf16"]
 _TOGETHER = {"PERFORMANCE_HINT": "LATENCY"}  # one request at a time, on all cores
 _SIDE_BY_SIDE = {"PERFORMANCE_HINT": "THROUGHPUT"}  # a request for each core or few cores
 
-# Of a request, at most: the activations of so few images stay in a core's caches. The number stays
-# open: with it fixed OpenVINO was a tenth faster, and ended now and then in a segmentation fault
-# (2026.4, bfloat16).
-ROWS = 2
+ROWS = 2  # of a request, at most: the activations of so few images stay in a core's caches
 
 
 class Network:
@@ -30,8 +28,9 @@ class Network:
     ----------
     concrete : concrete function of tensors → list of tensors
     rows : how many leading inputs have a row for each row of every output, which depends on no
-        other row of them; a batch of them is then computed `ROWS` at a time, side by side, by a
-        second network with weights of its own, which is made when the first batch comes
+        other row of them; a batch of them is then computed `ROWS` at a time, side by side. Each
+        number of rows at a time is a network with weights of its own, made when it is first needed:
+        where OpenVINO knows all sizes it is a tenth faster
     precision : of the arithmetic; with "bf16" a processor that has it loses 16 of 24 bits
 
     Raises
@@ -50,11 +49,14 @@ class Network:
         self._own = threading.local()
         try:
             self._model = self._openvino.convert_model(concrete.graph)
-            self._together = self._compile(_TOGETHER)
+            _check_gathers(self._model)
+            self._together = self._compile(_TOGETHER, 1)
             self._made = [self._place(name) for name in self._outputs]
+        except Unsuitable:
+            raise
         except Exception as problem:  # whatever it cannot do, TensorFlow can
             raise Unsuitable(f"OpenVINO cannot convert the model: {_said(problem)}") from problem
-        self._side_by_side: Any = None
+        self._side_by_side: dict[int, Any] = {}
 
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the function's outputs, in memory of their own."""
@@ -66,21 +68,30 @@ class Network:
 
     def _shared(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the rows of a batch, a few in each request, the requests side by side."""
-        requests = self._requests()
         rows = len(arrays[0])
-        size = min(ROWS, -(-rows // len(requests)))
+        size = min(ROWS, -(-rows // len(self._requests(ROWS))))
+        sizes = [size] * (rows // size) + [rows % size] * (rows % size > 0)
+        free = {n: deque(self._requests(n)) for n in set(sizes)}
+        running: deque[tuple[int, Any]] = deque()
         parts: list[list[NDArray[Any]]] = []
-        starts = range(0, rows, size)
-        for n, start in enumerate(starts):
-            request = requests[n % len(requests)]
-            if n >= len(requests):
-                request.wait()
-                parts.append(self._read(request))
-            part = [each[start : start + size] for each in arrays[: self._rows]]
+
+        def finish_first() -> None:
+            n, request = running.popleft()
+            request.wait()
+            parts.append(self._read(request))
+            free[n].append(request)
+
+        start = 0
+        for n in sizes:
+            while not free[n]:
+                finish_first()
+            request = free[n].popleft()
+            part = [each[start : start + n] for each in arrays[: self._rows]]
             request.start_async(self._named([*part, *arrays[self._rows :]]), share_inputs=True)
-        for n in range(len(parts), len(starts)):
-            requests[n % len(requests)].wait()
-            parts.append(self._read(requests[n % len(requests)]))
+            running.append((n, request))
+            start += n
+        while running:
+            finish_first()
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
     def _named(self, arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -101,20 +112,55 @@ class Network:
             self._own.request = self._together.create_infer_request()
         return self._own.request
 
-    def _requests(self) -> list[Any]:
-        """Return this thread's requests, as many as run side by side."""
+    def _requests(self, rows: int) -> list[Any]:
+        """Return this thread's requests of so many rows, as many as run side by side."""
         if not hasattr(self._own, "requests"):
+            self._own.requests = {}
+        if rows not in self._own.requests:
             with self._lock:
-                if self._side_by_side is None:
-                    self._side_by_side = self._compile(_SIDE_BY_SIDE)
-            network = self._side_by_side
+                if rows not in self._side_by_side:
+                    self._side_by_side[rows] = self._compile(_SIDE_BY_SIDE, rows)
+            network = self._side_by_side[rows]
             count = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            self._own.requests = [network.create_infer_request() for _ in range(count)]
-        return self._own.requests
+            self._own.requests[rows] = [network.create_infer_request() for _ in range(count)]
+        return list(self._own.requests[rows])
 
-    def _compile(self, settings: dict[str, str]) -> Any:
+    def _compile(self, settings: dict[str, str], rows: int) -> Any:
         precision = {"INFERENCE_PRECISION_HINT": self._precision}
-        return self._openvino.Core().compile_model(self._model, "CPU", {**precision, **settings})
+        model = _with_rows(self._model, self._inputs[: self._rows], rows)
+        return self._openvino.Core().compile_model(model, "CPU", {**precision, **settings})
+
+
+def _check_gathers(model: Any) -> None:
+    """Refuse gathers row by row (`batch_dims`), which OpenVINO computes wrongly on AVX-512.
+
+    It reads up to fifteen indices beyond the last one (measured with 2026.4): a segmentation fault
+    now and then, where no memory of the process lies there.
+    """
+    for each in model.get_ops():
+        if each.get_type_name() == "Gather" and each.get_attributes().get("batch_dims"):
+            raise Unsuitable(
+                "the graph gathers row by row (tf.gather with batch_dims), and OpenVINO then reads "
+                f"beyond its indices: {each.get_friendly_name()}"
+            )
+
+
+def _with_rows(model: Any, inputs: Sequence[str], rows: int) -> Any:
+    """Return a model that takes so many rows of these inputs, or any where it cannot be fixed."""
+    if not inputs:
+        return model
+    fixed = model.clone()
+    shapes = {}
+    for name in inputs:
+        port = fixed.input(name)
+        shape = port.get_partial_shape()
+        shape[0] = rows
+        shapes[port] = shape
+    try:
+        fixed.reshape(shapes)
+    except RuntimeError:  # an operation wants another number
+        return model
+    return fixed
 
 
 def _said(problem: Exception) -> str:

@@ -170,11 +170,24 @@ def ranked_class(table: Any, rank: Any) -> Any:
     Equal scores are ranked by index, the lower first.
     """
     order = tf.argsort(table, axis=-1, direction="DESCENDING", stable=True)
-    return tf.cast(tf.gather(order, rank - 1, axis=1, batch_dims=1), tf.int64)
+    return tf.cast(_picked(order, rank - 1), tf.int64)
 
 
 def _of_class(table: Any, targets: Any) -> Any:
+    if table.shape.rank == 2:
+        return _picked(table, targets)
     return tf.gather(table, _beside(targets, table), axis=-1, batch_dims=table.shape.rank - 1)
+
+
+def _picked(table: Any, places: Any) -> Any:
+    """Return one value of each row: (N, K), (N,) → (N,).
+
+    Not by a gather: OpenVINO's reads places beyond the last one (see `Network`). And not by
+    `tf.where`, whose gradient it does not know.
+    """
+    is_place = tf.one_hot(places, tf.shape(table)[1], True, False)
+    alone = tf.raw_ops.Select(condition=is_place, x=table, y=tf.zeros_like(table))
+    return tf.reduce_sum(alone, axis=1)
 
 
 def _beside(targets: Any, table: Any) -> Any:

@@ -68,5 +68,7 @@ def _score_of(table: Any, target: Any) -> tuple[Any, Any]:
 
     classes = tf.shape(table)[1]
     known = tf.clip_by_value(target, 0, classes - 1)
-    found = tf.gather(table, known, axis=1, batch_dims=1)
+    # a sum, because OpenVINO's gather row by row reads targets beyond the last one
+    is_target = tf.one_hot(known, classes, True, False)
+    found = tf.reduce_sum(tf.where(is_target, table, tf.zeros((), table.dtype)), axis=1)
     return tf.cast(found, tf.float32), tf.fill(tf.shape(target), classes)

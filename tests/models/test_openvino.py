@@ -9,12 +9,16 @@ import pytest
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.models import openvino_graph
 from gradcam_eval.models.cut import cut
+from gradcam_eval.models.engine import Predictor
 from gradcam_eval.models.frozen import FrozenFunction
+from gradcam_eval.models.frozen_graph import Unsuitable
 from gradcam_eval.models.openvino_graph import check_openvino
-from gradcam_eval.models.openvino_network import ROWS
+from gradcam_eval.models.openvino_network import ROWS, Network, _with_rows
 from gradcam_eval.models.tap import LayerCall, record
+from gradcam_eval.perturb.traced import batch_builder, masked_builder
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -53,7 +57,9 @@ def grad_cam(model, name="explained"):
 
     def function(images, targets):
         def score(outputs):
-            return tf.gather(tf.math.log(outputs), targets, batch_dims=1)
+            is_target, logs = tf.one_hot(targets, 5, True, False), tf.math.log(outputs)
+            alone = tf.raw_ops.Select(condition=is_target, x=logs, y=tf.zeros_like(logs))
+            return tf.reduce_sum(alone, axis=1)
 
         seen = record(lambda: model(images, training=False), [call], score)
         weights = tf.reduce_mean(seen.gradients[0], axis=(1, 2), keepdims=True)
@@ -92,6 +98,43 @@ def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
         found = function(many[:count], targets[:count])
         assert_same(found, {key: value[:count] for key, value in wanted.items()})
     assert function.engine == "openvino"
+
+
+@needs_openvino
+def test_sizes_are_fixed_unless_an_operation_wants_others():
+    import openvino
+
+    spec = [tf.TensorSpec((None, 2), tf.float32)]
+    three = tf.function(lambda x: x + np.zeros((3, 2), np.float32), input_signature=spec)
+    concrete = three.get_concrete_function()
+    model, name = openvino.convert_model(concrete.graph), concrete.inputs[0].name
+    assert list(_with_rows(model, [name], 3).input(name).shape) == [3, 2]
+    assert model.input(name).partial_shape.is_dynamic
+    assert _with_rows(model, [name], 2) is model
+    assert _with_rows(model, [], 3) is model
+
+
+@needs_openvino
+def test_no_graph_in_openvino_reads_indices_beyond_the_last_one():
+    """What it gathers row by row would: on AVX-512, now and then a segmentation fault."""
+    spec = [tf.TensorSpec((None, 5), tf.float32), tf.TensorSpec((None,), tf.int32)]
+    by_row = tf.function(lambda x, n: [tf.gather(x, n, batch_dims=1)], input_signature=spec)
+    with pytest.raises(Unsuitable, match="gathers row by row.*beyond its indices: Gather"):
+        Network(by_row.get_concrete_function())
+    by_column = tf.function(lambda x, n: [tf.gather(x, n, axis=1)], input_signature=spec)
+    table, places = np.arange(10, dtype=np.float32).reshape(2, 5), np.array([4, 0, 4], np.int32)
+    found = Network(by_column.get_concrete_function())([table, places])[0]
+    np.testing.assert_array_equal(found, table[:, places])
+
+
+@needs_openvino
+@pytest.mark.parametrize("target", ["predicted", 3, "predicted:2"])
+def test_a_heatmap_and_a_masked_score_run_in_openvino_whole(model, images, target, monkeypatch):
+    monkeypatch.setattr(openvino_graph, "_trunk_and_head", pytest.fail)
+    Explainer(model, "explained", "grad_cam", engine="openvino")(images, target)
+    predictor = Predictor(model, engine="openvino")
+    for builder in (masked_builder, batch_builder):
+        predictor.compiled(builder((16, 16, 3)), rows=2)
 
 
 @needs_openvino
