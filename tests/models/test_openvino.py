@@ -119,7 +119,7 @@ def test_no_graph_in_openvino_reads_indices_beyond_the_last_one():
     """What it gathers row by row would: on AVX-512, now and then a segmentation fault."""
     spec = [tf.TensorSpec((None, 5), tf.float32), tf.TensorSpec((None,), tf.int32)]
     by_row = tf.function(lambda x, n: [tf.gather(x, n, batch_dims=1)], input_signature=spec)
-    with pytest.raises(Unsuitable, match="gathers row by row.*beyond its indices: Gather"):
+    with pytest.raises(Unsuitable, match=r"gathers row by row.*beyond its indices: Gather"):
         Network(by_row.get_concrete_function())
     by_column = tf.function(lambda x, n: [tf.gather(x, n, axis=1)], input_signature=spec)
     table, places = np.arange(10, dtype=np.float32).reshape(2, 5), np.array([4, 0, 4], np.int32)
