@@ -264,6 +264,28 @@ def test_a_method_puts_few_images_into_one_forward_pass(images):
     assert sorted(sizes) == [2, 16, 16, 16, 16, 16]  # memory does not grow with the masks
 
 
+def test_a_channel_is_ablated_beside_what_a_shortcut_hands_on(images):
+    keras.utils.set_random_seed(1)
+    given = keras.Input((*SIZE, 3))
+    before = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="before")(given)
+    branch = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="branch")(before)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Multiply()([before, branch]))
+    model = keras.Model(given, keras.layers.Dense(2)(pooled))
+    explainer = Explainer(model, "branch", "ablation_cam")
+    (together,) = explainer(images, 0).values()
+    assert together.max() > 0
+    for n, image in enumerate(images):
+        (alone,) = explainer(image, 0).values()
+        np.testing.assert_allclose(together[n], alone[0], rtol=1e-4, atol=1e-6 * alone.max())
+
+
+def test_a_fusion_of_refused_maps_is_refused_with_their_reason(model, images):
+    methods = ["grad_cam", "fusion_mean(of=cam)"]
+    maps = Explainer(model, ["low", "high"], methods, skip_refused=True)(images)
+    assert list(maps) == [("low", "grad_cam"), ("high", "grad_cam")]
+    assert "CAM needs a layer" in maps.refused["low+high", "fusion_mean(of=cam)"]
+
+
 def test_a_layer_without_influence_on_the_output_is_refused():
     class Spare(keras.Model):
         def __init__(self):
