@@ -54,8 +54,12 @@ def through_openvino(
     check_openvino()
     try:
         return _whole(frozen, rows, precision)
-    except Unsuitable:
-        return _trunk_and_head(frozen, rows, precision)
+    except Unsuitable as whole:
+        try:
+            return _trunk_and_head(frozen, rows, precision)
+        except Unsuitable as problem:
+            both = dict.fromkeys((str(whole), str(problem)))
+            raise Unsuitable("; and ".join(both)) from problem
 
 
 def _whole(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[..., Any]:
