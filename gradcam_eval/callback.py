@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from gradcam_eval.arrays import degenerate_reason
-from gradcam_eval.core import Heatmap, InputError
+from gradcam_eval.core import Heatmap, InputError, unknown_name
 from gradcam_eval.methods.batch import as_batch
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
@@ -33,7 +36,8 @@ class HeatmapCallback(keras.callbacks.Callback):
     `epoch_0003.png` is the state after three epochs: a row for each image, with the image, its
     heatmaps, and the explained class with its probability. One `Explainer` is made when the
     training begins and reads the weights of the moment; the training itself is as without it, bit
-    for bit: no weight, random state or `trainable` is touched.
+    for bit: no weight, random state or `trainable` is touched, and what a layer counts or draws
+    while it is explained is put back.
 
     Parameters
     ----------
@@ -45,6 +49,7 @@ class HeatmapCallback(keras.callbacks.Callback):
     targets : as `Explainer` takes them; None for each image's predicted class, which may change
         from epoch to epoch
     tensorboard : a log folder to which the pictures are written as an image summary as well
+    options : further ones of `Explainer`, such as `head`, `tokens`, `image_input` or `score`
 
     Raises
     ------
@@ -52,7 +57,8 @@ class HeatmapCallback(keras.callbacks.Callback):
 
     Warns
     -----
-    UserWarning : once, where a picture cannot be made or written; the training goes on
+    UserWarning : once, where a picture cannot be made or written, for whatever reason; the training
+        goes on
 
     Examples
     --------
@@ -70,16 +76,19 @@ class HeatmapCallback(keras.callbacks.Callback):
         folder: str | Path = "heatmaps",
         targets: Targets = None,
         tensorboard: str | Path | None = None,
+        **options: Any,
     ) -> None:
         super().__init__()
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
             raise InputError(f"every is {every!r}: wanted a whole number of epochs, 1 or more")
+        _check_options(options)
         self.images = images
         self.layer = layer
         self.method = method
         self.every = every
         self.folder = Path(folder)
         self.targets = targets
+        self.options = options
         self.tensorboard = None if tensorboard is None else Path(tensorboard)
         self._explainer: Explainer | None = None
         self._shown: NDArray[np.uint8] = np.zeros((0, 0, 0, 3), np.uint8)
@@ -91,9 +100,11 @@ class HeatmapCallback(keras.callbacks.Callback):
         """Compile the explainer and explain once, so that whatever is wrong is said now."""
         if self._explainer is None or self._explainer.model is not self.model:
             # weights that change from epoch to epoch are not worth folding into a graph
-            self._explainer = Explainer(self.model, self.layer, self.method, engine="tensorflow")
-        self._shown = as_rgb(as_batch(self.model, self.images).images)
-        self._before = self._explainer(self.images, self.targets)
+            options = {"engine": "tensorflow", **self.options}
+            self._explainer = Explainer(self.model, self.layer, self.method, **options)
+        batch = as_batch(self.model, self.images, self.options.get("image_input"))
+        self._shown = as_rgb(batch.images)
+        self._before = self._explain()
         _make_folder(self.folder)
         if self.tensorboard is not None:
             _make_folder(self.tensorboard)
@@ -117,23 +128,53 @@ class HeatmapCallback(keras.callbacks.Callback):
             self._writer.close()
             self._writer = None
 
-    def _show(self, epochs: int, heatmaps: Heatmaps | None = None) -> None:
+    def _explain(self) -> Heatmaps:
         assert self._explainer is not None
+        with _kept(self.model):
+            return self._explainer(self.images, self.targets)
+
+    def _show(self, epochs: int, heatmaps: Heatmaps | None = None) -> None:
         try:
             if heatmaps is None:
-                heatmaps = self._explainer(self.images, self.targets)
+                heatmaps = self._explain()
             picture = draw(self._shown, heatmaps)
             _save(picture, self.folder / f"epoch_{epochs:04d}.png")
             if self._writer is not None:
                 _summarise(self._writer, picture, epochs)
-        except (OSError, tf.errors.OpError) as error:  # a full disk or memory costs no training
+        except Exception as error:  # a full disk or memory, or our own mistake, costs no training
             if not self._has_warned:
                 self._has_warned = True
                 warnings.warn(
                     f"the heatmaps after {epochs} epochs could not be written to {self.folder} "
-                    f"({error}): the training goes on, and later failures are not reported",
+                    f"({type(error).__name__}: {error}): the training goes on, and later failures "
+                    "are not reported",
                     stacklevel=2,
                 )
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    known = list(inspect.signature(Explainer).parameters)[3:]  # behind what the callback names
+    for name in options:
+        if name not in known:
+            raise unknown_name("option", name, known)
+
+
+@contextmanager
+def _kept(model: keras.Model) -> Iterator[None]:
+    """Put back what layers count, or draw random numbers from, while the block runs."""
+    if not model.built:  # nothing has counted or drawn yet
+        yield
+        return
+    learned = {id(variable) for variable in model.trainable_variables}
+    others = [variable for variable in model.variables if id(variable) not in learned]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in others]
+    try:
+        yield
+    finally:
+        for variable, value in zip(others, before, strict=True):
+            now = keras.ops.convert_to_numpy(variable)
+            if now.tobytes() != value.tobytes():
+                variable.assign(value)
 
 
 def as_rgb(images: NDArray[np.float32]) -> NDArray[np.uint8]:

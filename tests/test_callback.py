@@ -198,6 +198,96 @@ def test_a_folder_that_is_a_file_is_refused_at_the_beginning(tmp_path, name):
         train(new_model(), watch)
 
 
+@pytest.mark.parametrize("option", ["heads", "engines", "model", "layers"])
+def test_an_option_that_no_explainer_has_is_refused_when_it_is_made(option):
+    with pytest.raises(InputError, match=f"unknown option '{option}'"):
+        HeatmapCallback(pictures(1), **{option: 1})
+
+
+def test_options_of_the_explainer_choose_an_input_a_head_and_a_score(tmp_path, drawn):
+    left, right = keras.Input((*SIZE, 3), name="left"), keras.Input((*SIZE, 3), name="right")
+    maps = [layers.Conv2D(2, 3, name=name)(each) for name, each in (("a", left), ("b", right))]
+    pooled = layers.GlobalAveragePooling2D()(layers.Concatenate()(maps))
+    heads = {name: layers.Dense(2, name=name)(pooled) for name in ("one", "two")}
+    model = keras.Model({"left": left, "right": right}, heads)
+    model.compile("sgd", dict.fromkeys(heads, "mse"))
+    images = pictures(4)
+    given = {"left": images, "right": 1 - images}
+    options = {"head": "two", "image_input": "right", "score": "probability"}
+    watch = HeatmapCallback(given, "b", targets=1, folder=tmp_path, **options)
+    model.fit(given, dict.fromkeys(heads, np.ones((4, 2))), epochs=1, verbose=0, callbacks=[watch])
+    wanted = ge.Explainer(model, "b", **options)(given, 1)
+    np.testing.assert_allclose(drawn[-1]["b", "grad_cam"], wanted["b", "grad_cam"], rtol=1e-5)
+    np.testing.assert_array_equal(watch._shown, as_rgb(given["right"]))
+
+
+def test_low_rank_weights_added_between_two_fits_are_seen(tmp_path, drawn):
+    model = new_model()
+    watch = HeatmapCallback(pictures(2), method="hires_cam", folder=tmp_path, targets=1)
+    train(model, watch, epochs=1)
+    model.layers[-1].enable_lora(2)
+    model.compile(keras.optimizers.SGD(5.0), "sparse_categorical_crossentropy")
+    train(model, watch, epochs=2)
+    fresh = ge.explain(model, pictures(2), methods="hires_cam", targets=1)["map", "hires_cam"]
+    np.testing.assert_allclose(drawn[-1]["map", "hires_cam"], fresh, rtol=1e-4, atol=1e-7)
+    assert np.abs(drawn[1]["map", "hires_cam"] - fresh).max() > 1e-4
+
+
+class Counting(layers.Layer):
+    """Draws random numbers, and counts its calls, also while predicting."""
+
+    def build(self, shape):
+        self.seeds = keras.random.SeedGenerator(3)
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, values):
+        self.calls.assign_add(1.0)
+        return keras.random.dropout(values, 0.5, seed=self.seeds)
+
+
+def test_training_does_not_feel_layers_that_count_or_draw_while_predicting(tmp_path):
+    def weights(*callbacks):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential(
+            [
+                keras.Input((*SIZE, 3)),
+                layers.Conv2D(4, 3, activation="relu", name="map"),
+                layers.GlobalAveragePooling2D(),
+                Counting(),
+                layers.Dense(2, activation="softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return [np.asarray(each) for each in train(model, *callbacks).variables]
+
+    watched = weights(HeatmapCallback(pictures(2), folder=tmp_path))
+    for one, other in zip(weights(), watched, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_mistake_of_our_own_costs_no_training_either(tmp_path, monkeypatch):
+    def fails(images, heatmaps):
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(callback, "draw", fails)
+    weights = Weights()
+    with pytest.warns(UserWarning, match=r"could not be written .*ValueError: a mistake"):
+        train(new_model(), HeatmapCallback(pictures(1), folder=tmp_path), weights)
+    assert len(weights.kept) == 4
+
+
+def test_weights_that_became_nan_are_drawn_as_such(tmp_path, drawn):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.set_weights([weight * np.nan for weight in self.model.get_weights()])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(new_model(), Spoil(), HeatmapCallback(pictures(1), folder=tmp_path), epochs=1)
+    assert names(tmp_path) == ["epoch_0000.png", "epoch_0001.png"]
+    assert not np.isfinite(drawn[-1]["map", "grad_cam"]).any()
+
+
 def test_a_full_disk_warns_once_and_ends_nothing(tmp_path, monkeypatch):
     def full(self, file, format):
         file.write_bytes(b"half")
