@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.inputs import (
-    Key,
-    ModelInputs,
-    check_shape,
-    is_structure,
-    model_inputs,
-    split,
-)
+from gradcam_eval.models.inputs import ModelInputs, check_shape, fits, model_inputs, split
+from gradcam_eval.models.structure import Key, is_structure, shapes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +42,8 @@ def as_batch(
     InputError : images of another shape than the model takes or not finite, an input missing or
         of another length
     """
-    if not is_structure(given):
-        given = _unless_listed(model, given)
+    if not (is_structure(given) or fits(model, given)):
+        given = as_images(given)
     inputs = _known_inputs(model, given, image_input, {} if known is None else known)
     found, extras = split(inputs, given)
     images = as_images(found)
@@ -58,7 +51,8 @@ def as_batch(
     others = []
     for key, spec, extra in zip(inputs.extras, inputs.extra_specs, extras, strict=True):
         other = as_numbers(f"input {key!r}", extra, spec.dtype.as_numpy_dtype)
-        if other.shape[:1] != (len(images),) or other.shape[1:] != tuple(spec.shape[1:]):
+        is_alike = other.ndim and spec.shape[1:].is_compatible_with(other.shape[1:])
+        if other.shape[:1] != (len(images),) or not is_alike:
             raise InputError(
                 f"input {key!r} has shape {other.shape}: wanted {len(images)} rows of shape "
                 f"{tuple(spec.shape[1:])}, one for each image"
@@ -70,12 +64,7 @@ def as_batch(
 def _known_inputs(
     model: keras.Model, given: Any, image_input: Key | None, known: dict[Any, ModelInputs]
 ) -> ModelInputs:
-    if isinstance(given, Mapping):
-        shapes: Any = tuple((key, np.shape(value)[1:]) for key, value in given.items())
-    elif isinstance(given, list | tuple):
-        shapes = tuple(np.shape(value)[1:] for value in given)
-    else:
-        shapes = np.shape(given)[-3:]
+    shapes = shapes_of(given)
     if shapes not in known:
         known[shapes] = model_inputs(model, given=given, image_input=image_input)
     return known[shapes]
@@ -133,12 +122,3 @@ def as_regions(regions: Any, count: int) -> NDArray[np.float32]:
     if len(empty):
         raise InputError(f"the region of image {empty[0]} is empty: there is nothing to explain")
     return inside
-
-
-def _unless_listed(model: keras.Model, given: Any) -> Any:
-    """Stack a list of images, unless the model takes several inputs."""
-    if isinstance(given, list | tuple):
-        declared = getattr(model, "inputs", None)
-        if declared is not None and len(declared) == len(given) > 1:
-            return given
-    return as_images(given)

@@ -21,9 +21,9 @@ from gradcam_eval.methods.heatmaps import Heatmaps, Key
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.targets import Targets, target_indices
 from gradcam_eval.methods.traced import Plan
-from gradcam_eval.models.inputs import ModelInputs, model_inputs, output_layout
+from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
-from gradcam_eval.models.layout import TokenGrid, token_grid
+from gradcam_eval.models.layout import TokenGrid, output_layout, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.placement import find_centres

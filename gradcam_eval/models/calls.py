@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from gradcam_eval.core import Undefined
-from gradcam_eval.models.inputs import ModelInputs, operations_in
-from gradcam_eval.models.layout import Layout, TokenGrid
+from gradcam_eval.models.inputs import ModelInputs
+from gradcam_eval.models.layout import Layout, TokenGrid, operations_in
 from gradcam_eval.models.reach.operation import Reach
 from gradcam_eval.models.receptive_field import (
     NO_PLACE,

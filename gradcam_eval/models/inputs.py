@@ -5,18 +5,27 @@ Images are (N, H, W, C) everywhere in the toolkit; what the model wants is made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.layout import ImageLayout, layout_of_images
+from gradcam_eval.models.structure import (
+    ALONE,
+    Key,
+    filled,
+    is_structure,
+    matched,
+    rank_of,
+    taken_apart,
+)
 
-Key: TypeAlias = str | int
-ImageLayout: TypeAlias = Literal["channels_last", "channels_first"]
+_LAST: ImageLayout = "channels_last"  # as all images are that are given
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +36,16 @@ class ModelInputs:
     ----------
     shape : (H, W, C) of one image
     layout : which axis of the model's image input holds the channels
-    kind : how the inputs are handed over: the images alone, a dict or a list
-    image : key of the images in that dict or list
+    structure : in which the inputs are handed over: dicts, lists and tuples of keys, or one key.
+        A key is the input's name or place; inside another structure, the way to it ("facts/0")
+    image : key of the images
     extras : the other inputs, by key, as tensors (N, …)
     """
 
     shape: tuple[int, int, int]
     layout: ImageLayout = "channels_last"
-    kind: Literal["alone", "dict", "list"] = "alone"
-    image: Key = 0
+    structure: Any = ALONE
+    image: Key = ALONE
     extras: Mapping[Key, tf.TensorSpec] = field(default_factory=dict)
 
     def join(self, images: Any, extras: tuple[Any, ...] = ()) -> Any:
@@ -43,14 +53,13 @@ class ModelInputs:
         if self.layout == "channels_first":
             images = tf.transpose(images, (0, 3, 1, 2))
         values = {self.image: images, **dict(zip(self.extras, extras, strict=True))}
-        if self.kind == "alone":
-            return images
-        return values if self.kind == "dict" else [values[i] for i in range(len(values))]
+        return filled(self.structure, values)
 
     def zeros(self) -> Any:
         """Return one image and its extras, all zero: what builds a model that was never called."""
-        extras = tuple(tf.zeros((1, *spec.shape[1:]), spec.dtype) for spec in self.extra_specs)
-        return self.join(tf.zeros((1, *self.shape)), extras)
+        shapes = [[1, *(side or 1 for side in spec.shape[1:])] for spec in self.extra_specs]
+        extras = (tf.zeros(s, e.dtype) for s, e in zip(shapes, self.extra_specs, strict=True))
+        return self.join(tf.zeros((1, *self.shape)), tuple(extras))
 
     @property
     def extra_specs(self) -> tuple[tf.TensorSpec, ...]:
@@ -80,32 +89,35 @@ def model_inputs(
     InputError : no input or several could be the images, their size is not known, or several
         inputs were given to a model that has one
     """
+    if not isinstance(model, keras.layers.Layer):
+        raise InputError(
+            f"the model is a {type(model).__name__}: wanted a keras.Model, as load_model gives; "
+            "a SavedModel becomes one behind keras.Input and keras.layers.TFSMLayer"
+        )
     declared = _declared(model)
-    if isinstance(declared, dict | list) or (declared is None and is_structure(given)):
-        return _one_of_many(model, declared, given, image_input, size)
-    if isinstance(given, Mapping):
+    if declared is None and not is_structure(given):
+        return _of_images(model, given, size)
+    structure, members = taken_apart(given if declared is None else declared)
+    if isinstance(given, Mapping) and len(members) == 1 and not isinstance(structure, Mapping):
         raise InputError(
             f"this model has one input, and {len(given)} were given "
             f"({', '.join(map(str, given))}): give the images alone"
         )
-    layout = _layout(model)
-    if declared is not None:
-        shape = tuple(declared.shape)
-    else:  # a subclassed model takes what it is given, or else what it was built for
-        channels = np.shape(given)[-1] if np.ndim(given) > 2 else _built_channels(model, layout)
-        shape = (
-            (None, channels, None, None)
-            if layout == "channels_first"
-            else (None, None, None, channels)
-        )
-    return ModelInputs(_image_shape(shape, layout, size or _size_of(given)), layout)
+    if declared is None:
+        members = {key: _tensor(key, member) for key, member in members.items()}
+    key = _image_key(members, image_input)
+    found = _by_key(structure, given) or {key: given}
+    size = _size_of(found[key]) or size
+    layout = layout_of_images(model)
+    shape = _image_shape(tuple(members[key].shape), layout if declared is not None else _LAST, size)
+    extras = {name: _spec(member) for name, member in members.items() if name != key}
+    return ModelInputs(shape, layout, structure, key, extras)
 
 
-def is_structure(given: Any) -> bool:
-    """Whether several inputs are given: a dict, or a list of arrays that differ in rank."""
-    if isinstance(given, Mapping):
-        return True
-    return isinstance(given, list | tuple) and len({np.ndim(each) for each in given}) > 1
+def fits(model: keras.Model, given: Any) -> bool:
+    """Whether what is given has the structure in which a model was built to take several inputs."""
+    structure = taken_apart(_declared(model))[0]
+    return isinstance(structure, Mapping | list | tuple) and _by_key(structure, given) is not None
 
 
 def split(inputs: ModelInputs, given: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -115,15 +127,21 @@ def split(inputs: ModelInputs, given: Any) -> tuple[Any, tuple[Any, ...]]:
     ------
     InputError : an input is missing, or one that the model does not have
     """
-    if inputs.kind == "alone":
+    found = _by_key(inputs.structure, given)
+    if found is None and not inputs.extras and not isinstance(given, Mapping):
         return given, ()
-    keys = (inputs.image, *inputs.extras)
-    if inputs.kind == "list" and not isinstance(given, Mapping):
-        given = dict(enumerate(given)) if isinstance(given, list | tuple) else given
-    if not isinstance(given, Mapping) or set(given) != set(keys):
+    if found is None:
+        keys = (inputs.image, *inputs.extras)
         received = list(given) if isinstance(given, Mapping) else type(given).__name__
         raise InputError(f"this model's inputs are {sorted(map(str, keys))}: {received} was given")
-    return given[inputs.image], tuple(given[key] for key in inputs.extras)
+    return found[inputs.image], tuple(found[key] for key in inputs.extras)
+
+
+def _by_key(structure: Any, given: Any) -> dict[Key, Any] | None:
+    """Return what was given by key; None where it has another structure, as a list of images."""
+    is_one = isinstance(structure, list | tuple) and len(structure) == 1
+    is_listed = is_one and isinstance(given, list | tuple) and rank_of(given) == 4
+    return None if is_listed else matched(structure, given)
 
 
 def input_shape(
@@ -158,11 +176,19 @@ def _declared(model: keras.Model) -> Any:
             declared = getattr(model, name, None)
         except (AttributeError, ValueError):  # subclassed, or never built
             continue
-        if isinstance(declared, list) and len(declared) == 1:
-            return declared[0]
         if declared is not None:
-            return declared
+            return declared[0] if name == "inputs" and len(declared) == 1 else declared
     return None
+
+
+def _of_images(model: keras.Model, given: Any, size: tuple[int, int] | None) -> ModelInputs:
+    """Return what a subclassed model takes: what it is given, or else what it was built for."""
+    layout = layout_of_images(model)
+    channels = np.shape(given)[-1] if rank_of(given) > 2 else _built_channels(model, layout)
+    shape: tuple[int | None, ...] = (None, None, None, channels)
+    if layout == "channels_first":
+        shape = (None, channels, None, None)
+    return ModelInputs(_image_shape(shape, layout, size or _size_of(given)), layout)
 
 
 def _built_channels(model: keras.Model, layout: ImageLayout) -> int:
@@ -170,27 +196,6 @@ def _built_channels(model: keras.Model, layout: ImageLayout) -> int:
     if not isinstance(shape, list | tuple) or len(shape) != 4:
         return 3
     return (shape[1] if layout == "channels_first" else shape[3]) or 3
-
-
-def _one_of_many(
-    model: keras.Model, declared: Any, given: Any, image_input: Key | None, size: Any
-) -> ModelInputs:
-    struct = declared if isinstance(declared, dict | list) else given
-    kind: Literal["dict", "list"] = "dict" if isinstance(struct, Mapping) else "list"
-    members = dict(struct) if isinstance(struct, Mapping) else dict(enumerate(struct))
-    layout = _layout(model)
-    key = _image_key(members, image_input)
-    shape = tuple(members[key].shape)
-    if is_structure(given):
-        values = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
-        size = _size_of(values.get(key)) or size
-    return ModelInputs(
-        _image_shape(shape, layout, size),
-        layout,
-        kind,
-        key,
-        {name: _spec(member) for name, member in members.items() if name != key},
-    )
 
 
 def _image_key(members: dict[Key, Any], image_input: Key | None) -> Key:
@@ -210,53 +215,20 @@ def _image_key(members: dict[Key, Any], image_input: Key | None) -> Key:
     return ranked[0]
 
 
+def _tensor(key: Key, given: Any) -> Any:
+    try:
+        return tf.convert_to_tensor(given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"input {key!r} cannot be read as one array") from error
+
+
 def _spec(member: Any) -> tf.TensorSpec:
     dtype = keras.backend.standardize_dtype(member.dtype)
     return tf.TensorSpec((None, *member.shape[1:]), dtype)
 
 
 def _size_of(given: Any) -> tuple[int, int] | None:
-    sides = list(np.shape(given)) if given is not None else []
-    return (sides[-3], sides[-2]) if len(sides) in (3, 4) else None
-
-
-def operations_in(layer: keras.Operation) -> list[keras.Operation]:
-    """Return the layers, and in a functional model also the operations, that one is made of."""
-    if not isinstance(layer, keras.layers.Layer):
-        return []
-    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
-    layers = list(layer._flatten_layers(include_self=False, recursive=False))
-    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
-        return list({id(each): each for each in (*layer.operations, *layers)}.values())
-    return layers
-
-
-def output_layout(model: keras.Model) -> ImageLayout:
-    """Return the layout of what a model gives for each pixel: that of its last layer that has one.
-
-    Keras offers no other way to ask.
-    """
-    return next(reversed(list(_layouts(model))), "channels_last")
-
-
-def _layout(model: keras.Model) -> ImageLayout:
-    """Return the layout of a model's images: that of the first layer that has one."""
-    return next(_layouts(model), "channels_last")
-
-
-def _layouts(layer: keras.Operation) -> Iterator[ImageLayout]:
-    """Yield the layouts that maps have on their way, as the layers tell in their order."""
-    data_format = getattr(layer, "data_format", None)
-    if data_format in ("channels_last", "channels_first"):
-        yield data_format
-    dims = getattr(layer, "dims", None) if isinstance(layer, keras.layers.Permute) else None
-    axes = (0, *dims) if dims else getattr(layer, "axes", None)
-    if axes is not None and tuple(np.ravel(axes)) == (0, 3, 1, 2):
-        yield from ("channels_last", "channels_first")
-    if axes is not None and tuple(np.ravel(axes)) == (0, 2, 3, 1):
-        yield from ("channels_first", "channels_last")
-    for inner in operations_in(layer):
-        yield from _layouts(inner)
+    return tuple(np.shape(given)[-3:-1]) if rank_of(given) in (3, 4) else None
 
 
 def _image_shape(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
@@ -35,7 +38,8 @@ class TokenGrid:
         return f"{self.rows}x{self.columns}" + (f"+{self.prefix}" if self.prefix else "")
 
 
-Layout: TypeAlias = Literal["channels_last", "channels_first"] | TokenGrid
+ImageLayout: TypeAlias = Literal["channels_last", "channels_first"]
+Layout: TypeAlias = ImageLayout | TokenGrid
 
 
 def parse_token_grid(text: str) -> TokenGrid:
@@ -78,3 +82,42 @@ def from_map(values: Any, original: Any, layout: Layout) -> Any:
         patches = tf.reshape(values, (-1, layout.rows * layout.columns, values.shape[-1]))
         return tf.concat([original[:, : layout.prefix], patches], axis=1)
     return tf.transpose(values, (0, 3, 1, 2)) if layout == "channels_first" else values
+
+
+def operations_in(layer: keras.Operation) -> list[keras.Operation]:
+    """Return the layers, and in a functional model also the operations, that one is made of."""
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    # Model.layers is this same walk, but blocks that are plain Layers offer no public one.
+    layers = list(layer._flatten_layers(include_self=False, recursive=False))
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):  # a functional model
+        return list({id(each): each for each in (*layer.operations, *layers)}.values())
+    return layers
+
+
+def output_layout(model: keras.Model) -> ImageLayout:
+    """Return the layout of what a model gives for each pixel: that of its last layer that has one.
+
+    Keras offers no other way to ask.
+    """
+    return next(reversed(list(_layouts(model))), "channels_last")
+
+
+def layout_of_images(model: keras.Model) -> ImageLayout:
+    """Return the layout of a model's images: that of the first layer that has one."""
+    return next(_layouts(model), "channels_last")
+
+
+def _layouts(layer: keras.Operation) -> Iterator[ImageLayout]:
+    """Yield the layouts that maps have on their way, as the layers tell in their order."""
+    data_format = getattr(layer, "data_format", None)
+    if data_format in ("channels_last", "channels_first"):
+        yield data_format
+    dims = getattr(layer, "dims", None) if isinstance(layer, keras.layers.Permute) else None
+    axes = (0, *dims) if dims else getattr(layer, "axes", None)
+    if axes is not None and tuple(np.ravel(axes)) == (0, 3, 1, 2):
+        yield from ("channels_last", "channels_first")
+    if axes is not None and tuple(np.ravel(axes)) == (0, 2, 3, 1):
+        yield from ("channels_first", "channels_last")
+    for inner in operations_in(layer):
+        yield from _layouts(inner)

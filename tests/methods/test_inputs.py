@@ -38,24 +38,47 @@ def two_inputs(structure):
     maps = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(picture)
     pooled = keras.layers.GlobalAveragePooling2D()(maps * facts[:, None, None, :1])
     outputs = keras.layers.Dense(2, name="head")(keras.layers.Concatenate()([pooled, facts]))
-    inputs = {"picture": picture, "facts": facts} if structure is dict else [picture, facts]
-    model = keras.Model(inputs, outputs)
+    model = keras.Model(structure(picture, facts), outputs)
     model.set_weights([np.abs(weight) for weight in model.get_weights()])
     return model
 
 
-@pytest.mark.parametrize("structure", [dict, list])
-def test_each_image_is_explained_beside_its_other_inputs(images, structure):
+def as_dict(picture, facts):
+    return {"picture": picture, "facts": facts}
+
+
+def as_list(picture, facts):
+    return [picture, facts]
+
+
+def as_tuple(picture, facts):
+    return (facts, picture)
+
+
+def as_dict_of_lists(picture, facts):
+    return {"pictures": [picture], "more": {"facts": facts}}
+
+
+def as_nested_lists(picture, facts):
+    return [[facts], (picture,)]
+
+
+STRUCTURES = [as_dict, as_list, as_tuple, as_dict_of_lists, as_nested_lists]
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "auto"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_each_image_is_explained_beside_its_other_inputs(images, structure, engine):
     """The first fact scales the activations' gradient, so the maps differ by that factor."""
     model, facts = two_inputs(structure), np.array([[1.0, 2.0], [3.0, -1.0]], np.float32)
 
     def given(n):
-        pair = {"picture": images[n], "facts": facts[n]}
-        return pair if structure is dict else list(pair.values())
+        return structure(images[n], facts[n])
 
-    together = Explainer(model, "conv", "grad_cam")(given(slice(None)), 1)["conv", "grad_cam"]
+    together = Explainer(model, "conv", engine=engine)(given(slice(None)), 1)["conv", "grad_cam"]
     for n in range(2):
-        alone = Explainer(model, "conv", "grad_cam")(given(slice(n, n + 1)), 1)["conv", "grad_cam"]
+        alone = Explainer(model, "conv", engine=engine)(given(slice(n, n + 1)), 1)
+        alone = alone["conv", "grad_cam"]
         np.testing.assert_allclose(together[n], alone[0], rtol=1e-5, atol=1e-8)
     kernel = model.get_layer("head").kernel.numpy()[:4, 1]
     cam = np.maximum(model.get_layer("conv")(images).numpy() @ kernel, 0) / 80
@@ -77,7 +100,7 @@ def test_a_method_asks_about_each_image_beside_its_other_inputs(images):
 
 def test_metrics_refuse_a_model_with_other_inputs(images):
     with pytest.raises(InputError, match="takes 'facts' beside the images"):
-        Predictor(two_inputs(dict))(images)
+        Predictor(two_inputs(as_dict))(images)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +118,70 @@ def test_metrics_refuse_a_model_with_other_inputs(images):
 def test_wrong_inputs_get_a_sentence(images, change, message):
     given = {"picture": images, "facts": np.ones((2, 2))}
     with pytest.raises(InputError, match=message):
-        explain(two_inputs(dict), change(given), layers="conv")
+        explain(two_inputs(as_dict), change(given), layers="conv")
+
+
+def test_nested_inputs_of_another_structure_get_a_sentence(images):
+    facts = np.ones((2, 2))
+    model = two_inputs(as_dict_of_lists)
+    for given in (
+        {"pictures": images, "more": {"facts": facts}},
+        {"pictures": [images], "more": facts},
+        {"pictures": [images], "more": {}},
+        [images, facts],
+    ):
+        with pytest.raises(InputError, match=r"inputs are \['more/facts', 'pictures/0'\]"):
+            explain(model, given, layers="conv")
+
+
+@pytest.mark.parametrize("structure", [lambda x: [x], lambda x: (x,), lambda x: {"picture": x}])
+def test_one_input_in_a_structure_is_given_alone_or_in_it(images, structure, recwarn):
+    """As in `keras.Model([base.input], …)`; Keras warns where it is called in another structure."""
+    plain = cnn()
+    model = keras.Model(structure(plain.inputs[0]), plain.outputs[0])
+    wanted = explain(plain, images)["high", "grad_cam"]
+    recwarn.clear()
+    for given in (images, structure(images), list(images)):
+        np.testing.assert_allclose(explain(model, given)["high", "grad_cam"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(Predictor(model)(images), Predictor(plain)(images), rtol=1e-6)
+    assert not [each for each in recwarn if "structure" in str(each.message)]
+
+
+def test_another_input_of_any_length(images):
+    keras.utils.set_random_seed(0)
+    picture, words = keras.Input((*SIZE, 3)), keras.Input((None, 4))
+    maps = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(picture)
+    state = keras.layers.GRU(4)(words)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps * state[:, None, None])
+    model = keras.Model([picture, words], keras.layers.Dense(2)(pooled))
+    explainer = Explainer(model, "conv", "hires_cam")
+    generator = np.random.default_rng(0)
+    for length in (3, 7):
+        words = generator.normal(size=(2, length, 4)).astype(np.float32)
+        found = explainer([images, words], 1)["conv", "hires_cam"]
+        kernel = model.layers[-1].kernel.numpy()[:, 1]
+        weights = (kernel * state_of(model, words))[:, None, None]
+        wanted = np.maximum(
+            (model.get_layer("conv")(images) * weights).numpy().sum(axis=-1) / 80, 0
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    with pytest.raises(InputError, match=r"wanted 2 rows of shape \(None, 4\)"):
+        explainer([images, words[:, :, :2]], 1)
+
+
+def state_of(model, words):
+    return next(each for each in model.layers if isinstance(each, keras.layers.GRU))(words).numpy()
 
 
 def test_a_dict_for_a_model_with_one_input_is_refused(images):
     with pytest.raises(InputError, match="one input, and 2 were given"):
         explain(cnn(), {"picture": images, "facts": np.ones((2, 2))})
+
+
+@pytest.mark.parametrize("model", [lambda x: x, "resnet50", keras.layers.Dense, None], ids=repr)
+def test_what_is_no_model_gets_a_sentence(images, model):
+    with pytest.raises(InputError, match=r"wanted a keras.Model.*TFSMLayer"):
+        explain(model, images)
 
 
 def test_two_images_need_a_name(images):
@@ -128,6 +209,23 @@ def test_a_subclassed_model_takes_a_dict(images):
 
     given = {"picture": images, "facts": np.ones((2, 3), np.float32)}
     assert explain(Takes(), given)["conv", "grad_cam"].shape == (2, 10, 8)
+    given["facts"] = [[1.0, 2.0, 3.0]] * 2
+    assert explain(Takes(), given)["conv", "grad_cam"].shape == (2, 10, 8)
+    with pytest.raises(InputError, match="input 'facts' cannot be read as one array"):
+        explain(Takes(), {"picture": images, "facts": [[1.0], [1.0, 2.0]]})
+
+
+def test_a_subclassed_channels_first_model_takes_a_dict_of_images_channels_last(images):
+    class Takes(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(2, 3, data_format="channels_first", name="conv")
+
+        def call(self, given):
+            return keras.ops.mean(self.conv(given["picture"]), axis=(2, 3)) + given["facts"]
+
+    given = {"picture": images, "facts": np.ones((2, 2), np.float32)}
+    assert explain(Takes(), given)["conv", "grad_cam"].shape == (2, 10, 8)
 
 
 def test_channels_first_gives_the_map_of_channels_last(images):
@@ -142,6 +240,37 @@ def test_channels_first_gives_the_map_of_channels_last(images):
     np.testing.assert_allclose(Predictor(first)(images), Predictor(last)(images), rtol=1e-5)
     with pytest.raises(InputError, match="channels-first layout is made inside"):
         explain(first, images.transpose(0, 3, 1, 2))
+
+
+class Turn(keras.layers.Layer):
+    """Hides in a layer, as in converted models, that the axes are put into another order."""
+
+    def __init__(self, *dims):
+        super().__init__()
+        self.permute = keras.layers.Permute(dims)
+
+    def call(self, values):
+        return self.permute(values)
+
+
+@pytest.mark.parametrize("turn", [keras.layers.Permute, Turn, "operation"])
+@pytest.mark.parametrize("outside", ["channels_last", "channels_first"])
+def test_a_model_that_turns_its_images_round_first(images, outside, turn):
+    """Its first convolution has another layout than its input."""
+    inside = "channels_first" if outside == "channels_last" else "channels_last"
+    core, plain = cnn(data_format=inside), cnn()
+    plain.set_weights(core.get_weights())
+    dims = (3, 1, 2) if inside == "channels_first" else (2, 3, 1)
+    inputs = keras.Input((*SIZE, 3) if outside == "channels_last" else (3, *SIZE))
+    if turn == "operation":
+        turned = keras.ops.transpose(inputs, (0, *dims))
+    else:
+        turned = turn(dims)(inputs) if turn is keras.layers.Permute else turn(*dims)(inputs)
+    model = keras.Model(inputs, core(turned))
+    found, wanted = explain(model, images), explain(plain, images)
+    assert [path.split("/")[-1] for path, _ in found] == ["high"]
+    (heatmap,) = found.values()
+    np.testing.assert_allclose(heatmap, wanted["high", "grad_cam"], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
