@@ -85,6 +85,8 @@ def trace_calls(
         is_here = getattr(output, "graph", None) is traced.graph
         reach = reaches.get(output.name) if is_here else _INSIDE
         layout, seen = _read(tuple(output.shape), reach, inputs.layout, tokens)
+        if not has_images_rows(output):
+            layout, seen = "channels_last", NO_PLACE
         calls.append(LayerCall(call.path, call.layer, call.index, call.shape, layout))
         outputs.append(output)
         fields.append(seen)
@@ -99,6 +101,11 @@ def _of_any_number(output: Any) -> Any:
     if not isinstance(output, tf.Tensor) or not output.shape.rank:
         return output
     return tf.raw_ops.PlaceholderWithDefault(input=output, shape=(None, *output.shape[1:]))
+
+
+def has_images_rows(output: Any) -> bool:
+    """Whether an output has a row for each image of the trace; windows of images have more."""
+    return output.shape.rank is None or output.shape[:1].is_compatible_with((_BATCH,))
 
 
 def _tensors(outputs: Any) -> list[Any]:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from gradcam_eval.core import Undefined
-from gradcam_eval.models.calls import Traced
+from gradcam_eval.models.calls import Traced, has_images_rows
 from gradcam_eval.models.ending import ancestors, prediction_operations, without_identity
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reach.sides import NOTHING, Side, hull, image_side
@@ -130,7 +130,9 @@ def token_grids(traced: Traced) -> dict[str, TokenGrid]:
     useful = ancestors(traced.ends)
     grids: dict[str, TokenGrid] = {}
     for call, output in zip(traced.calls, traced.outputs, strict=True):
-        if len(call.shape) == 2 and call.shape[0] and getattr(output, "op", None) in useful:
+        if not has_images_rows(output) or getattr(output, "op", None) not in useful:
+            continue
+        if len(call.shape) == 2 and call.shape[0]:
             reach = traced.reaches.get(output.name)
             is_unknown = isinstance(reach, Undefined)
             grid = _square(call.shape[0]) if is_unknown else fitting_grid(reach)

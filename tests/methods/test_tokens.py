@@ -161,3 +161,31 @@ def test_one_token_that_reaches_the_output_is_enough(place, alive):
     model = keras.Model(inputs, keras.layers.Dense(2)(x[:, place]))
     found = find_layers(model, tokens="2x2+1")
     assert ("tokens" in [call.path for call in found.candidates]) == alive
+
+
+def windows(maps, name):
+    """Attention inside windows of 4×4 positions, as in a Swin transformer."""
+    order = (0, 1, 3, 2, 4, 5)
+    parts = keras.ops.transpose(keras.ops.reshape(maps, (-1, 2, 4, 3, 4, 8)), order)
+    rows = keras.ops.reshape(parts, (-1, 16, 8))
+    seen = keras.layers.MultiHeadAttention(2, 4, name=f"{name}_attention")(rows, rows)
+    parts = keras.ops.transpose(keras.ops.reshape(seen, (-1, 2, 3, 4, 4, 8)), order)
+    return keras.layers.Add(name=name)([maps, keras.ops.reshape(parts, (-1, 8, 12, 8))])
+
+
+def test_what_has_a_row_for_each_window_is_no_map_of_an_image():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 24, 3))
+    maps = windows(keras.layers.Conv2D(8, 2, strides=2, name="patches")(inputs), "first")
+    maps = keras.layers.Dense(8, activation="relu", name="after")(windows(maps, "second"))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(maps)))
+    found = find_layers(model)
+    for role in ("last", "stages", "all"):
+        assert not [call.path for call in found.role(role) if "attention" in call.path]
+    assert [call.path for call in found.role("stages")] == ["after"]
+    assert found.undeclared == {}
+    images = np.random.default_rng(0).uniform(0, 1, (3, 16, 24, 3)).astype(np.float32)
+    heatmaps = Explainer(model, "all")(images)
+    assert {heatmap.shape for heatmap in heatmaps.values()} == {(3, 8, 12)}
+    with pytest.raises(InputError, match="it has no such rows"):
+        Explainer(model, "first_attention", tokens="4x4")(images)
