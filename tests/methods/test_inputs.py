@@ -108,6 +108,10 @@ def test_metrics_refuse_a_model_with_other_inputs(images):
     [
         (lambda given: {"picture": given["picture"]}, r"inputs are \['facts', 'picture'\]"),
         (lambda given: {**given, "other": 1}, r"inputs are \['facts', 'picture'\]"),
+        (
+            lambda given: {"picture": given["picture"], "fact": 1},
+            r"\['picture', 'fact'\] was given",
+        ),
         (lambda given: given["picture"], "ndarray was given"),
         (lambda given: {**given, "facts": given["facts"][:1]}, "wanted 2 rows of shape"),
         (lambda given: {**given, "facts": given["facts"][:, :1]}, r"wanted 2 rows of shape \(2,\)"),

@@ -23,7 +23,7 @@ def model():
             layers.Conv2D(4, 3, name="map"),
             layers.GlobalAveragePooling2D(),
             hidden,
-            layers.Dense(3),
+            layers.Dense(3, name="head"),
         ]
     )
 
@@ -37,13 +37,17 @@ def quantise(model):
     model.quantize("int8")
 
 
-def low_rank(model):
-    hidden = model.get_layer("hidden")
-    hidden.enable_lora(2)
-    hidden.lora_kernel_b.assign(np.ones(hidden.lora_kernel_b.shape))
+def low_rank(model, layer="hidden"):
+    dense = model.get_layer(layer)
+    dense.enable_lora(2)
+    dense.lora_kernel_b.assign(np.ones(dense.lora_kernel_b.shape))
 
 
-CHANGES = pytest.mark.parametrize("change", [quantise, low_rank])
+def low_rank_behind_all_others(model):
+    low_rank(model, "head")
+
+
+CHANGES = pytest.mark.parametrize("change", [quantise, low_rank, low_rank_behind_all_others])
 
 
 def with_signature(forward):
