@@ -40,7 +40,7 @@ def quantise(model):
 def low_rank(model, layer="hidden"):
     dense = model.get_layer(layer)
     dense.enable_lora(2)
-    dense.lora_kernel_b.assign(np.ones(dense.lora_kernel_b.shape))
+    dense.lora_kernel_b.assign(np.arange(2 * dense.units).reshape(2, dense.units))
 
 
 def low_rank_behind_all_others(model):
