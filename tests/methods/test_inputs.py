@@ -88,7 +88,7 @@ def test_each_image_is_explained_beside_its_other_inputs(images, structure, engi
 
 def test_a_method_asks_about_each_image_beside_its_other_inputs(images):
     methods = ["score_cam", "ablation_cam", "occlusion(window=4)", "smooth_grad(samples=3)"]
-    explainer = Explainer(two_inputs(dict), "conv", methods)
+    explainer = Explainer(two_inputs(as_dict), "conv", methods)
     facts = np.array([[1.0, 2.0], [3.0, -1.0]], np.float32)
     together = explainer({"picture": images, "facts": facts}, 1)
     for n in range(2):
