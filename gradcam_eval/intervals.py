@@ -84,6 +84,24 @@ class Estimator:
         return first if right is None else first - aggregate(weights, right)
 
 
+def resampled(columns: Sequence[Values], rule: Estimator) -> Iterator[Values]:
+    """Yield the values of all columns in resamples of their images, block by block: (B, k).
+
+    Parameters
+    ----------
+    columns : of the same images: float (n,), or (n, R, S) for an aggregate, one for each cell
+    rule : what becomes of a column, and how often
+    """
+    n, is_mean = len(columns[0]), rule.aggregate == MEAN
+    count = rule.resamples if is_mean else min(rule.resamples, _MOST_OF_AGGREGATES)
+    width = n if is_mean else max(n, columns[0][0].size)
+    for weights in _resamples(n, count, rule.seed, width=width):
+        if is_mean:
+            yield weights @ np.stack(columns, axis=1) / n
+        else:
+            yield np.stack([AGGREGATES[rule.aggregate](weights, c) for c in columns], axis=1)
+
+
 def _rows(found: Iterator[tuple[float, float, float]]) -> Values:
     return np.array(list(found), float).reshape(-1, 3)
 

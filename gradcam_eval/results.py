@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
-from gradcam_eval.core import InputError
+from gradcam_eval.choice import choice_shares
+from gradcam_eval.core import InputError, Undefined, unknown_name
 from gradcam_eval.metrics.agreement import Agreement, agreement
 from gradcam_eval.report.agreement import cell_maps
 from gradcam_eval.report.folder import read_folder
@@ -64,6 +65,32 @@ class Results:
         found = read_folder(self.folder)
         return comparison.compare(found.records, a, b, metric, seed=found.seed)
 
+    def choice(
+        self, metric: str, *, protocol: str | None = None, model: str | None = None
+    ) -> pd.DataFrame | Undefined:
+        """Return how often resamples of the images choose each cell as the best by a metric.
+
+        Parameters
+        ----------
+        metric : of the study
+        protocol, model : may be left out where the study has one of them
+
+        Raises
+        ------
+        InputError : no such metric, protocol or model, or several and none named
+        """
+        found = read_folder(self.folder)
+        records = _only(found.records, "metric", metric)
+        records = _only(_only(records, "protocol", protocol), "model", model)
+        kind = {key: records[key].iloc[0] for key in ("metric", "protocol")}
+        metrics = found.study["metrics"]
+        up = next(
+            each["higher_is_better"]
+            for each in metrics
+            if (each["name"], each["protocol"]) == tuple(kind.values())
+        )
+        return choice_shares(records, higher_is_better=up, seed=found.seed)
+
     def agreement(
         self,
         measure: str = "rank_correlation",
@@ -114,6 +141,16 @@ class Results:
             return Path(shutil.copyfile(page, path))
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _only(records: pd.DataFrame, column: str, wanted: str | None) -> pd.DataFrame:
+    """Return the rows with a value in a column, by default the only one there is."""
+    known = list(dict.fromkeys(records[column]))
+    if wanted is None and len(known) > 1:
+        raise InputError(f"the study has several: say {column}= one of {', '.join(known)}")
+    if wanted is not None and wanted not in known:
+        raise unknown_name(column, wanted, known)
+    return records if wanted is None else records[records[column] == wanted]
 
 
 def run_study(

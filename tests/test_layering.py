@@ -26,7 +26,7 @@ study
 intervals
 records
 stats
-comparison
+comparison choice
 report
 results
 picture progress callback sanity meta_evaluation

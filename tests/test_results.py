@@ -78,6 +78,26 @@ def test_a_folder_without_results_is_refused_and_left_alone(tmp_path, ask):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_choice_says_how_often_resamples_choose_each_cell(folder):
+    found = Results(folder).choice("deletion")
+    assert found["share"].sum() == pytest.approx(1)
+    assert set(found["method"]) == {"grad_cam"}  # controls do not compete
+    assert found["layer"].iloc[0] == "top_activation"
+    with pytest.raises(InputError, match=r"unknown metric 'deletoin'.*deletion"):
+        Results(folder).choice("deletoin")
+    with pytest.raises(InputError, match="unknown model 'toy'"):
+        Results(folder).choice("deletion", model="toy")
+    with pytest.raises(InputError, match="unknown protocol 'rise'"):
+        Results(folder).choice("deletion", protocol="rise")
+
+
+def test_choice_asks_which_of_several(tmp_path):
+    two = make_study(tmp_path / "two", Plan(methods=("grad_cam",), models=("a_net", "b_net")))
+    with pytest.raises(InputError, match="several: say model= one of a_net, b_net"):
+        Results(two).choice("deletion")
+    assert set(Results(two).choice("deletion", model="b_net")["layer"])
+
+
 def test_agreement_compares_the_cells_maps_of_the_folder(folder):
     found = Results(folder).agreement()
     cells = ["block2_expand · grad_cam", "top_activation · grad_cam"]

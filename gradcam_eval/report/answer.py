@@ -7,14 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from gradcam_eval.core import Undefined
 from gradcam_eval.report.caveats import caveats
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.text import (
+    cell_name,
     direction,
     interval,
     is_yes,
     milliseconds,
     number,
+    percent,
     plural,
     ratio,
     signed,
@@ -98,7 +101,7 @@ def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
     text += _against_usual(verdict, usual)
     if best["tied"]:
         text += f" {plural(best['tied'], 'other cell')} reached the same value."
-    return Sentence(text + _told_apart(verdict), lead)
+    return Sentence(text + _told_apart(verdict) + _chosen_again(verdict), lead)
 
 
 def _told_apart(verdict: Verdict) -> str:
@@ -114,6 +117,20 @@ def _told_apart(verdict: Verdict) -> str:
     if verdict.open_cells:
         return f"{text} The data cannot tell it from {of}."
     return text if ahead else f"{text} The data tell it from every other cell ({total})."
+
+
+def _chosen_again(verdict: Verdict) -> str:
+    """Say how often resamples of the images choose the same cell, and which they choose else."""
+    if isinstance(verdict.shares, Undefined) or len(verdict.shares) < 2:
+        return ""
+    shares = verdict.shares.to_dict("records")
+    mine = next(row for row in shares if verdict.is_best(row))
+    rival = next(row for row in shares if not verdict.is_best(row))
+    text = f" Resamples of these images choose it again in {percent(mine['share'])} of draws"
+    if not rival["share"]:
+        return f"{text}."
+    name = cell_name(rival["layer"], rival["method"])
+    return f"{text}, and {name} in {percent(rival['share'])}."
 
 
 def _against_random(metric: dict[str, Any], best: dict[str, Any]) -> str:

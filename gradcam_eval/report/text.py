@@ -77,6 +77,13 @@ def ratio(value: Any) -> str:
     return DASH if pd.isna(value) else f"{float(value):.2f}"
 
 
+def percent(share: float) -> str:
+    """Write a share of 1 in whole per cent; what is nearly none or all is not written as that."""
+    if 0 < share < 0.005:
+        return "under 1 %"
+    return "over 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
 def count_of(value: Any) -> str:
     """Write a count that a CSV may hold as a float, or not at all."""
     return DASH if pd.isna(value) else f"{float(value):g}"

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from gradcam_eval.choice import choice_shares
+from gradcam_eval.core import Undefined
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.text import cell_name, metric_label
 from gradcam_eval.stats import ROUNDING, best_cells, rivals
@@ -20,6 +22,7 @@ class Verdict:
     label: str  # the metric's name, with its protocol where the study has several of it
     best: dict[str, Any]
     others: pd.DataFrame  # of stats.rivals, with `gain`: better than the best cell by how much
+    shares: pd.DataFrame | Undefined  # of choice_shares
 
     @property
     def name(self) -> str:
@@ -46,6 +49,10 @@ class Verdict:
             return ""
         return "worse" if row["gain"] > 0 else "better"
 
+    def is_best(self, row: dict[Any, Any]) -> bool:
+        """Whether a row is of the best cell."""
+        return (row["layer"], row["method"]) == (self.best["layer"], self.best["method"])
+
     def other(self, layer: str, method: str) -> dict[Any, Any] | None:
         """Return how one other cell differs from the best one, if it was judged."""
         found = self.others[(self.others["layer"] == layer) & (self.others["method"] == method)]
@@ -64,5 +71,17 @@ def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
         sign = 1 if metric["higher_is_better"] else -1
         others = others.assign(gain=sign * others["difference"])
         label = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
-        verdicts.append(Verdict(metric, label, best, others))
+        shares = choice_shares(
+            _of_one(folder.records, best),
+            higher_is_better=metric["higher_is_better"],
+            seed=folder.seed,
+        )
+        verdicts.append(Verdict(metric, label, best, others, shares))
     return verdicts
+
+
+def _of_one(records: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """Return the records of a row's model, metric and protocol."""
+    for key in ("model", "metric", "protocol"):
+        records = records[records[key] == row[key]]
+    return records

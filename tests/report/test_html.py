@@ -145,6 +145,7 @@ def test_answer_names_best_cell_difference_and_cost(tmp_path):
     assert "By deletion, top_activation · eigen_cam is best:" in text
     assert "the interval excludes 0: better than random" in text
     assert "the compiled forward pass takes 20.0 ms" in text
+    assert "Resamples of these images choose it again in 100 % of draws." in text
     assert any("Only 5 images" in warning for warning in found.warnings)
     assert not any("matched or beaten" in warning for warning in found.warnings)
 
@@ -179,7 +180,8 @@ def test_answer_says_when_the_best_is_worse_on_the_images_that_both_have(tmp_pat
     deletion = said(folder).sentences[1]
     assert deletion.lead == "By deletion, top · eigen_cam is best:"
     assert "usual choice: +0.010 [+0.010, +0.010] on 4 images; worse than that." in deletion.text
-    assert deletion.text.endswith("1 other cell is better on the images that both have.")
+    assert "1 other cell is better on the images that both have." in deletion.text
+    assert deletion.text.endswith("choose it again in 0 % of draws, and top · grad_cam in 100 %.")
 
 
 def test_answer_takes_what_float32_rounds_for_equal(tmp_path):
