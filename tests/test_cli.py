@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import skimage.data
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from gradcam_eval import cli
@@ -27,6 +28,7 @@ COMMANDS = (
     "explain",
     "layers",
     "methods",
+    "metrics",
     "protocols",
     "sanity",
     "check-metrics",
@@ -365,6 +367,51 @@ def test_methods_are_a_table_with_their_options(call):
     assert set(METHODS) < set(lines)
     assert "masks=4000" in lines["rise"]
     assert lines["grad_cam"].split()[1] == "cam"
+
+
+def test_metrics_are_a_table_with_their_direction_and_what_they_need(call):
+    code, out, err = call("metrics")
+    assert (code, err) == (0, "")
+    lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines()}
+    assert set(METRICS) < set(lines)
+    assert lines["deletion"].startswith(
+        "deletion faithfulness lower probability, 0..1 the model rise2018 Mean probability"
+    )
+    assert lines["energy_pointing_game"].startswith(
+        "energy_pointing_game localization higher share of energy, 0..1 boxes, else masks energy"
+    )
+
+
+def test_metrics_leave_their_summaries_out_where_there_is_no_room(call, monkeypatch):
+    monkeypatch.setattr(lists, "console", lambda: Console(width=100))
+    _, out, _ = call("metrics")
+    assert "summary" not in out
+    assert {line.split()[0] for line in out.splitlines()} > set(METRICS), "no name is broken in two"
+
+
+def test_metrics_are_csv_with_those_of_a_plugin(workplace):
+    (workplace / "peaks.py").write_text(METRIC)
+    found = start(workplace, "--import", "peaks.py", "metrics", "--csv")
+    assert (found.returncode, found.stderr) == (0, "")
+    table = pd.read_csv(io.StringIO(found.stdout), keep_default_na=False).set_index("metric")
+    assert list(table.index)[-1] == "peak"
+    assert table.loc["peak"].to_dict() == {
+        "family": "own", "better": "higher", "unit": "grey levels", "range": "0..255",
+        "needs": "nothing", "protocol": "own", "protocols": "own", "summary": "The highest value.",
+    }  # fmt: skip
+    assert table.loc["iou", "protocols"] == "iou_half_max, iou_otsu, iou_top_fifth"
+
+
+METRIC = """
+from gradcam_eval import register_metric
+
+@register_metric(
+    "peak", needs="heatmap", unit="grey levels", higher_is_better=True, bounds="0..255"
+)
+def peak(cases, predict, protocol):
+    \"\"\"The highest value.\"\"\"
+    return [float(case.heatmap.max()) for case in cases]
+"""
 
 
 def test_protocols_are_a_table_or_json(call):

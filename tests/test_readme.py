@@ -43,7 +43,17 @@ def test_make_has_the_two_commands():
 
 def test_the_commands_and_options_exist():
     shown = re.findall(r"^gradcam-eval ((?:data )?\w+)(.*?)(?:#|$)", README, flags=re.MULTILINE)
-    known = {"explain", "layers", "methods", "study", "report", "protocols", "sanity", "data check"}
+    known = {
+        "explain",
+        "layers",
+        "methods",
+        "metrics",
+        "study",
+        "report",
+        "protocols",
+        "sanity",
+        "data check",
+    }
     assert {name for name, _ in shown} == known
     for name, rest in shown:
         asked = [*name.split(), "--help"]

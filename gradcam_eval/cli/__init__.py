@@ -13,7 +13,7 @@ import typer
 from gradcam_eval.cli.check_metrics import check_metrics
 from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
-from gradcam_eval.cli.lists import layers, methods
+from gradcam_eval.cli.lists import layers, methods, metrics
 from gradcam_eval.cli.plugins import import_plugins
 from gradcam_eval.cli.protocols import protocols
 from gradcam_eval.cli.sanity import sanity
@@ -62,6 +62,7 @@ def options(
 app.command(short_help="Explain one image: write its heatmaps as a PNG.")(explain)
 app.command(short_help="List a model's layers, and what to call them.")(layers)
 app.command(short_help="List the methods, with their options.")(methods)
+app.command(short_help="List the metrics: direction, unit, and what each needs.")(metrics)
 app.command(short_help="List the protocols: what each fixes, and its source.")(protocols)
 app.command(short_help="Check whether heatmaps depend on weights, class and input.")(sanity)
 app.command(short_help="Check which metrics can tell good heatmaps from bad ones.")(check_metrics)

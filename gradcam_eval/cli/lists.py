@@ -1,4 +1,4 @@
-"""`gradcam-eval layers` and `gradcam-eval methods`: what there is to choose from."""
+"""`gradcam-eval layers`, `methods` and `metrics`: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ TokensOption = Annotated[
         "class token before them.",
     ),
 ]
+
+
+_NAMES = ("method", "metric", "family", "protocol")  # what is broken in two is no name
+_WIDE = 150  # columns, below which the metrics' summaries would have a word a line
 
 
 def layers(
@@ -91,6 +95,30 @@ def methods(
     """
     with silent_stderr():
         frame = _methods_frame()
+    _write(frame, csv=csv)
+
+
+def metrics(
+    csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+) -> None:
+    """List the metrics: family, direction, unit and range, what each needs, its default protocol.
+
+    "needs" is what a metric asks for beside the heatmap: the boxes or masks of your data, the
+    model, the method again, or nothing. What a protocol fixes, and which others a metric has:
+    gradcam-eval protocols --metric NAME. A narrow terminal has no room for the summaries; the CSV
+    has them.
+    """
+    with silent_stderr():
+        frame = _metrics_frame()
+    if not csv:
+        bounded = frame["range"].where(frame["range"] == "", ", " + frame["range"])
+        left_out = ["protocols", "range"] + ["summary"] * (console().width < _WIDE)
+        frame = frame.assign(unit=frame["unit"] + bounded).drop(columns=left_out)
+    _write(frame, csv=csv)
+
+
+def _write(frame: pd.DataFrame, *, csv: bool) -> None:
+    """Write a table of texts to standard output."""
     if csv:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -99,7 +127,7 @@ def methods(
 
     table = Table(box=None, header_style="bold")
     for column in frame.columns:
-        table.add_column(str(column), overflow="fold")
+        table.add_column(str(column), overflow="fold", no_wrap=column in _NAMES)
     for row in frame.itertuples(index=False):
         table.add_row(*map(Text, row))
     console().print(table)
@@ -121,3 +149,12 @@ def _methods_frame() -> pd.DataFrame:
             for method in METHODS.values()
         ]
     )
+
+
+def _metrics_frame() -> pd.DataFrame:
+    import pandas as pd
+
+    import gradcam_eval.metrics  # noqa: F401 - registers them
+    from gradcam_eval.metrics.listing import rows
+
+    return pd.DataFrame([{"metric": name, **row} for name, row in rows().items()])

@@ -160,6 +160,7 @@ def box_iou(boxes: Boxes, others: Boxes) -> Boxes:
     "localization_error",
     needs="labels",
     unit="error (1) or none (0)",
+    bounds="0..1",
     higher_is_better=False,
     protocols=("gradcam2017", "gradcam2017_top5", "gradcam2017_known"),
 )

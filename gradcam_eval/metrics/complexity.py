@@ -125,6 +125,7 @@ def _of_each(
     "gini_sparseness",
     needs="heatmap",
     unit="Gini index",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("chalasani2020",),
 )
@@ -137,6 +138,7 @@ def _gini(cases: Sequence[Case], predict: Predict | None, name: str) -> list[flo
     "entropy_complexity",
     needs="heatmap",
     unit="nat",
+    bounds="0..ln(pixels)",
     higher_is_better=False,
     protocols=("bhatt2020",),
 )
@@ -149,6 +151,7 @@ def _entropy(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "effective_complexity",
     needs="heatmap",
     unit="share of pixels",
+    bounds="0..1",
     higher_is_better=False,
     protocols=("effective2020",),
 )

@@ -147,7 +147,12 @@ _RISE = (
 
 
 @register_metric(
-    "deletion", needs="predict", unit="probability", higher_is_better=False, protocols=_RISE
+    "deletion",
+    needs="predict",
+    unit="probability",
+    bounds="0..1",
+    higher_is_better=False,
+    protocols=_RISE,
 )
 def _deletion_of(
     cases: Sequence[Case], predict: Predict | None, name: str
@@ -157,7 +162,12 @@ def _deletion_of(
 
 
 @register_metric(
-    "insertion", needs="predict", unit="probability", higher_is_better=True, protocols=_RISE
+    "insertion",
+    needs="predict",
+    unit="probability",
+    bounds="0..1",
+    higher_is_better=True,
+    protocols=_RISE,
 )
 def _insertion_of(
     cases: Sequence[Case], predict: Predict | None, name: str

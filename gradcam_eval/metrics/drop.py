@@ -150,6 +150,7 @@ _DROPS = ("drop2018", "drop2018_mean")
     "average_drop",
     needs="predict",
     unit="share of the probability",
+    bounds="0..1",
     higher_is_better=False,
     protocols=_DROPS,
 )
@@ -162,6 +163,7 @@ def _drop_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "increase_in_confidence",
     needs="predict",
     unit="higher (1) or not (0)",
+    bounds="0..1",
     higher_is_better=True,
     protocols=_DROPS,
 )
@@ -176,6 +178,7 @@ def _increase_of(
     "average_gain",
     needs="predict",
     unit="share of the missing probability",
+    bounds="0..1",
     higher_is_better=True,
     protocols=_DROPS,
 )

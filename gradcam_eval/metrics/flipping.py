@@ -103,13 +103,27 @@ _FLIP = (
 )
 
 
-@register_metric("morf", needs="predict", unit="score", higher_is_better=False, protocols=_FLIP)
+@register_metric(
+    "morf",
+    needs="predict",
+    unit="score",
+    bounds="0..1 for probabilities",
+    higher_is_better=False,
+    protocols=_FLIP,
+)
 def _morf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
     """Mean score while pixels are removed, the most relevant first."""
     return by_image(removed_first, cases, predict, name, "morf")
 
 
-@register_metric("lerf", needs="predict", unit="score", higher_is_better=True, protocols=_FLIP)
+@register_metric(
+    "lerf",
+    needs="predict",
+    unit="score",
+    bounds="0..1 for probabilities",
+    higher_is_better=True,
+    protocols=_FLIP,
+)
 def _lerf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
     """Mean score while pixels are removed, the least relevant first."""
     return by_image(_lerf, cases, predict, name, "lerf")
@@ -119,6 +133,7 @@ def _lerf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "abpc",
     needs="predict",
     unit="score",
+    bounds="-1..1 for probabilities",
     higher_is_better=True,
     protocols=("abpc_mean", "abpc_mean_log_odds"),
 )

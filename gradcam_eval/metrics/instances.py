@@ -151,6 +151,7 @@ def _masks_of(truth: Truth) -> NDArray[np.bool_]:
     "instance_recall",
     needs="truth",
     unit="share of objects",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("instances_v1",),
 )
@@ -165,6 +166,7 @@ def _recall(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
     "instance_evenness",
     needs="truth",
     unit="normalised entropy",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("instances_v1",),
 )

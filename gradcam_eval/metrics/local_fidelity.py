@@ -118,6 +118,7 @@ def _noise(
     "infidelity",
     needs="predict",
     unit="squared probability",
+    bounds="0 or more",
     higher_is_better=False,
     protocols=(
         "infidelity2019_scaled",

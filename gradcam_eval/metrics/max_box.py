@@ -207,6 +207,7 @@ def _without_holes(levels: Levels) -> Levels:
     "max_box_acc",
     needs="truth",
     unit="share of images",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("maxboxaccv2", "maxboxacc2020"),
     aggregate="mean_of_maxima",

@@ -107,6 +107,7 @@ _RULES: dict[str, Callable[[NDArray[np.float32], float], Mask | Undefined]] = {
     "iou",
     needs="truth",
     unit="intersection over union",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("iou_half_max", "iou_otsu", "iou_top_fifth"),
 )

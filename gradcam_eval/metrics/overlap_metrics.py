@@ -37,6 +37,7 @@ def register_overlap_metrics(table: Mapping[str, OverlapMetric]) -> None:
             name,
             needs="truth",
             unit=entry.unit,
+            bounds="0..1",
             higher_is_better=True,
             protocols=(entry.protocol,),
         )

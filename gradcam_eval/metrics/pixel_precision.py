@@ -122,6 +122,7 @@ def _bins(scores: Heatmap, thresholds: int) -> NDArray[np.int32]:
     "pxap",
     needs="truth",
     unit="average precision",
+    bounds="0..1",
     higher_is_better=True,
     protocols=("pxap2020",),
     aggregate="pooled_average_precision",

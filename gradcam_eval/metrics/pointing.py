@@ -126,6 +126,7 @@ _PROTOCOLS = ("pointing2018", "pointing2018_strict")
     "pointing_game",
     needs="truth",
     unit="hit (1) or miss (0)",
+    bounds="0..1",
     higher_is_better=True,
     protocols=_PROTOCOLS,
 )
@@ -139,6 +140,7 @@ def _pointing(prepared: Prepared, rules: PointingProtocol) -> bool | Undefined:
     "pointing_game_class_mean",
     needs="truth",
     unit="hit (1) or miss (0)",
+    bounds="0..1",
     higher_is_better=True,
     protocols=_PROTOCOLS,
     aggregate="mean_over_classes",

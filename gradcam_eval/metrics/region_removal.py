@@ -172,6 +172,7 @@ def _share_lost(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     "aopc",
     needs="predict",
     unit="probability",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("samek2017_one_draw", "samek2017"),
 )
@@ -184,6 +185,7 @@ def _aopc_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "irof",
     needs="predict",
     unit="share of the score",
+    bounds="at most 1",
     higher_is_better=True,
     protocols=("irof2020",),
 )

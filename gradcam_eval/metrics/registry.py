@@ -40,6 +40,7 @@ class Metric:
     default_protocol : the one used where nobody asks for another
     aggregate : how the images' results become one value, a key of `AGGREGATES`; all but the mean
         want a `Tally` of each image
+    bounds : of the number, in words; "" where nobody said
     """
 
     name: str
@@ -50,6 +51,7 @@ class Metric:
     protocols: tuple[str, ...]
     default_protocol: str
     aggregate: str = MEAN
+    bounds: str = ""
 
     @property
     def description(self) -> str:
@@ -69,6 +71,7 @@ def register_metric(  # noqa: PLR0913 - all that a reader needs, said once
     higher_is_better: bool,
     protocols: tuple[str, ...] = ("own",),
     aggregate: str = MEAN,
+    bounds: str = "",
 ) -> Callable[[MetricFunction], MetricFunction]:
     """Register the decorated function, (cases, predict, protocol) → one result a case, as a metric.
 
@@ -80,6 +83,7 @@ def register_metric(  # noqa: PLR0913 - all that a reader needs, said once
     higher_is_better : the direction
     protocols : names under which it can be computed; the first is the default
     aggregate : how the images' results become one value, a key of `AGGREGATES`
+    bounds : of the number, in words, as in "0..1"
 
     Raises
     ------
@@ -106,7 +110,15 @@ def register_metric(  # noqa: PLR0913 - all that a reader needs, said once
         if known and _origin(known.function) != _origin(function):
             raise InputError(f"a metric {name!r} exists already: choose another name.")
         METRICS[name] = Metric(
-            name, function, needs, unit, higher_is_better, protocols, protocols[0], aggregate
+            name=name,
+            function=function,
+            needs=needs,
+            unit=unit,
+            higher_is_better=higher_is_better,
+            protocols=protocols,
+            default_protocol=protocols[0],
+            aggregate=aggregate,
+            bounds=bounds,
         )
         return function
 

@@ -156,7 +156,12 @@ _ROAD = ("road2022", "road2022_label")
 
 
 @register_metric(
-    "road_morf", needs="predict", unit="probability", higher_is_better=False, protocols=_ROAD
+    "road_morf",
+    needs="predict",
+    unit="probability",
+    bounds="0..1",
+    higher_is_better=False,
+    protocols=_ROAD,
 )
 def _morf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
     """Mean probability with pixels imputed, the most relevant first."""
@@ -164,7 +169,12 @@ def _morf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
 
 
 @register_metric(
-    "road_lerf", needs="predict", unit="probability", higher_is_better=True, protocols=_ROAD
+    "road_lerf",
+    needs="predict",
+    unit="probability",
+    bounds="0..1",
+    higher_is_better=True,
+    protocols=_ROAD,
 )
 def _lerf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[Curve | Undefined]:
     """Mean probability with pixels imputed, the least relevant first."""
@@ -175,6 +185,7 @@ def _lerf_of(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "road",
     needs="predict",
     unit="probability",
+    bounds="-0.5..0.5",
     higher_is_better=True,
     protocols=("road2022_combined",),
 )

@@ -178,6 +178,7 @@ _PROTOCOLS = ("yeh2019", "yeh2019_small")
     "max_sensitivity",
     needs="explain",
     unit="relative change",
+    bounds="0 or more",
     higher_is_better=False,
     protocols=_PROTOCOLS,
 )
@@ -192,6 +193,7 @@ def _max(cases: Sequence[Case], predict: Predict | None, name: str) -> list[floa
     "average_sensitivity",
     needs="explain",
     unit="relative change",
+    bounds="0 or more",
     higher_is_better=False,
     protocols=_PROTOCOLS,
 )
@@ -206,6 +208,7 @@ def _average(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
     "local_lipschitz",
     needs="explain",
     unit="relative change per unit of image change",
+    bounds="0 or more",
     higher_is_better=False,
     protocols=("lipschitz2018",),
 )

@@ -148,6 +148,7 @@ def _of_each(
     "shift_stability",
     needs="explain",
     unit="rank correlation",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("transforms_v1",),
 )
@@ -161,6 +162,7 @@ def _shift(cases: Sequence[Case], predict: Predict | None, name: str) -> list[fl
     "flip_stability",
     needs="explain",
     unit="rank correlation",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("transforms_v1",),
 )
@@ -173,6 +175,7 @@ def _flip(cases: Sequence[Case], predict: Predict | None, name: str) -> list[flo
     "jpeg_stability",
     needs="explain",
     unit="rank correlation",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("transforms_v1",),
 )

@@ -161,6 +161,7 @@ def _correlation(
     "sensitivity_n",
     needs="predict",
     unit="correlation",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("ancona2018", "ancona2018_logit"),
 )
@@ -175,6 +176,7 @@ def _sensitivity_of(
     "faithfulness_correlation",
     needs="predict",
     unit="correlation",
+    bounds="-1..1",
     higher_is_better=True,
     protocols=("bhatt2020_correlation",),
 )

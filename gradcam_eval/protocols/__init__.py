@@ -65,6 +65,7 @@ __all__ = [
     "StabilityProtocol",
     "SubsetProtocol",
     "describe",
+    "family_of",
     "protocol",
     "rows",
 ]
@@ -109,6 +110,12 @@ _ALL: tuple[AnyProtocol, ...] = (
     *LOCALIZATION,
     _OWN,
 )
+_FAMILIES: dict[str, tuple[AnyProtocol, ...]] = {
+    "faithfulness": FAITHFULNESS,
+    "robustness": ROBUSTNESS,
+    "sanity": SANITY,
+    "localization": LOCALIZATION,
+}
 PROTOCOLS: dict[str, AnyProtocol] = {entry.name: entry for entry in _ALL}
 
 
@@ -135,6 +142,24 @@ def describe(name: str) -> dict[str, Any]:
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS)
     return asdict(PROTOCOLS[name])
+
+
+def family_of(name: str) -> str:
+    """Return what kind of question a protocol answers.
+
+    Returns
+    -------
+    "faithfulness", "localization", "robustness", "complexity", "sanity", or "own" for a metric
+    that brings no published protocol
+
+    Examples
+    --------
+    >>> family_of("rise2018")
+    'faithfulness'
+    """
+    if isinstance(PROTOCOLS[name], ComplexityProtocol):  # it stands among those of robustness
+        return "complexity"
+    return next((each for each, entries in _FAMILIES.items() if PROTOCOLS[name] in entries), "own")
 
 
 _SAID_APART = ("name", "metrics", "source", "departures", "seed")  # a study has its own seed

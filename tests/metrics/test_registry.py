@@ -1,5 +1,7 @@
 """The contract of every registered metric, and what the registry says when it is broken."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from gradcam_eval.metrics import (
     register_metric,
     result_value,
 )
+from gradcam_eval.metrics.listing import rows
 from gradcam_eval.protocols import PROTOCOLS
 
 SIZE, ORIGINAL = (16, 16), (40, 60)
@@ -55,9 +58,57 @@ def cases_of(images=2, heatmaps=3):
 def test_an_entry_says_all_that_a_reader_needs(metric):
     assert METRICS[metric.name] is metric
     assert metric.unit
+    assert metric.bounds
     assert metric.needs in ("predict", "truth", "labels", "explain", "heatmap")
     assert metric.default_protocol == metric.protocols[0]
     assert set(metric.protocols) <= set(PROTOCOLS)
+
+
+def limits(bounds):
+    """The lowest and the highest number that the words allow."""
+    said = re.fullmatch(r"(-?[\d.]+?)\.\.(-?[\d.]+|ln\(pixels\))( for probabilities)?", bounds)
+    if said:
+        high = np.log(SIZE[0] * SIZE[1]) if said[2] == "ln(pixels)" else float(said[2])
+        return float(said[1]), high
+    return {"0 or more": (0, np.inf), "at most 1": (-np.inf, 1)}[bounds]
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_numbers_lie_where_the_entry_says(metric):
+    found = [result_value(result) for result in evaluate(metric.name, cases_of(), predict)]
+    known = [value for value in found if value is not None]
+    low, high = limits(metric.bounds)
+    assert all(low <= value <= high for value in known), known
+    if metric.protocols[0] not in ("instances_v1", "pointing2018", "gradcam2017", "top1000"):
+        assert known  # those ask for two objects, two classes, labels or a thousand pixels
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_list_has_the_direction_the_needs_and_the_family_of_each():
+    register_peak(lambda cases: [1.0] * len(cases))
+    found = rows()
+    assert set(found) == set(METRICS)
+    assert list(found)[-1] == "peak"  # what nobody published comes last
+    assert (found["peak"]["family"], found["peak"]["range"]) == ("own", "")
+    assert (found["deletion"]["better"], found["insertion"]["better"]) == ("lower", "higher")
+    families = [row["family"] for row in found.values()]
+    assert len(set(families)) == sum(
+        a != b for a, b in zip(families, ["", *families], strict=False)
+    )
+    assert {name: found[name]["needs"] for name in NEEDS} == NEEDS
+
+
+NEEDS = {
+    "deletion": "the model",
+    "gini_sparseness": "nothing",
+    "flip_stability": "the model and the method",
+    "energy_pointing_game": "boxes, else masks",
+    "relevance_mass_accuracy": "masks, else boxes",
+    "max_box_acc": "boxes",
+    "pxap": "masks",
+    "localization_error": "boxes, and classes",
+    "instance_recall": "masks, else boxes, of two objects or more",
+}
 
 
 @pytest.mark.parametrize(("name", "function"), [("deletion", deletion), ("insertion", insertion)])
