@@ -20,6 +20,7 @@ _LINEAR = frozenset(
     }
 )
 _SCALES = frozenset({"Mul", "RealDiv"})  # linear where only one factor depends on the layer
+_WITHOUT_VALUES = frozenset({"ZerosLike", "OnesLike"})  # of their input they take the shape alone
 
 
 def pooled_head_reason(activation: Any, score: Any) -> str | None:
@@ -63,13 +64,15 @@ def _reason(found: str) -> str:
 def _between(activation: Any, score: Any) -> Iterator[Any]:
     """Yield the operations from the layer's output to the score, in the order of execution.
 
-    Only along floating-point tensors: a shape or an index made from the layer's output carries no
-    evidence.
+    Only along floating-point tensors with values: a shape or an index made from the layer's output
+    carries no evidence.
     """
     needed, waiting = set(), [score]
     while waiting:
         tensor = waiting.pop()
         if tensor is activation or not tensor.dtype.is_floating or tensor.op in needed:
+            continue
+        if tensor.op.type in _WITHOUT_VALUES:
             continue
         needed.add(tensor.op)
         waiting.extend(tensor.op.inputs)
@@ -92,7 +95,12 @@ def _next_stage(operation: Any, given: Any, stage: int) -> int | None:
         return _POOLED if _averages_all_positions(operation, given) else None
     if stage == _POOLED:
         return _CLASSES if kind in _DENSE else None
-    return stage if kind in _LINEAR | _SCALES else None
+    return stage if kind in _LINEAR | _SCALES or _picks_a_class(operation) else None
+
+
+def _picks_a_class(operation: Any) -> bool:
+    """Whether an operation keeps one class; a condition on the values would make it a ReLU."""
+    return operation.type == "Select" and operation.inputs[0].op.type == "OneHot"
 
 
 def _averages_all_positions(operation: Any, given: Any) -> bool:

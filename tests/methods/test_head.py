@@ -134,6 +134,17 @@ def test_other_heads_are_refused_with_what_stands_in_the_way(name):
     assert any(f"here {each} (" in reason for each in operation.split("|")), reason
 
 
+def test_a_choice_by_the_logits_themselves_is_refused():
+    """A class may be picked whichever it is; what keeps the positive ones is a ReLU."""
+
+    def positive(logits):
+        kept = tf.raw_ops.Select(condition=logits > 0, x=logits, y=tf.zeros_like(logits))
+        return tf.reduce_sum(kept, axis=-1)
+
+    _, reason = judged(ALLOWED["dense"](), pick=positive)
+    assert "Select" in reason
+
+
 def test_no_dense_layer_at_all_is_refused():
     _, reason = judged(classifier(gap()), pick=lambda means: tf.squeeze(means[:, :1], axis=1))
     assert "here StridedSlice (" in reason
