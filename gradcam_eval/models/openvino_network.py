@@ -50,6 +50,8 @@ class Network:
         try:
             self._model = self._openvino.convert_model(concrete.graph)
             _check_gathers(self._model)
+            if rows:
+                _with_rows(self._model, self._inputs[:rows], ROWS)  # as many as in a batch
             self._together = self._compile(_TOGETHER, 1)
             self._made = [self._place(name) for name in self._outputs]
         except Unsuitable:
@@ -127,7 +129,8 @@ class Network:
 
     def _compile(self, settings: dict[str, str], rows: int) -> Any:
         precision = {"INFERENCE_PRECISION_HINT": self._precision}
-        model = _with_rows(self._model, self._inputs[: self._rows], rows)
+        shared = self._inputs[: self._rows]
+        model = _with_rows(self._model, shared, rows) if shared else self._model
         return self._openvino.Core().compile_model(model, "CPU", {**precision, **settings})
 
 
@@ -146,9 +149,12 @@ def _check_gathers(model: Any) -> None:
 
 
 def _with_rows(model: Any, inputs: Sequence[str], rows: int) -> Any:
-    """Return a model that takes so many rows of these inputs, or any where it cannot be fixed."""
-    if not inputs:
-        return model
+    """Return a model that takes so many rows of these inputs, and makes as many of each output.
+
+    Raises
+    ------
+    Unsuitable : an operation wants another number of rows, or makes one
+    """
     fixed = model.clone()
     shapes = {}
     for name in inputs:
@@ -158,8 +164,14 @@ def _with_rows(model: Any, inputs: Sequence[str], rows: int) -> Any:
         shapes[port] = shape
     try:
         fixed.reshape(shapes)
-    except RuntimeError:  # an operation wants another number
-        return model
+    except RuntimeError as problem:
+        raise Unsuitable(f"the graph does not take {rows} images at a time") from problem
+    for output in fixed.outputs:
+        shape = output.get_partial_shape()
+        if shape.rank.is_static and shape.rank.get_length() and shape[0].is_static:
+            made = shape[0].get_length()
+            if made != rows:
+                raise Unsuitable(f"the graph makes {made} rows of {rows} images")
     return fixed
 
 

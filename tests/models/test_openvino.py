@@ -101,17 +101,36 @@ def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
 
 
 @needs_openvino
-def test_sizes_are_fixed_unless_an_operation_wants_others():
+def test_the_number_of_rows_is_fixed_unless_an_operation_wants_another():
     import openvino
 
     spec = [tf.TensorSpec((None, 2), tf.float32)]
-    three = tf.function(lambda x: x + np.zeros((3, 2), np.float32), input_signature=spec)
-    concrete = three.get_concrete_function()
-    model, name = openvino.convert_model(concrete.graph), concrete.inputs[0].name
-    assert list(_with_rows(model, [name], 3).input(name).shape) == [3, 2]
-    assert model.input(name).partial_shape.is_dynamic
-    assert _with_rows(model, [name], 2) is model
-    assert _with_rows(model, [], 3) is model
+
+    def converted(function):
+        concrete = tf.function(function, input_signature=spec).get_concrete_function()
+        return openvino.convert_model(concrete.graph), [concrete.inputs[0].name]
+
+    model, name = converted(lambda x: x + np.zeros((3, 2), np.float32))
+    assert list(_with_rows(model, name, 3).input(name[0]).shape) == [3, 2]
+    assert model.input(name[0]).partial_shape.is_dynamic
+    with pytest.raises(Unsuitable, match="does not take 2 images at a time"):
+        _with_rows(model, name, 2)
+    with pytest.raises(Unsuitable, match="makes 3 rows of 1 images"):
+        _with_rows(model, name, 1)
+
+
+@needs_openvino
+def test_a_model_with_a_fixed_number_of_images_is_not_asked_row_by_row(rng):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="explained")(inputs)
+    x = keras.ops.reshape(keras.layers.GlobalAveragePooling2D()(x), (2, 4))
+    model = keras.Model(inputs, keras.layers.Dense(5, activation="softmax")(x))
+    images = rng.uniform(0, 1, (2, 16, 16, 3)).astype(np.float32)
+    wanted, found = (
+        Explainer(model, "explained", "grad_cam", engine=engine)(images, [1, 2])
+        for engine in ("tensorflow", "openvino")
+    )
+    assert_same(found.maps, wanted.maps)
 
 
 @needs_openvino
