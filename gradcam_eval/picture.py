@@ -56,8 +56,10 @@ def check_question(asked: LocalModel, question: Question) -> None:
     preprocessing(asked.preprocess)
     # Here, since it imports TensorFlow, and the names above need none.
     from gradcam_eval.methods import find_methods
+    from gradcam_eval.models.layout import token_grid
 
     find_methods(question.methods)
+    token_grid(question.tokens)
 
 
 def check_output(out: Path, source: str) -> None:

@@ -30,6 +30,14 @@ ClassesOption = Annotated[
 ]
 
 
+ScoreOption = Annotated[
+    Literal["logit", "probability", "log_odds"], typer.Option(help="What is explained.")
+]
+HeadOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
+]
+
+
 def explain(
     image: Annotated[
         str, typer.Argument(metavar="IMAGE", help="An image file, or a URL with --allow-url.")
@@ -67,12 +75,8 @@ def explain(
         str | None,
         typer.Option(metavar="CLASS", help="Explain why the target and not this class."),
     ] = None,
-    score: Annotated[
-        Literal["logit", "probability", "log_odds"], typer.Option(help="What is explained.")
-    ] = "logit",
-    head: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
-    ] = None,
+    score: ScoreOption = "logit",
+    head: HeadOption = None,
     tokens: TokensOption = None,
     geometry: Annotated[
         Literal["stretch", "receptive_field"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gradcam_eval.cli.explain import PreprocessOption
+from gradcam_eval.cli.explain import ClassesOption, HeadOption, PreprocessOption, ScoreOption
+from gradcam_eval.cli.lists import TokensOption
 from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from gradcam_eval.sanity.check import SanityCheck
 
+_MOST_CLASSES = 10
 Order = Literal["cascading", "cascading_bottom_up", "independent"]
 
 
@@ -57,34 +60,54 @@ def sanity(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write CSVs and the chart there."),
     ] = None,
+    score: ScoreOption = "logit",
+    head: HeadOption = None,
+    tokens: TokensOption = None,
     preprocess: PreprocessOption = "none",
+    classes: ClassesOption = None,
 ) -> None:
     """Check whether heatmaps depend on the weights, on the class, and not on the input's coding.
 
     Example: gradcam-eval sanity efficientnet_lite0 photos --method grad_cam --method eigen_cam
     """
-    from gradcam_eval.models.preprocess import preprocessing
-    from gradcam_eval.models.zoo import check_model_name
+    from gradcam_eval.picture import LocalModel, Question, check_question
     from gradcam_eval.sanity.rules import find_rules
 
     chosen = find_rules(protocol).measure(measure)
-    with silent_stderr():
-        check_model_name(model)
-    preprocessing(preprocess)
+    layers, methods = tuple(layer or ["last"]), tuple(method or ["grad_cam"])
+    with silent_stderr():  # looking a method up imports TensorFlow
+        question = Question(layers, methods, score=score, head=head, tokens=tokens)
+        check_question(LocalModel(model, preprocess, classes), question)
     import_tensorflow()
     from gradcam_eval.sanity.all_checks import Asked, run_checks, write_checks
 
-    explained = tuple(layer or ["last"]), tuple(method or ["grad_cam"])
-    asked = Asked(model, preprocess, *explained, protocol)
+    asked = Asked(
+        *(model, preprocess, layers, methods, protocol),
+        classes=classes,
+        score=score,
+        head=head,
+        tokens=tokens,
+    )
     found = run_checks(asked, images, order=order, steps=steps, seed=seed)
     for check in found.checks:
         _print_verdict(check, chosen)
     _print_shift(found.invariance)
+    typer.echo(f"explained: {_explained(found.explained)}")
     for line in found.notes:
         typer.echo(line)
     if output:
         for path in write_checks(found, output, chosen):
             typer.echo(f"written to {path}")
+
+
+def _explained(names: tuple[str, ...]) -> str:
+    """Say of how many images each class is explained, the most frequent first."""
+    from gradcam_eval.report.text import plural
+
+    counts = Counter(names).most_common()
+    shown = [f"{name} ({plural(count, 'image')})" for name, count in counts[:_MOST_CLASSES]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown + [f"and {more} more"] * (more > 0))
 
 
 def _print_verdict(check: SanityCheck, measure: str) -> None:

@@ -13,8 +13,10 @@ import pandas as pd
 from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import load_samples
 from gradcam_eval.models.catalogue import ANY_SIZE
+from gradcam_eval.models.classes import class_name
 from gradcam_eval.models.identity import load_with_spec
 from gradcam_eval.models.inputs import input_shape
+from gradcam_eval.models.target import Score
 from gradcam_eval.protocols import describe
 from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
@@ -25,13 +27,34 @@ from gradcam_eval.sanity.randomisation import parameter_randomisation
 
 @dataclass(frozen=True)
 class Asked:
-    """A model by name or file, what is explained of it, and by which protocol it is measured."""
+    """A model by name or file, what is explained of it, and by which protocol it is measured.
+
+    Attributes
+    ----------
+    model, preprocess, classes : as of `load_with_spec`
+    layers, methods, score, head, tokens : as of `Explainer`
+    protocol : of the checks
+    """
 
     model: str
     preprocess: str
     layers: tuple[str, ...]
     methods: tuple[str, ...]
     protocol: str = DEFAULT
+    classes: Path | None = None
+    score: Score = "logit"
+    head: str | None = None
+    tokens: str | None = None
+
+    def explained(self) -> dict[str, Any]:
+        """Return what every check is told, by keyword."""
+        return {
+            "layers": list(self.layers),
+            "methods": list(self.methods),
+            "score": self.score,
+            "head": self.head,
+            "tokens": self.tokens,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +67,14 @@ class Checked:
     invariance : as `input_invariance` returns it; empty where the model has no twin
     names : of the images, by index
     notes : what a person should know, in lines
+    explained : the name of the class that is explained of the trained model, by image
     """
 
     checks: tuple[SanityCheck, ...]
     invariance: pd.DataFrame
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    explained: tuple[str, ...]
 
 
 def run_checks(
@@ -61,7 +86,7 @@ def run_checks(
     ------
     InputError : an unknown name, no image that can be read, and what the checks raise
     """
-    model, spec = load_with_spec(asked.model, preprocess=asked.preprocess)
+    model, spec = load_with_spec(asked.model, preprocess=asked.preprocess, classes=asked.classes)
     size = input_shape(model, spec.input_size or ANY_SIZE)[:2]
     samples = load_samples(source, size)
     good = [each for each in samples if not isinstance(each, BadSample)]
@@ -69,8 +94,7 @@ def run_checks(
         raise InputError(f"none of the {len(samples)} images of {source!r} can be read")
     notes = [f"left out {e.name}: {e.reason}" for e in samples if isinstance(e, BadSample)]
     images = np.stack([each.image for each in good])
-    layers, methods = list(asked.layers), list(asked.methods)
-    explained: dict[str, Any] = {"layers": layers, "methods": methods, "seed": seed}
+    explained = {**asked.explained(), "seed": seed}
     measured = {**explained, "protocol": asked.protocol}
     randomised = parameter_randomisation(model, images, order=order, steps=steps, **measured)
     classes = class_sensitivity(model, images, **measured)
@@ -85,7 +109,8 @@ def run_checks(
         if not row["weights_changed"]
     ]
     names = tuple(each.name for each in good)
-    return Checked((randomised, classes), shifted, names, tuple(notes))
+    known = tuple(class_name(spec.class_names, target) for target in classes.targets)
+    return Checked((randomised, classes), shifted, names, tuple(notes), known)
 
 
 def write_checks(found: Checked, folder: Path, measure: str) -> list[Path]:
@@ -114,6 +139,7 @@ def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
     paths = []
     for name, table in tables.items():
         if "image" in table:
+            table = table.assign(explained=[found.explained[n] for n in table["image"]])
             table = table.assign(image=[found.names[n] for n in table["image"]])
         paths.append(folder / f"{name}.csv")
         table.to_csv(paths[-1], index=False)

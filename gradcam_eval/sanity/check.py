@@ -37,6 +37,7 @@ class SanityCheck:
         the architecture alone makes alike; empty where a check has none
     seed : of the draws and of the bootstrap
     protocol : the name of the one by which it was measured
+    targets : the class that is explained of the model as it is, by image
     """
 
     name: str
@@ -46,6 +47,7 @@ class SanityCheck:
     pairs: pd.DataFrame
     seed: int = 0
     protocol: str = DEFAULT
+    targets: tuple[int, ...] = ()
 
     @property
     def rules(self) -> SanityProtocol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +15,8 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.targets import Targets
+from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.target import Score
 from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
@@ -26,6 +29,9 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     *,
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
+    score: Score = "logit",
+    head: str | int | None = None,
+    tokens: TokenGrid | str | None = None,
     protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
@@ -37,7 +43,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     ----------
     model : keras.Model; it is not changed
     images : float32 (N, H, W, C) or (H, W, C), 0..255
-    layers, methods : as of `Explainer`
+    layers, methods, score, head, tokens : as of `Explainer`
     protocol : "sanity2018" or "sanity2018_code": by what heatmaps are compared
     seed : of what is random in a method, of the controls and of the bootstrap
 
@@ -51,11 +57,13 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     """
     rules = find_rules(protocol)
     batch = as_images(images)
-    explainer = Explainer(model, layers, methods, seed=seed, skip_refused=True)
+    options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
+    explainer = Explainer(model, layers, methods, skip_refused=True, **options)
     most = explainer(batch)
     least = explainer(batch, most.probabilities.argmin(axis=1))
     pair = Prepared.of(stacks_of(most), rules), Prepared.of(stacks_of(least), rules)
-    return _check("class sensitivity", "the least probable class", pair, batch, seed)
+    found = _check("class sensitivity", "the least probable class", pair, batch, seed)
+    return replace(found, targets=tuple(most.targets.tolist()))
 
 
 def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of them
@@ -66,6 +74,9 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
+    score: Score = "logit",
+    head: str | int | None = None,
+    tokens: TokenGrid | str | None = None,
     protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
@@ -78,8 +89,8 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     model : f, keras.Model trained on the data
     permuted : g, of the same architecture, trained on the same images with `permuted_labels` until
         it fits them
-    images, layers, methods, protocol, seed : as of `class_sensitivity`; the layers' names must be
-        both's
+    images, layers, methods, score, head, tokens, protocol, seed : as of `class_sensitivity`; the
+        layers' names must be both's
     targets : as of `Explainer`; by default what f predicts
 
     Returns
@@ -97,8 +108,9 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     """
     rules = find_rules(protocol)
     batch = as_images(images)
+    options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
     one, other = (
-        Explainer(each, layers, methods, seed=seed, skip_refused=True) for each in (model, permuted)
+        Explainer(each, layers, methods, skip_refused=True, **options) for each in (model, permuted)
     )
     first = one(batch, targets)
     second = other(batch, first.targets)
@@ -108,7 +120,8 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
             "architecture with the same names of layers"
         )
     pair = Prepared.of(stacks_of(first), rules), Prepared.of(stacks_of(second), rules)
-    return _check("data randomisation", "trained on permuted labels", pair, batch, seed)
+    found = _check("data randomisation", "trained on permuted labels", pair, batch, seed)
+    return replace(found, targets=tuple(first.targets.tolist()))
 
 
 def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:

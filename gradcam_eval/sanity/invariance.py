@@ -15,8 +15,10 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
+from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reinitialise import learned_layers
 from gradcam_eval.models.scratch import answers_of, scratch_model
+from gradcam_eval.models.target import Score
 from gradcam_eval.sanity.randomisation import names_of
 
 SHIFT = 16.0  # grey levels
@@ -30,6 +32,9 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     *,
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
+    score: Score = "logit",
+    head: str | int | None = None,
+    tokens: TokenGrid | str | None = None,
     shift: float = SHIFT,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -43,7 +48,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     model : keras.Model whose first layer with weights is a Conv2D or Dense layer with a bias; what
         comes before may only scale and shift (`Rescaling`). It is not changed.
     images : float32 (N, H, W, C) or (H, W, C), 0..255; shifted images may leave 0..255
-    layers, methods : as of `Explainer`; the model's prediction is explained
+    layers, methods, score, head, tokens : as of `Explainer`; the model's prediction is explained
     shift : c, grey levels, the same for all pixels and channels
     seed : of what is random in a method
 
@@ -71,7 +76,15 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     inputs = model_inputs(model, given=batch)
     with scratch_model(model, inputs.join(batch[:1])) as twin:
         explainer = Explainer(
-            twin, names_of(layers), methods, engine="tensorflow", seed=seed, skip_refused=True
+            twin,
+            names_of(layers),
+            methods,
+            score=score,
+            head=head,
+            tokens=tokens,
+            engine="tensorflow",
+            seed=seed,
+            skip_refused=True,
         )
         first = explainer(batch)
         before = answers_of(twin, inputs.join(batch[:1]))

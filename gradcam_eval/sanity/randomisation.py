@@ -16,10 +16,12 @@ from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.inputs import model_inputs
+from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reinitialise import Learned, learned_layers, reinitialise
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
+from gradcam_eval.models.target import Score
 from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
 from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
@@ -35,6 +37,9 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
+    score: Score = "logit",
+    head: str | int | None = None,
+    tokens: TokenGrid | str | None = None,
     order: str = "cascading",
     steps: int | None = None,
     protocol: str = DEFAULT,
@@ -52,6 +57,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     images : float32 (N, H, W, C) or (H, W, C), 0..255
     layers, methods, targets : as of `Explainer`; a protocol that explains what each model predicts
         takes no targets
+    score, head, tokens : as of `Explainer`: what of which output is explained, and how a
+        transformer's tokens lie on the image
     order : "cascading" from the model's output to its input, each step keeping the former ones;
         "cascading_bottom_up"; or "independent", each step alone, all else as trained
     steps : most steps; the first takes one layer, the others share the rest evenly in the order
@@ -111,6 +118,9 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
             spoilt,
             names_of(layers),
             methods,
+            score=score,
+            head=head,
+            tokens=tokens,
             engine="tensorflow",  # weights change with every call: a frozen graph would not pay
             seed=seed,
             skip_refused=True,
@@ -168,6 +178,7 @@ class _Run:
             pairs=self._pairs(asked),
             seed=self.seed,
             protocol=self.rules.name,
+            targets=tuple(first.targets.tolist()),
         )
 
     def _step(

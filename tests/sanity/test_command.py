@@ -1,15 +1,20 @@
 """`gradcam-eval sanity` on a tiny model file, as a user runs it."""
 
 import json
+import zipfile
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import cnn, pictures
+from tiny import cnn, pictures, tokens
 from typer.testing import CliRunner
 
 from gradcam_eval.cli import app
+from gradcam_eval.cli.sanity import _explained
 from gradcam_eval.core import InputError
+from gradcam_eval.data.decode import load_image
 
 
 @pytest.fixture
@@ -20,6 +25,9 @@ def asked(tmp_path):
         Image.fromarray(pixels.round().astype("uint8")).save(folder / f"{n}.png")
     (folder / "broken.png").write_bytes(b"no picture")
     cnn().save(tmp_path / "tiny.keras")
+    tokens().save(tmp_path / "tokens.keras")
+    for count in (4, 5):
+        (tmp_path / f"{count}.txt").write_text("cat\ndog\nowl\nbus\nant\n"[: 4 * count])
     return [str(tmp_path / "tiny.keras"), str(folder)]
 
 
@@ -84,3 +92,59 @@ def test_protocol_and_measure_are_checked_before_anything_is_loaded(options, mes
 def test_names_are_checked_before_anything_is_loaded(asked):
     with pytest.raises(InputError, match="unknown model"):
         CliRunner().invoke(app, ["sanity", "no_such_net", asked[1]], catch_exceptions=False)
+
+
+def test_a_transformer_of_ones_own_is_checked_at_a_head_once_its_tokens_are_declared(
+    asked, tmp_path
+):
+    model, out = str(tmp_path / "tokens.keras"), tmp_path / "out"
+    options = ["-l", "mixed", "--steps", "1", "--head", "colour"]
+    with pytest.raises(InputError, match="declare how they lie on it with tokens='4x4'"):
+        CliRunner().invoke(app, ["sanity", model, asked[1], *options], catch_exceptions=False)
+    options += ["--tokens", "4x4", "--score", "log_odds", "-o", str(out)]
+    done = CliRunner().invoke(app, ["sanity", model, asked[1], *options])
+    assert done.exit_code == 0, done.output
+    checks = {"parameter randomisation (cascading)", "class sensitivity"}
+    assert set(pd.read_csv(out / "verdicts.csv")["check"]) == checks
+    shifted = pd.read_csv(out / "invariance.csv")
+    assert (list(shifted["layer"]), shifted["is_invariant"].all()) == (["mixed"] * 3, True)
+    given = np.stack([load_image(f"{asked[1]}/{n}.png", (16, 16)) for n in range(3)])
+    best = keras.saving.load_model(model)(given)[1].numpy().argmax(axis=1)
+    rows = pd.read_csv(out / "similarities.csv").drop_duplicates("image")
+    assert list(rows["explained"]) == [f"class {index}" for index in best]
+
+
+def test_classes_have_the_names_of_a_file(asked, tmp_path):
+    out = tmp_path / "out"
+    options = ["-l", "late", "--steps", "1", "-o", str(out), "--classes", str(tmp_path / "4.txt")]
+    done = CliRunner().invoke(app, ["sanity", *asked, *options])
+    assert done.exit_code == 0, done.output
+    named = pd.read_csv(out / "similarities.csv").drop_duplicates("image")["explained"]
+    assert set(named) <= {"cat", "dog", "owl", "bus"}
+    for name, count in named.value_counts().items():
+        assert f"{name} ({count} image" in done.stdout
+    options[-1] = str(tmp_path / "5.txt")
+    with pytest.raises(InputError, match="there are 5 class names"):
+        CliRunner().invoke(app, ["sanity", *asked, *options], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tokens", "7"], "tokens = '7': wanted rows x columns"),
+        (["--method", "gradcam"], "unknown method 'gradcam': did you mean 'grad_cam'"),
+        (["--preprocess", "cafe"], "did you mean 'caffe'"),
+    ],
+)
+def test_options_are_checked_before_a_model_is_loaded(options, message, tmp_path):
+    with zipfile.ZipFile(tmp_path / "none.keras", "w") as archive:
+        archive.writestr("config.json", "no model")
+    arguments = ["sanity", str(tmp_path / "none.keras"), "photos", *options]
+    with pytest.raises(InputError, match=message):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_of_many_explained_classes_the_most_frequent_are_named():
+    names = ("cat", *"abcdefghijk", "cat")
+    assert _explained(names).startswith("cat (2 images), a (1 image), b (1 image)")
+    assert _explained(names).endswith(", i (1 image), and 2 more")

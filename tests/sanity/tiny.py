@@ -34,6 +34,17 @@ def nested(seed=3):
     return disturbed(keras.Model(inputs, L.Dense(4, name="logits")(x)), seed)
 
 
+def tokens(seed=3):
+    """A row of 16 tokens instead of maps, and two outputs of two and of four classes."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = L.Conv2D(8, 4, strides=4)(L.Rescaling(1 / 127.5, offset=-1)(inputs))
+    x = L.Dense(8, activation="gelu", name="mixed")(L.Reshape((16, 8))(x))
+    x = L.GlobalAveragePooling1D()(x)
+    outputs = [L.Dense(2, name="kind")(x), L.Dense(4, name="colour")(x)]
+    return disturbed(keras.Model(inputs, outputs), seed)
+
+
 def subclassed(seed=3):
     """A model that Keras can neither clone nor save and load."""
 
