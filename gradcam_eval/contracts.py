@@ -6,7 +6,6 @@ The toolkit's own tests run them over every registered method, and a method's au
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.methods import METHODS, find_methods
 from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.heatmaps import Heatmaps
-from gradcam_eval.methods.registry import Method
+from gradcam_eval.methods.registry import Method, signature_of
 
 _SIZE = (24, 20)
 _MAPS = {"low": (22, 18), "high": (9, 7)}  # of its layers
@@ -123,7 +122,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
         subject.method.formula(*given, **options)
         raise RuntimeError("in the middle of a method")
 
-    broken.__signature__ = inspect.signature(subject.method.formula)  # type: ignore[attr-defined]
+    broken.__signature__ = signature_of(subject.method.formula)  # type: ignore[attr-defined]
     registered = METHODS[subject.method.name]
     METHODS[subject.method.name] = replace(registered, formula=broken)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 from gradcam_eval.core import InputError, unknown_name
@@ -135,8 +135,13 @@ def register_method(
 
     Raises
     ------
-    InputError : the name is taken, or is that of a control; no such kind; a function that does not
-        take what its kind is given, or an option without a plain default
+    InputError : the name is taken by another function, or is that of a control; no such kind; a
+        function that does not take what its kind is given, or an option without a plain default
+
+    Notes
+    -----
+    A function of the same module and name takes the earlier one's place, as happens when a notebook
+    cell is run again or a module is reloaded. An `Explainer` keeps the one it was made with.
 
     Examples
     --------
@@ -153,7 +158,8 @@ def register_method(
     def register(function: Formula) -> Formula:
         check_formula(function, kind)
         name = function.__name__
-        if name in METHODS or name in CONTROLS:
+        known = METHODS.get(name)
+        if name in CONTROLS or (known and _origin(known.formula) != _origin(function)):
             raise InputError(f"the method name {name!r} is taken: give the function another name")
         METHODS[name] = Method(name, function, kind, needs_gradient, passes, refuses)
         return function
@@ -161,12 +167,19 @@ def register_method(
     return register if formula is None else register(formula)
 
 
+def _origin(function: Formula) -> tuple[str, str]:
+    """Return module and name, by which a function that was defined again is known."""
+    name = getattr(function, "__qualname__", function.__name__)
+    return getattr(function, "__module__", ""), name
+
+
 def find_methods(names: str | Sequence[str]) -> list[Method]:
     """Return the methods of these names, in order, once each; an unknown name is an InputError.
 
     A name may carry options, as in "rise(masks=500)".
     """
-    wanted = [names] if isinstance(names, str) else list(names)
+    is_one = isinstance(names, str) or not isinstance(names, Iterable)
+    wanted: list[Any] = [names] if is_one else list(names)
     if not wanted:
         raise InputError(f"no method was named. Valid: {', '.join(METHODS)}.")
     found = [_find_method(name) for name in wanted]
@@ -174,6 +187,11 @@ def find_methods(names: str | Sequence[str]) -> list[Method]:
 
 
 def _find_method(text: str) -> Method:
+    if not isinstance(text, str):
+        raise InputError(
+            f"the method is {text!r}: wanted a name, as in 'grad_cam'; a function of your own has "
+            "one once it is registered with register_method"
+        )
     name, options = parse_method(text)
     if name in CONTROLS:
         raise InputError(
@@ -182,8 +200,8 @@ def _find_method(text: str) -> Method:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     method = with_options(METHODS[name], options)
-    if method.kind == "fusion":
-        member_of(method)
+    if method.kind == "fusion":  # its member has one label too
+        return with_options(method, {**method.options, "of": member_of(method).label})
     return method
 
 

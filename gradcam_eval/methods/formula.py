@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from inspect import Parameter
+from keyword import iskeyword
 from typing import Any
 
 from gradcam_eval.core import InputError
-from gradcam_eval.methods.registry import Kind
+from gradcam_eval.methods.registry import Kind, signature_of
 
 _GIVEN = {
     "cam": ("activations", "gradients"),
@@ -29,19 +29,23 @@ def check_formula(function: Callable[..., Any], kind: Kind) -> None:
         without a plain default, or is a fusion that does not say of which method's maps.
     """
     name = getattr(function, "__name__", "")
-    if not name.isidentifier():
+    if not name.isidentifier() or iskeyword(name) or not callable(function):
         raise InputError(
-            f"a method has its function's name, and {function!r} has none: write it with def"
+            f"a method has its function's name, and {function!r} has none that can be written in "
+            "front of options: write it with def"
         )
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = signature_of(function).parameters.values()
+    except ValueError:  # some that are written in C
+        raise InputError(f"{name} does not say what it takes: write it with def") from None
     options = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     given = [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
     _check_given(name, given, _GIVEN[kind])
     for option, default in options.items():
         if not isinstance(default, _PLAIN):
             raise InputError(
-                f"the option {option} of {name} has no plain default: wanted a number, a text, "
-                "True, False or None"
+                f"the option {option} of {name} has no plain default: wanted a number of Python's "
+                "own, a text, True, False or None"
             )
     if kind == "fusion" and not isinstance(options.get("of"), str):
         raise InputError(

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from gradcam_eval.core import InputError, unknown_name
@@ -79,7 +80,7 @@ class Method:
         """The options with their defaults."""
         return {
             name: parameter.default
-            for name, parameter in inspect.signature(self.formula).parameters.items()
+            for name, parameter in signature_of(self.formula).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
@@ -95,6 +96,14 @@ class Method:
             return shared
         own = self.passes(sizes, self.settings)
         return Passes(own.forwards, own.backwards + shared.backwards)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return what a function takes; of a partial with the defaults that it sets.
+
+    One that `functools.update_wrapper` gave a name would otherwise be read as what it wraps.
+    """
+    return inspect.signature(function, follow_wrapped=not isinstance(function, partial))
 
 
 def with_options(method: Method, options: Options) -> Method:

@@ -1,5 +1,7 @@
+import importlib
 import re
-from functools import partial
+import sys
+from functools import partial, update_wrapper
 
 import numpy as np
 import pytest
@@ -19,10 +21,57 @@ def test_a_registered_function_is_a_method():
         assert register_method(my_cam) is my_cam
         assert [method.formula for method in find_methods("my_cam")] == [my_cam]
         assert METHODS["my_cam"].summary == "My CAM: a test."
-        with pytest.raises(InputError, match="taken"):
-            register_method(my_cam)
+        assert register_method(my_cam) is my_cam  # again, as in a notebook
     finally:
         METHODS.pop("my_cam", None)
+
+
+def test_a_function_that_is_defined_again_takes_the_place_of_the_earlier_one(tmp_path, monkeypatch):
+    cell = (
+        "from gradcam_eval.methods import register_method\n"
+        "@register_method\n"
+        "def of_a_cell(activations, gradients, *, power={}):\n"
+        "    return activations[..., 0]\n"
+    )
+    path = tmp_path / "with_a_cell.py"
+    path.write_text(cell.format(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    try:
+        module = importlib.import_module("with_a_cell")
+        assert METHODS["of_a_cell"].defaults == {"power": 1}
+        path.write_text(cell.format("'twice'"))
+        importlib.reload(module)
+        assert METHODS["of_a_cell"].defaults == {"power": "twice"}
+    finally:
+        METHODS.pop("of_a_cell", None)
+        sys.modules.pop("with_a_cell", None)
+
+
+def test_a_name_is_not_taken_from_another_function():
+    def grad_cam(activations, gradients):
+        return activations[..., 0]
+
+    before = METHODS["grad_cam"]
+    with pytest.raises(InputError, match="'grad_cam' is taken"):
+        register_method(grad_cam)
+    assert METHODS["grad_cam"] is before
+
+
+def scaled_sum(activations, gradients, *, power=1.0):
+    return tf.reduce_sum(activations, axis=-1) * power
+
+
+def test_a_partial_with_a_name_has_the_defaults_that_it_sets():
+    doubled = update_wrapper(partial(scaled_sum, power=2.0), scaled_sum)
+    register_method(doubled)
+    try:
+        assert METHODS["scaled_sum"].defaults == {"power": 2.0}
+        # a power of 1 is not the default, so it is not left out
+        assert find_methods("scaled_sum(power=1)")[0].label == "scaled_sum(power=1)"
+        assert find_methods("scaled_sum(power=2)")[0].label == "scaled_sum"
+    finally:
+        METHODS.pop("scaled_sum")
 
 
 def test_a_control_s_name_is_taken():
@@ -33,12 +82,19 @@ def test_a_control_s_name_is_taken():
         register_method(random)
 
 
+def one_of_a_users(activations, gradients):
+    return activations[..., 0]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         ("gradcam", "did you mean 'grad_cam'"),
         (["grad_cam", "oracle"], "'oracle' is a control"),
         ([], "no method was named"),
+        (one_of_a_users, "wanted a name, as in 'grad_cam'; a function of your own"),
+        (["grad_cam", one_of_a_users], "wanted a name, as in 'grad_cam'"),
+        (3, "the method is 3: wanted a name"),
     ],
 )
 def test_wrong_names_get_a_sentence(names, message):
@@ -61,7 +117,9 @@ def test_names_stand_once_and_in_order():
         ("smooth_grad(noise=0)", "smooth_grad(noise=0)"),
         ("score_cam(channels=None, fill='black')", "score_cam(fill=black)"),
         ("fusion_max(of=score_cam(channels=4))", "fusion_max(of=score_cam(channels=4))"),
-        ("fusion_max(of='score_cam(channels = 4)')", "fusion_max(of='score_cam(channels = 4)')"),
+        ("fusion_max(of='score_cam(channels = 4)')", "fusion_max(of=score_cam(channels=4))"),
+        ("fusion_max(of=score_cam(channels=None))", "fusion_max(of=score_cam)"),
+        ("fusion_mean(of='layer_cam')", "fusion_mean"),
     ],
 )
 def test_a_setting_has_one_label_by_which_it_is_found_again(text, label):
@@ -178,6 +236,13 @@ def no_plain_default(activations, gradients, *, weights=(1, 2)):
     return activations[..., 0]
 
 
+def keyword(activations, gradients):
+    return activations[..., 0]
+
+
+keyword.__name__ = "class"
+
+
 def of_two(maps, others, *, of="layer_cam"):
     return maps[0]
 
@@ -207,6 +272,9 @@ def of_none(maps, *, of=None):
         (of_none, "fusion", "of_none does not say"),
         (lambda activations, gradients: activations, "cam", "write it with def"),
         (partial(not_keyword_only, power=3), "cam", "write it with def"),
+        (keyword, "cam", "none that can be written in front of options"),
+        (max, "cam", "max does not say what it takes"),
+        ("grad_cam", "cam", "'grad_cam' has none"),
     ],
 )
 def test_a_function_that_can_be_no_method_is_refused_at_once(function, kind, message):
