@@ -191,6 +191,17 @@ class Ledger:
         query = "SELECT sample FROM images WHERE model=? AND status='ok'"
         return {name for (name,) in self._connection.execute(query, (model,))}
 
+    def methods(self, model: str) -> list[str]:
+        """Return the labels of the methods that a model's records name, without the controls."""
+        query = "SELECT DISTINCT method FROM records WHERE model=? AND layer != '' ORDER BY rowid"
+        return [label for (label,) in self._connection.execute(query, (model,))]
+
+    def forget(self, model: str) -> None:
+        """Remove all that is kept of a model."""
+        with self._writing():
+            for table in ("images", "cost", *_KEPT_BY_IMAGE):
+                self._connection.execute(f"DELETE FROM {table} WHERE model=?", (model,))
+
     def has_cost(self, model: str) -> bool:
         """Whether the model's cost has been measured."""
         return bool(

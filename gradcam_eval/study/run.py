@@ -115,6 +115,7 @@ def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path) -> _P
 
 def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
     label, study, size, names = part.label, part.study, part.loaded.size, part.source.names
+    _forget_other_labels(ledger, part, progress)
     plan = None
     if study.cost.rounds and not ledger.has_cost(label):
         plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, size)
@@ -134,6 +135,18 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
             progress.step()
     if plan:
         _measure_cost(ledger, part, plan, progress)
+
+
+def _forget_other_labels(ledger: Ledger, part: _Part, progress: Progress) -> None:
+    """Forget what was kept when the same methods had other labels: one would stand there as two."""
+    known = {method.label for method in part.subject.explainer.methods}
+    others = [label for label in ledger.methods(part.label) if label not in known]
+    if others:
+        ledger.forget(part.label)
+        progress.say(
+            f"{part.label}: judged anew, since an earlier version wrote the names of these methods "
+            f"otherwise: {', '.join(others)}"
+        )
 
 
 def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progress) -> None:

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -409,3 +411,22 @@ def test_input_methods_options_ranks_and_fusions_are_studied(values, tmp_path):
     judged = images[images["status"] == "ok"]
     second = [json.loads(top)[1][0] for top in judged["top5"]]
     assert judged["target_name"].tolist() == second
+
+
+def test_what_earlier_labels_named_is_judged_anew(values, tmp_path, judged):
+    values |= {"methods": ["grad_cam", "fusion_max(gamma=3)"], "metrics": ["deletion"]}
+    values["cost"] = {"rounds": 1, "batch_sizes": [1]}
+    first = run_study(values, results=tmp_path)
+    before = tables(first.folder)
+    for label in ("'fusion_max(gamma=3.0)'", "method"):  # as of an earlier version; as it is
+        with contextlib.closing(sqlite3.connect(first.folder / "ledger.sqlite")) as ledger, ledger:
+            ledger.execute(f"UPDATE records SET method={label} WHERE method LIKE 'fusion%'")
+            ledger.execute("DELETE FROM images WHERE sample='c.png'")
+        judged.clear()
+        said = []
+        run_study(values, results=tmp_path, progress=Progress(say=said.append))
+        is_earlier = label != "method"
+        assert judged == (["a.png", "c.png", "d.png", "more/a.png"] if is_earlier else ["c.png"])
+        assert ("otherwise: fusion_max(gamma=3.0)" in said[0]) == is_earlier
+        for mine, theirs in zip(tables(first.folder), before, strict=True):
+            pd.testing.assert_frame_equal(mine, theirs, rtol=0, atol=1e-6)
