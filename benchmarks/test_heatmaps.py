@@ -1,12 +1,12 @@
 """What heatmaps cost beside the compiled forward pass of the same run.
 
 Run: ``python -m pytest benchmarks/test_heatmaps.py --override-ini addopts= -s``. Each row is the
-median over rounds of the ratio to the forward pass (`Predictor`, a `tf.function`) of the same
-round, with quartiles: everything takes turns, so that a busy machine slows all alike. What we want
-to reach stands beside it and is never asserted: a test must not lean on timing. Weights are random,
-and so is what batch normalisation has to subtract and add, as it is after training: with the zeros
-that a new model has, a frozen graph has no biases, and TensorFlow joins an activation to a
-convolution only behind a bias.
+median over rounds of the ratio to the forward pass (`Predictor.unwatched`, a `tf.function`) of the
+same round, with quartiles: everything takes turns, so that a busy machine slows all alike. What we
+want to reach stands beside it and is never asserted: a test must not lean on timing. Weights are
+random, and so is what batch normalisation has to subtract and add, as it is after training: with
+the zeros that a new model has, a frozen graph has no biases, and TensorFlow joins an activation to
+a convolution only behind a bias.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def passes(request: pytest.FixtureRequest) -> tuple[str, int, dict[str, Callable
     name: str = request.param
     model = load_model(name, weights=None)
     _set_statistics(model)
-    made: dict[str, Callable[[Any], Any]] = {"forward": Predictor(model)}
+    made: dict[str, Callable[[Any], Any]] = {"forward": Predictor(model).unwatched}
     has_openvino = importlib.util.find_spec("openvino") is not None
     for title, (layers, methods, engine, _) in PASSES.items():
         chosen = MIDDLE[name] if layers == "middle" else layers

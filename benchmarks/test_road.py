@@ -38,7 +38,7 @@ def test_road_against_its_forward_passes(benchmark: BenchmarkFixture, model: str
     def floor() -> None:
         start = time.perf_counter()
         for _ in range(points // chunk):
-            predictor(batch)
+            predictor.unwatched(batch)
         floors.append(time.perf_counter() - start)
 
     def run() -> int:

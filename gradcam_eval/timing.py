@@ -180,7 +180,7 @@ def cost_rows(
 
     shape = input_shape(model, plan.image_size)
     largest = max(plan.batch_sizes)
-    work = [_Work(("", FORWARD), Predictor(model), Passes(), is_floor=True)]
+    work = [_Work(("", FORWARD), Predictor(model).unwatched, Passes(), is_floor=True)]
     for cell in cells:
         run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
         work.append(_Work(cell.key, run, cell.passes(shape[:2])))

@@ -46,6 +46,10 @@ class LiveFunction:
                 self._variables = list(self._model.weights)  # tracing may have made some
             return self._run
 
+    def unwatched(self) -> Callable[..., Any]:
+        """Return what computes with the variables of the last trace, whatever the model has now."""
+        return self._run or self.traced()
+
 
 def is_replaced(model: keras.Model, variables: list[Any]) -> bool:
     """Whether a model has other variables than these, as after `quantize` or `enable_lora`."""

@@ -120,3 +120,18 @@ def test_a_model_that_makes_its_weights_while_it_is_traced_is_traced_once(images
     count = len(traces)
     np.testing.assert_allclose(function(images), model(images), rtol=1e-5)
     assert len(traces) == count + 1  # the eager call of this test alone
+
+
+def test_an_unwatched_forward_pass_keeps_the_variables_of_the_last_trace(rng):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3, activation="softmax"))
+    images = rng.uniform(0, 1, (2, 4, 4, 3)).astype(np.float32)
+    predictor = Predictor(model)
+    before = predictor.unwatched(images)
+    np.testing.assert_array_equal(before, predictor(images))
+    model.layers[-1].enable_lora(1)
+    model.layers[-1].lora_kernel_b.assign(np.ones((1, 3)) * [[1, -1, 0]])
+    np.testing.assert_array_equal(predictor.unwatched(images), before)
+    after = predictor(images)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_array_equal(predictor.unwatched(images), after)
