@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,19 +104,18 @@ def finished_maps(traced: Traced, candidates: Sequence[LayerCall]) -> tuple[Laye
     outputs = {(id(c.layer), c.index): t for c, t in zip(traced.calls, traced.outputs, strict=True)}
     tensors = {call: outputs[id(call.layer), call.index] for call in candidates}
     useful, ends = ancestors(traced.ends), {tensor.op for tensor in traced.ends}
-    finishing = [call for call in candidates if type(call.layer).__name__ in _FINISHING]
+    finishing: defaultdict[Any, list[Any]] = defaultdict(list)  # operations by what they return
+    for call in candidates:
+        if type(call.layer).__name__ in _FINISHING:
+            finishing[call.map_shape].append(tensors[call].op)
 
     def is_passed_on(call: LayerCall) -> bool:
         tensor = tensors[call]
         ahead = _reached(tensor, useful)
-        places = (
-            tensors[each].op
-            for each in finishing
-            if each is not call and each.map_shape == call.map_shape and tensors[each].op in ahead
-        )
-        return tensor.op not in ends and any(
+        return any(
             not any(op in ends or op.type in _MIXING for op in _reached(tensor, useful, place))
-            for place in places
+            for place in finishing[call.map_shape]
+            if place in ahead
         )
 
     return tuple(call for call in candidates if not is_passed_on(call))

@@ -12,28 +12,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.models.reach.operation import static_value
 
 ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
-_MOVES = ("Reshape", "Squeeze", "Transpose")
+_MOVES = ("ExpandDims", "Reshape", "Squeeze", "Transpose")
 _PASSES_THROUGH = (*("Identity", "IdentityN", "Cast", "StopGradient"), *_MOVES)
 _CLIPS = ("ClipByValue", "Minimum", "Maximum")  # to a constant, as a loss wants its probabilities
 _RESIZES = ("ResizeBilinear", "ResizeNearestNeighbor")
 # They make one prediction of several, or choose among its classes.
 _COMBINES = frozenset(
     {
-        *("Add", "AddN", "AddV2", "Sub", "Mul", "RealDiv", "Mean", "Sum", "Max", "Min"),
-        *("ConcatV2", "Pack", "GatherV2", "Slice", "StridedSlice"),
+        *("Add", "AddN", "AddV2", "Sub", "Mul", "RealDiv"),
+        *("Mean", "Sum", "Prod", "Max", "Min", "AvgPool", "MaxPool"),
+        *("ConcatV2", "Pack", "Split", "SplitV", "Unpack", "GatherV2", "Slice", "StridedSlice"),
+        *("BroadcastTo", "Pad", "PadV2", "Tile"),
         *(*_PASSES_THROUGH, *_CLIPS, *_RESIZES),
     }
 )
-_WEIGHTS = ("ReadVariableOp", "VarHandleOp")
+_PRODUCTS = ("BatchMatMulV2", "Einsum", "MatMul")
+_WITHOUT_EVIDENCE = ("ReadVariableOp", "Shape", "VarHandleOp")  # weights and sizes
 _HIDES_ITS_INSIDE = ("PartitionedCall", "StatefulPartitionedCall")
 _HIDDEN = Undefined("this model computes its output inside a compiled function of its own")
 _COMBINED = Undefined("this model's output is put together from probabilities")
+_CLIPPED = Undefined("this model's output is clipped to 0..1, as by a hard sigmoid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +70,14 @@ def find_ending(tensor: Any) -> Ending:
     if kind:
         axis = None if kind == "Sigmoid" else _moved_axis(last.inputs[0].shape.rank - 1, passed)
         return Ending(kind, _moved(last.inputs[0], passed), axis)
-    if last.type == "ConcatV2":
-        parts = [find_ending(each) for each in last.inputs[:-1]]
-        logits = [each.logits for each in parts if each.activation == "Sigmoid"]
-        if len(logits) == len(parts) and not any(isinstance(each, Undefined) for each in logits):
-            return Ending("Sigmoid", _moved(tf.concat(logits, last.inputs[-1]), passed))
+    beside = _sigmoids_beside_each_other(last)
+    if beside is not None:
+        return Ending("Sigmoid", _moved(beside, passed))
     behind = _activations_behind(tensor.op)
     if behind:
         return Ending("Softmax" if behind == {"Softmax"} else "Sigmoid", _COMBINED)
+    if _is_within_0_and_1(last, passed):
+        return Ending("Sigmoid", _CLIPPED)
     return Ending("", tensor)
 
 
@@ -123,6 +128,30 @@ def _is_clip(operation: Any) -> bool:
     return operation.type in _CLIPS and all(static_value(each) is not None for each in bounds)
 
 
+def _sigmoids_beside_each_other(operation: Any) -> Any:
+    """Return the logits of an output that is sigmoids one beside the other; None of another."""
+    if operation.type != "ConcatV2":
+        return None
+    parts = [find_ending(each) for each in operation.inputs[:-1]]
+    if any(each.activation != "Sigmoid" or isinstance(each.logits, Undefined) for each in parts):
+        return None
+    return tf.concat([each.logits for each in parts], operation.inputs[-1])
+
+
+def _is_within_0_and_1(last: Any, passed: Sequence[Any]) -> bool:
+    """Return whether an output is clipped to what a probability may be.
+
+    By Keras' hard sigmoid, min(max(z + 3, 0), 6) / 6, or by the clips that it has passed.
+    """
+    if last.type == "RealDiv" and last.inputs[0].op.type == "Relu6":
+        return bool(np.all(static_value(last.inputs[1]) == 6))
+    clips = [each.op for each in passed if each.op.type in _CLIPS]
+    lower = [op.inputs[1] for op in clips if op.type != "Minimum"]
+    upper = [op.inputs[-1] for op in clips if op.type != "Maximum"]
+    is_above = any(np.all(static_value(each) >= 0) for each in lower)
+    return is_above and any(np.all(static_value(each) <= 1) for each in upper)
+
+
 def _moved(logits: Any, passed: Sequence[Any]) -> Any:
     """Return what an activation was given, moved as its result was on its way to the output."""
     for tensor in reversed(passed):
@@ -159,9 +188,14 @@ def _activations_behind(operation: Any) -> set[str]:
         kind = "Softmax" if _sums_to_one(each) else _activation_of(each)
         if kind in ("Softmax", "Sigmoid"):
             found.add(kind)
-        elif each.type not in (*_COMBINES, *_WEIGHTS):
+        elif each.type in _PRODUCTS:  # of shares and probabilities, not of values and weights
+            factors = [_activations_behind(tensor.op) for tensor in each.inputs]
+            if not all(factors) or not any("Softmax" in factor for factor in factors):
+                return set()
+            found = found.union(*factors)
+        elif each.type not in (*_COMBINES, *_WITHOUT_EVIDENCE):
             return set()
-        elif each.type not in _WEIGHTS:
+        elif each.type not in _WITHOUT_EVIDENCE:
             inputs = {tensor.op for tensor in each.inputs if static_value(tensor) is None}
             waiting += inputs - seen
             seen |= inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -55,7 +56,7 @@ class ModelLayers:
 
     def roles_of(self, call: LayerCall) -> list[str]:
         """Return the roles ("last", "stages", "all") under which a call is chosen."""
-        return [role for role in ROLES if call in self.role(role)]
+        return [role for role, calls in self._by_role.items() if call in calls]
 
     def role(self, role: str) -> list[LayerCall]:
         """Return the calls of a role: "last", "stages" (the last of each resolution) or "all".
@@ -71,6 +72,10 @@ class ModelLayers:
             last_of = {call.map_shape[:2]: call for call in self.candidates}
             return sorted(last_of.values(), key=self.candidates.index)
         return list(self.candidates[-1:])
+
+    @cached_property
+    def _by_role(self) -> dict[str, set[LayerCall]]:
+        return {role: set(self.role(role)) for role in ROLES}
 
     @property
     def missing_grid(self) -> TokenGrid | None:

@@ -15,6 +15,7 @@ from gradcam_eval.models.target import (
     Score,
     best_class,
     class_scores,
+    only_tensor,
     over_region,
     pick_head,
     ranked_class,
@@ -44,14 +45,12 @@ class Objective:
 
         Raises
         ------
-        InputError : no such head, none named among several, or a score function that does not
-            return one number for each image
+        InputError : no such head, none named among several, one that holds several outputs itself,
+            or a score function that does not return one number for each image
         """
-        if not callable(self.score):
-            return pick_head(outputs, self.head, self.head_names)
-        if self.head is not None:
+        if self.head is not None or not callable(self.score):
             outputs = pick_head(outputs, self.head, self.head_names)
-        return _checked(self.score(outputs))
+        return _checked(self.score(outputs)) if callable(self.score) else only_tensor(outputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
     ------
     InputError : several outputs, or one that holds no classes
     """
-    tensor = pick_head(output)
+    tensor = only_tensor(pick_head(output))
     rank = tensor.shape.rank
     if rank not in (2, 4):
         raise InputError(
@@ -76,7 +76,12 @@ def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
 
 
 def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] = ()) -> Any:
-    """Return the output called `head`, or the only one."""
+    """Return the output called `head`, or the only one.
+
+    Raises
+    ------
+    InputError : no such output, or none named among several
+    """
     if isinstance(outputs, Mapping):
         heads: dict[Any, Any] = dict(outputs)
     else:
@@ -94,6 +99,22 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     if head not in heads:
         raise unknown_name("head", head, known)
     return heads[head]
+
+
+def only_tensor(head: Any) -> Any:
+    """Return the tensor that a head is, or that it holds.
+
+    Raises
+    ------
+    InputError : it holds several
+    """
+    members = tf.nest.flatten(head)
+    if len(members) == 1:
+        return members[0]
+    raise InputError(
+        f"this head holds {len(members)} outputs itself: explain a score function of them, "
+        "score=lambda outputs: …, or a model that returns them side by side"
+    )
 
 
 def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.explainer import Explainer, explain
+from gradcam_eval.models.engine import Predictor
 
 SIZE = (12, 10)
 
@@ -248,6 +249,24 @@ def test_last_is_the_last_layer_that_the_head_depends_on(images, as_dict):
     kind = "kind" if as_dict else 0
     by_function = Explainer(model, score=lambda outputs: outputs[kind][:, 1])(images)
     assert list(by_function) == [("encoder", "grad_cam")]
+
+
+@pytest.mark.parametrize("head", [None, "pair"])
+def test_a_head_of_several_outputs_is_for_a_score_function(images, head):
+    model = two_headed()
+    kind, mask = model.outputs
+    nested = keras.Model(model.inputs, {"pair": [kind, mask]})
+    with pytest.raises(InputError, match=r"this head holds 2 outputs itself.*score=lambda"):
+        Explainer(nested, head=head)(images)
+    with pytest.raises(InputError, match="this head holds 2 outputs itself"):
+        Predictor(nested)(images)
+    got = Explainer(nested, score=lambda pair: pair[0][:, 1], head="pair")(images)
+    wanted = Explainer(model, head="kind", score="probability")(images, 1)
+    np.testing.assert_allclose(got.scores, wanted.scores, rtol=1e-6)
+    single = keras.Model(model.inputs, {"alone": [kind]})
+    np.testing.assert_array_equal(
+        Explainer(single)(images, 1).scores, Explainer(model, head="kind")(images, 1).scores
+    )
 
 
 def test_a_function_of_a_head_is_given_that_head(images):

@@ -45,6 +45,7 @@ def by_hand(z):
 WITH_LOGITS = {
     "clipped as a loss wants it": lambda z: keras.ops.clip(keras.ops.softmax(z), 1e-7, 1 - 1e-7),
     "log-probabilities": lambda z: keras.ops.log_softmax(z),
+    "an axis more, and less again": lambda z: tf.squeeze(tf.expand_dims(tf.nn.softmax(z), 1), 1),
     "the second output of an operation": lambda z: tf.identity_n([z, tf.nn.softmax(z)])[1],
 }
 
@@ -67,6 +68,11 @@ def test_sigmoids_beside_each_other_are_one_output_with_logits():
     np.testing.assert_allclose(probabilities, sigmoid(Z), rtol=1e-6)
 
 
+def both(activation, z):
+    """Return what two experts say, (N, 2, K)."""
+    return activation(tf.stack([z, 2 * z], axis=1))
+
+
 P, S = softmax(Z), sigmoid(Z)
 OF_PROBABILITIES = {
     "the mean of two models": (
@@ -82,6 +88,23 @@ OF_PROBABILITIES = {
         np.concatenate([P, S], -1),
         False,
     ),
+    "experts and their shares": (
+        lambda z: keras.ops.einsum("ne,nek->nk", tf.nn.softmax(z[:, :2]), both(tf.nn.softmax, z)),
+        np.einsum("ne,nek->nk", softmax(Z[:, :2]), np.stack([P, softmax(2 * Z)], 1)),
+        True,
+    ),
+    "one of many, whichever": (
+        lambda z: 1 - tf.reduce_prod(1 - both(tf.nn.sigmoid, z), axis=1),
+        1 - (1 - S) * (1 - sigmoid(2 * Z)),
+        False,
+    ),
+    "a mean that is reshaped": (
+        lambda z: keras.layers.Reshape((3, 1))(tf.reduce_mean(both(tf.nn.softmax, z), 1))[..., 0],
+        (P + softmax(2 * Z)) / 2,
+        True,
+    ),
+    "a hard sigmoid": (keras.activations.hard_sigmoid, np.clip(Z / 6 + 0.5, 0, 1), False),
+    "values clipped to 0..1": (lambda z: keras.ops.clip(z, 0, 1), np.clip(Z, 0, 1), False),
     "the best of many places": (
         lambda z: tf.reduce_max(tf.nn.sigmoid(tf.stack([z, 2 * z], 1)), axis=1),
         np.maximum(S, sigmoid(2 * Z)),
@@ -111,6 +134,40 @@ def test_an_ensemble_with_learned_shares_is_made_of_probabilities():
     )
 
 
+def test_the_table_of_log_odds_is_that_of_each_class():
+    """Also where one probability is 1 to all digits: ln(p / (1 - p)) of exact numbers."""
+    z = np.array([[1.0, -2.0, 0.5], [60.0, 0.0, -3.0]], np.float32)
+    rivals = [np.delete(z.astype(np.float64), k, axis=1) for k in range(3)]
+    expected = z - np.stack([np.log(np.exp(each).sum(axis=1)) for each in rivals], axis=1)
+    targets = [0, 2]
+
+    @tf.function(autograph=False)
+    def run(z):
+        scores = class_scores(tf.nn.softmax(z))
+        sigmoids = class_scores(tf.nn.sigmoid(z))
+        return (
+            table_of(scores, "log_odds"),
+            value_of(scores, tf.constant(targets), "log_odds"),
+            table_of(scores, "logit"),
+            table_of(sigmoids, "log_odds"),
+        )
+
+    table, value, logits, of_sigmoids = run(tf.constant(z))
+    np.testing.assert_allclose(table, expected, rtol=1e-5)
+    np.testing.assert_allclose(value, expected[[0, 1], targets], rtol=1e-5)
+    np.testing.assert_array_equal(logits, z)
+    np.testing.assert_array_equal(of_sigmoids, z)
+
+
+def test_the_logit_of_a_hard_sigmoid_is_refused():
+    @tf.function(autograph=False)
+    def run(z):
+        return table_of(class_scores(keras.activations.hard_sigmoid(z)), "logit")
+
+    with pytest.raises(InputError, match=r"clipped to 0\.\.1, as by a hard sigmoid, so its logit"):
+        run(tf.constant(Z))
+
+
 def test_the_error_says_to_explain_the_probability():
     @tf.function(autograph=False)
     def run(z, read, *rest):
@@ -128,9 +185,21 @@ def test_the_error_says_to_explain_the_probability():
         lambda z: z * tf.nn.sigmoid(z),
         lambda z: tf.matmul(tf.nn.softmax(z), tf.constant(np.eye(3), tf.float32)) * 3,
         lambda z: tf.nn.softmax(z)[:, :1] * tf.tanh(z) + tf.nn.softmax(z)[:, 1:2] * tf.sin(z),
+        lambda z: keras.ops.einsum("ne,nek->nk", tf.nn.softmax(z[:, :2]), both(tf.sin, z)),
+        lambda z: tf.matmul(tf.nn.sigmoid(z), tf.nn.sigmoid(z[:, :, None] * z[:, None])[0]),
+        lambda z: tf.matmul(tf.nn.softmax(z), 3 * tf.eye(tf.shape(z)[-1])),
+        lambda z: tf.reduce_mean(both(tf.sin, z) * both(tf.nn.sigmoid, z), axis=1),
         lambda z: tf.maximum(z, 0.0),
+        lambda z: tf.clip_by_value(z, -1.0, 1.0),
+        lambda z: tf.clip_by_value(z, 0.0, 6.0),
+        lambda z: tf.nn.relu6(z) / 3,
+        tf.tanh,
     ],
-    ids=["a gate", "a dense layer over them", "a mixture of experts", "a ReLU"],
+    ids=[
+        *("a gate", "a dense layer over them", "a mixture of experts", "experts and their shares"),
+        *("features of features", "a matrix", "gates, pooled", "a ReLU"),
+        *("clipped on both sides", "clipped above 1", "a third of a ReLU6", "a tanh"),
+    ],
 )
 def test_a_softmax_further_inside_makes_no_probabilities(end):
     logits, probabilities, _ = scores_of(end)
