@@ -30,10 +30,11 @@ USUAL_METHOD = "grad_cam"  # at the last layer it is what most people use
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the answer; its `lead` stands out."""
+    """A sentence of the answer; its `lead` stands out, its `points` follow one by one."""
 
     text: str
     lead: str = ""
+    points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,16 @@ def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
     score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
     text = (
         f"{score} on {plural(int(best['n']), 'image')} ({metric['protocol']}, "
-        f"{direction(metric['higher_is_better'])}). {_against_random(metric, best)}"
+        f"{direction(metric['higher_is_better'])})."
     )
-    text += _against_usual(verdict, usual)
     if best["tied"]:
         text += f" {plural(best['tied'], 'other cell')} reached the same value."
-    return Sentence(text + _told_apart(verdict) + _chosen_again(verdict), lead)
+    points = (
+        _against_random(metric, best),
+        _against_usual(verdict, usual),
+        f"{_told_apart(verdict)} {_chosen_again(verdict)}".strip(),
+    )
+    return Sentence(text, lead, tuple(point for point in points if point))
 
 
 def _told_apart(verdict: Verdict) -> str:
@@ -112,11 +117,11 @@ def _told_apart(verdict: Verdict) -> str:
     text = ""
     if ahead := verdict.cells_ahead:
         are = "is" if ahead == 1 else "are"
-        text = f" {plural(ahead, 'other cell')} {are} better on the images that both have."
+        text = f"{plural(ahead, 'other cell')} {are} better on the images that both have. "
     of = f"{verdict.open_cells} of the {plural(total, 'other cell')}"
     if verdict.open_cells:
-        return f"{text} The data cannot tell it from {of}."
-    return text if ahead else f"{text} The data tell it from every other cell ({total})."
+        return f"{text}The data cannot tell it from {of}."
+    return text.strip() if ahead else f"The data tell it from every other cell ({total})."
 
 
 def _chosen_again(verdict: Verdict) -> str:
@@ -126,7 +131,7 @@ def _chosen_again(verdict: Verdict) -> str:
     shares = verdict.shares.to_dict("records")
     mine = next(row for row in shares if verdict.is_best(row))
     rival = next(row for row in shares if not verdict.is_best(row))
-    text = f" Resamples of these images choose it again in {percent(mine['share'])} of draws"
+    text = f"Resamples of these images choose it again in {percent(mine['share'])} of draws"
     if not rival["share"]:
         return f"{text}."
     name = cell_name(rival["layer"], rival["method"])
@@ -161,8 +166,8 @@ def _against_usual(verdict: Verdict, usual: tuple[str | None, str]) -> str:
         max(abs(row[key]) for key in ("difference", "low", "high") if not pd.isna(row[key]))
         <= slack
     ):
-        return f" It equals {name}, on each image."
-    text = f" Minus {name}: {signed(-row['difference'])}"
+        return f"It equals {name}, on each image."
+    text = f"Minus {name}: {signed(-row['difference'])}"
     if pd.isna(row["low"]):
         return f"{text}."
     text += f" {interval(-row['high'], -row['low'], sign=True)} on {plural(row['pairs'], 'image')}"

@@ -80,8 +80,8 @@ def ratio(value: Any) -> str:
 def percent(share: float) -> str:
     """Write a share of 1 in whole per cent; what is nearly none or all is not written as that."""
     if 0 < share < 0.005:
-        return "under 1 %"
-    return "over 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+        return "under 1\u00a0%"
+    return "over 99\u00a0%" if 0.995 <= share < 1 else f"{100 * share:.0f}\u00a0%"
 
 
 def count_of(value: Any) -> str:

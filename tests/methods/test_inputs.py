@@ -182,7 +182,15 @@ def test_a_dict_for_a_model_with_one_input_is_refused(images):
         explain(cnn(), {"picture": images, "facts": np.ones((2, 2))})
 
 
-@pytest.mark.parametrize("model", [lambda x: x, "resnet50", keras.layers.Dense, None], ids=repr)
+NO_MODELS = {
+    "a function": lambda x: x,
+    "a name": "resnet50",
+    "a class": keras.layers.Dense,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("model", NO_MODELS.values(), ids=NO_MODELS)
 def test_what_is_no_model_gets_a_sentence(images, model):
     with pytest.raises(InputError, match=r"wanted a keras.Model.*TFSMLayer"):
         explain(model, images)

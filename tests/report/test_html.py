@@ -29,6 +29,10 @@ def said(folder, model="toy_net"):
     return answer(results, summarise(results.records), model)
 
 
+def whole(sentence):
+    return " ".join((sentence.lead, sentence.text, *sentence.points)).replace("\u00a0", " ")
+
+
 def edit(folder, **changes):
     study = json.loads((folder / "study.json").read_text()) | changes
     (folder / "study.json").write_text(json.dumps(study))
@@ -140,7 +144,7 @@ def test_unusual_studies_give_a_sensible_page(tmp_path, plan, present, absent):
 
 def test_answer_names_best_cell_difference_and_cost(tmp_path):
     found = said(make_study(tmp_path, Plan(methods=("grad_cam", "eigen_cam"))))
-    text = " ".join(f"{s.lead} {s.text}" for s in found.sentences)
+    text = " ".join(map(whole, found.sentences))
     assert "5 images, 6 cells (3 layers × 2 methods)" in text
     assert "By deletion, top_activation · eigen_cam is best:" in text
     assert "the interval excludes 0: better than random" in text
@@ -160,11 +164,11 @@ def test_answer_says_what_is_gained_over_grad_cam_at_the_last_layer(tmp_path):
     assert gain < 0  # the plan makes Eigen-CAM the better one
     assert (
         f"Minus grad_cam at the last layer, the usual choice: \N{MINUS SIGN}{-gain:.3f} ["
-        in deletion.text
+        in whole(deletion)
     )
-    assert re.search(r"on 5 images; (not shown to be )?better than that", deletion.text)
+    assert re.search(r"on 5 images; (not shown to be )?better than that", whole(deletion))
     best_is_usual = said(make_study(tmp_path / "one", Plan(methods=("grad_cam",)))).sentences[1]
-    assert "usual choice" not in best_is_usual.text
+    assert "usual choice" not in whole(best_is_usual)
 
 
 def test_answer_says_when_the_best_is_worse_on_the_images_that_both_have(tmp_path):
@@ -179,9 +183,10 @@ def test_answer_says_when_the_best_is_worse_on_the_images_that_both_have(tmp_pat
     records.to_csv(folder / "records.csv", index=False)
     deletion = said(folder).sentences[1]
     assert deletion.lead == "By deletion, top · eigen_cam is best:"
-    assert "usual choice: +0.010 [+0.010, +0.010] on 4 images; worse than that." in deletion.text
-    assert "1 other cell is better on the images that both have." in deletion.text
-    assert deletion.text.endswith("choose it again in 0 % of draws, and top · grad_cam in 100 %.")
+    said_of_it = whole(deletion)
+    assert "usual choice: +0.010 [+0.010, +0.010] on 4 images; worse than that." in said_of_it
+    assert "1 other cell is better on the images that both have." in said_of_it
+    assert said_of_it.endswith("choose it again in 0 % of draws, and top · grad_cam in 100 %.")
 
 
 def test_answer_takes_what_float32_rounds_for_equal(tmp_path):
@@ -195,7 +200,7 @@ def test_answer_takes_what_float32_rounds_for_equal(tmp_path):
     deletion = said(folder).sentences[1]
     assert deletion.lead == "By deletion, top_activation · grad_cam is best:"
     assert "1 other cell reached the same value." in deletion.text
-    assert re.search(r"cannot tell it from [1-5] of the 5 other cells", deletion.text)
+    assert re.search(r"cannot tell it from [1-5] of the 5 other cells", deletion.points[-1])
 
 
 def test_answer_counts_layers_and_reads_ratios_where_the_page_does(tmp_path):
@@ -225,7 +230,7 @@ def test_answer_says_so_when_the_best_is_worse_than_random(tmp_path):
     metrics = json.loads((folder / "study.json").read_text())["metrics"][:1]
     edit(folder, metrics=[metrics[0] | {"higher_is_better": True}])
     found = said(folder)
-    assert "worse than random" in found.sentences[1].text
+    assert "worse than random" in found.sentences[1].points[0]
     assert any("matched or beaten by" in w and "random 0." in w for w in found.warnings)
 
 

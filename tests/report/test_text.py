@@ -1,6 +1,6 @@
 import pytest
 
-from gradcam_eval.report.text import interval
+from gradcam_eval.report.text import interval, percent
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,11 @@ def test_an_end_near_0_says_its_side_in_plain_digits(low, high, said):
 
 def test_an_interval_that_does_not_exist_is_not_written():
     assert interval(float("nan"), 1.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "written"),
+    [(0, "0 %"), (0.004, "under 1 %"), (0.47, "47 %"), (0.996, "over 99 %"), (1, "100 %")],
+)
+def test_shares_are_whole_per_cent_and_nearly_all_is_not_all(share, written):
+    assert percent(share).replace("\N{NO-BREAK SPACE}", " ") == written
