@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import vit
 
 from gradcam_eval.core import InputError
@@ -189,3 +190,41 @@ def test_what_has_a_row_for_each_window_is_no_map_of_an_image():
     assert {heatmap.shape for heatmap in heatmaps.values()} == {(3, 8, 12)}
     with pytest.raises(InputError, match="it has no such rows"):
         Explainer(model, "first_attention", tokens="4x4")(images)
+
+
+class Strongest(keras.layers.Layer):
+    """Keeps so many tokens, of whichever places: no operation tells where they lie."""
+
+    def __init__(self, count, **options):
+        super().__init__(**options)
+        self.count = count
+
+    def call(self, x):
+        places = tf.argsort(x[..., 0], axis=-1)[:, : self.count]
+        return tf.gather(x, places, batch_dims=1)
+
+
+def choosing(*counts):
+    """64 tokens, of which fewer and fewer are kept, each time with a dense layer behind."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Reshape((64, 4))(keras.layers.Conv2D(4, 1, name="conv")(inputs))
+    for count in counts:
+        x = keras.layers.Dense(4, name=f"tokens{count}")(Strongest(count)(x))
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "grid"), [(4, "2x2"), (5, "2x2+1"), (9, "3x3"), (1, None), (2, None), (6, None)]
+)
+def test_the_square_that_fits_is_the_guess(tokens, grid):
+    """From 2×2 on: one token, with a class token or alone, is no map."""
+    found = find_layers(choosing(tokens)).undeclared.get(f"tokens{tokens}")
+    assert (found and str(found)) == grid
+
+
+def test_of_several_guesses_the_last_that_fits_is_named():
+    """The six tokens behind the nine are no square: the nine are the last that could be a map."""
+    with pytest.raises(InputError, match=r"rows of 9 tokens.*give tokens='3x3'"):
+        resolve_layers(find_layers(choosing(16, 9, 6)), "last")
+    with pytest.raises(InputError, match=r"row of 16 tokens.*tokens='4x4'"):
+        resolve_layers(find_layers(choosing(16, 9, 6)), "tokens16")

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gradcam_eval.core import InputError
 from gradcam_eval.models.inputs import input_shape
@@ -587,3 +588,31 @@ def test_stages_stand_in_the_order_of_execution():
     outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x))
     found = find_layers(keras.Model(inputs, outputs))
     assert [call.path for call in found.role("stages")] == ["coarse", "joined"]
+
+
+class Squeezed(keras.layers.Layer):
+    """Drops every axis of length 1: that of a single image as well."""
+
+    def call(self, x):
+        return tf.squeeze(x)
+
+
+def test_a_model_that_takes_several_images_alone_is_listed():
+    """The trace that looks for layers has more than one image, so it keeps the axis of images."""
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(4, 3, name="conv")
+            self.pool = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")
+            self.squeezed = Squeezed(name="squeezed")
+            self.head = keras.layers.Dense(2, name="head")
+
+        def call(self, x):
+            return self.head(self.squeezed(self.pool(self.conv(x))))
+
+    model = Model()
+    model(np.zeros((2, 8, 9, 3), np.float32))
+    frame = list_layers(model, (8, 9)).set_index("path")
+    assert frame.loc["squeezed", "shape"] == (4,)
+    assert frame.loc["conv", "roles"] == "last,stages,all"

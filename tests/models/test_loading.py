@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from gradcam_eval.core import InputError
+from gradcam_eval.methods.explainer import explain
 from gradcam_eval.models.catalogue import MODELS
 from gradcam_eval.models.identity import model_digest, spec_of
 from gradcam_eval.models.loading import load_file
@@ -19,7 +20,13 @@ IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 6, 5, 3)).astype(np.float3
 
 def small(*more):
     return keras.Sequential(
-        [keras.Input((6, 5, 3)), *more, layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)],
+        [
+            keras.Input((6, 5, 3)),
+            *more,
+            layers.Conv2D(4, 3, name="conv"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ],
         name="small",
     )
 
@@ -40,6 +47,14 @@ def path(request, model, tmp_path_factory):
 def test_a_file_gives_the_model_back(path, model):
     np.testing.assert_array_equal(np.asarray(load_file(path)(IMAGES)), np.asarray(model(IMAGES)))
     assert model_digest(load_file(str(path))) == model_digest(load_file(path))
+
+
+def test_a_file_is_explained_as_its_model(path, model):
+    wanted, got = (explain(each, IMAGES, layers="all") for each in (model, load_file(path)))
+    assert list(got) == list(wanted) == [("conv", "grad_cam")]
+    assert wanted["conv", "grad_cam"].any()
+    np.testing.assert_array_equal(got["conv", "grad_cam"], wanted["conv", "grad_cam"])
+    np.testing.assert_array_equal(got.scores, wanted.scores)
 
 
 def test_the_training_configuration_is_not_loaded(tmp_path):
