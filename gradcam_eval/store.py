@@ -16,33 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
-from gradcam_eval.core import Curve, InputError, Record, Tally, TieOrders
+from gradcam_eval.core import InputError, Record
+from gradcam_eval.ledger_rows import TABLES, record_row, tally_row, tie_row
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 2  # 1: first version; 2: curves.csv names the protocol
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS images (
-    model TEXT, sample TEXT, id TEXT, status TEXT NOT NULL, row TEXT NOT NULL, position INTEGER,
-    PRIMARY KEY (model, sample));
-CREATE TABLE IF NOT EXISTS records (
-    model TEXT, layer TEXT, method TEXT, kind TEXT, sample TEXT, metric TEXT, protocol TEXT,
-    status TEXT NOT NULL, value REAL, reason TEXT NOT NULL, curve TEXT,
-    PRIMARY KEY (model, layer, method, sample, metric, protocol));
-CREATE TABLE IF NOT EXISTS tallies (
-    model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT, parts TEXT,
-    PRIMARY KEY (model, layer, method, sample, metric, protocol));
-CREATE TABLE IF NOT EXISTS ties (
-    model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT,
-    shift REAL NOT NULL, spread REAL NOT NULL,
-    PRIMARY KEY (model, layer, method, sample, metric, protocol));
-CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
-"""
 _ORDER = "ORDER BY images.position, images.rowid, records.rowid"
 _IN_ORDER = f"FROM records JOIN images USING (model, sample) {_ORDER}"
 _WITH_TIES = (
@@ -87,7 +68,7 @@ class Ledger:
         self.path = path
         self._connection = _open_alone(path)
         try:
-            self._connection.executescript(_TABLES)
+            self._connection.executescript(TABLES)
             self._claim(fingerprint)
         except InputError:
             self._connection.close()
@@ -155,16 +136,16 @@ class Ledger:
             )
             self._connection.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_to_row(kind, record) for kind, record in records],
+                [record_row(kind, record) for kind, record in records],
             )
             self._connection.executemany(
                 "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [_tally_row(record, record.tally) for _, record in records if record.tally],
+                [tally_row(record, record.tally) for _, record in records if record.tally],
             )
             found = [(record, record.curve.ties) for _, record in records if record.curve]
             self._connection.executemany(
                 "INSERT INTO ties VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [_tie_row(record, ties) for record, ties in found if ties],
+                [tie_row(record, ties) for record, ties in found if ties],
             )
 
     def arrange(self, images: Sequence[tuple[str, str]]) -> None:
@@ -309,39 +290,3 @@ def _refusal(path: Path, error: sqlite3.Error) -> InputError:
             "command goes on from there once it can be written"
         )
     return InputError(f"{path} is not a ledger of gradcam-eval ({error}): remove it")
-
-
-def _to_row(kind: str, record: Record) -> tuple[Any, ...]:
-    return (
-        record.model,
-        record.layer,
-        record.method,
-        kind,
-        record.sample,
-        record.metric,
-        record.protocol,
-        record.status,
-        record.value,
-        record.reason,
-        None if record.curve is None else _encode(record.curve),
-    )
-
-
-def _key_of(record: Record) -> tuple[str, ...]:
-    key = (record.model, record.layer, record.method, record.sample, record.metric)
-    return (*key, record.protocol)
-
-
-def _tie_row(record: Record, ties: TieOrders) -> tuple[Any, ...]:
-    return (*_key_of(record), ties.shift, ties.spread)
-
-
-def _tally_row(record: Record, tally: Tally) -> tuple[Any, ...]:
-    whole = np.array_equal(tally.parts, np.rint(tally.parts))  # counts need no decimals
-    parts = tally.parts.astype(np.int64) if whole else tally.parts
-    return (*_key_of(record), json.dumps(parts.tolist(), separators=(",", ":")))
-
-
-def _encode(curve: Curve) -> str:
-    points = {"fraction": curve.fraction, "score": curve.score}
-    return json.dumps({name: np.asarray(values).tolist() for name, values in points.items()})

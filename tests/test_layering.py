@@ -21,6 +21,7 @@ aggregates arrays jit resources
 protocols
 models perturb data
 methods metrics
+ledger_rows
 contracts timing store environment
 study
 intervals
