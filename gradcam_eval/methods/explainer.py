@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
@@ -12,22 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.methods import find_methods, member_of
+from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.answer import maps_of, refused_cells, warn_of_saturation
 from gradcam_eval.methods.batch import as_batch, as_regions, check_settings
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
-from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine, group_by_memory
+from gradcam_eval.methods.compiled import ENGINES, Engine
 from gradcam_eval.methods.heatmaps import Heatmaps, Key
-from gradcam_eval.methods.registry import Method
+from gradcam_eval.methods.passes import Compiling, Passes
 from gradcam_eval.methods.targets import Targets, target_indices
-from gradcam_eval.methods.traced import Plan
-from gradcam_eval.models.inputs import ModelInputs, model_inputs
-from gradcam_eval.models.layers import find_layers
+from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid, output_layout, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.placement import find_centres
-from gradcam_eval.models.selection import as_list, resolve_layers
+from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
 
@@ -96,21 +93,20 @@ class Explainer:
         self.methods = find_methods(methods)
         names = tuple(getattr(model, "output_names", None) or ())
         self.objective = Objective(score, head, names, output_layout(model))
-        self.engine = engine
         self.batch_size = batch_size
-        self.memory = memory
-        self.seed = seed
-        self.skip_refused = skip_refused
-        self._image_input = image_input
-        self._tokens = token_grid(tokens)
-        self._wanted = as_list(layers)
-        if not self._wanted and any(method.kind != "input" for method in self.methods):
+        self._passes = Passes(
+            model,
+            self.methods,
+            self.objective,
+            as_list(layers),
+            token_grid(tokens),
+            image_input,
+            Compiling(engine, batch_size, memory, seed, skip_refused),
+        )
+        if self._passes.has_layers and not self._passes.layers:
             raise InputError("no layer was named: wanted a role such as 'last', a path or an index")
-        self._calls: dict[tuple[int, int], list[LayerCall]] = {}  # by the size of the images
         self._size: tuple[int, int] | None = None  # of the images that were explained last
         self._inputs: dict[Any, ModelInputs] = {}
-        self._compiled: dict[Any, list[CompiledPass]] = {}
-        self._lock = threading.RLock()
 
     def calls(
         self, image_size: tuple[int, int] | None = None, *, inputs: ModelInputs | None = None
@@ -125,23 +121,20 @@ class Explainer:
             None: that of the images explained last, or else the model's own
         inputs : how the model takes its images of that size, where that is known already
         """
-        if all(method.kind == "input" for method in self.methods):
+        if not self._passes.has_layers:
             return []
-        with self._lock:
-            size = inputs.shape[:2] if inputs else image_size or self._size
-            if size is None or size not in self._calls:
-                inputs = inputs or self._inputs_of(size)
-                size = inputs.shape[:2]
-                self._calls[size] = self._calls.get(size) or self._find_calls(inputs)
-            return self._calls[size]
+        size = inputs.shape[:2] if inputs else image_size or self._size
+        if size in self._passes.calls:
+            return self._passes.calls[size]
+        return self._passes.calls_on(inputs or self._passes.inputs_of(size))
 
     def refused(self, image_size: tuple[int, int] | None = None) -> dict[Key, str]:
         """Return why a method refuses a layer or the model, by (layer path, method name).
 
         Compiles the pass; empty unless `skip_refused`, since a refusal is an error otherwise.
         """
-        inputs = self._inputs_of(image_size or self._size)
-        compiled = self._compile(inputs, has_against=False, has_regions=False)
+        inputs = self._passes.inputs_of(image_size or self._size)
+        compiled = self._passes.compile(inputs, has_against=False, has_regions=False)
         return refused_cells(self.cells(inputs.shape[:2]), compiled)
 
     def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
@@ -150,7 +143,7 @@ class Explainer:
 
     def passes(self, image_size: tuple[int, int] | None = None) -> int:
         """Return in how many passes the layers are explained, as `memory` holds them."""
-        return len(self._groups(self.calls(image_size)))
+        return len(self._passes.groups(self.calls(image_size)))
 
     def __call__(
         self, images: Any, targets: Targets = None, *, against: Targets = None, regions: Any = None
@@ -181,14 +174,14 @@ class Explainer:
         -----
         UserWarning : the probability that is explained is saturated, so its gradient is rounding
         """
-        batch = as_batch(self.model, images, self._image_input, known=self._inputs)
+        batch = as_batch(self.model, images, self._passes.image_input, known=self._inputs)
         trace = (against is not None, regions is not None)
-        compiled = self._compile(batch.inputs, *trace)
+        compiled = self._passes.compile(batch.inputs, *trace)
         count = len(batch.images)
         given = [targets] if against is None else [targets, against]
         indices = [self._indices(each, compiled[0].classes, count) for each in given]
         if min(each.min() for each in indices) < -1:
-            compiled = self._compile(batch.inputs, *trace, has_ranks=True)
+            compiled = self._passes.compile(batch.inputs, *trace, has_ranks=True)
         arrays: list[NDArray[Any]] = [
             batch.images,
             *indices,
@@ -214,61 +207,12 @@ class Explainer:
             in_pixels=frozenset(cell.key for cell in cells if cell.method.kind == "layer"),
         )
 
-    def _inputs_of(self, image_size: tuple[int, int] | None) -> ModelInputs:
-        return model_inputs(self.model, image_size, image_input=self._image_input)
-
-    def _find_calls(self, inputs: ModelInputs) -> list[LayerCall]:
-        given = [call for call in self._wanted if isinstance(call, LayerCall)]
-        names = [name for name in self._wanted if not isinstance(name, LayerCall)]
-        if not names:
-            return given
-        read = self.objective.read
-        found = find_layers(self.model, inputs=inputs, tokens=self._tokens, explained=read)
-        return [*given, *resolve_layers(found, names)]
-
-    def _groups(self, calls: list[LayerCall]) -> list[list[LayerCall]]:
-        return group_by_memory(calls, batch_size=self.batch_size, memory=self.memory)
-
     def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:
         if classes is not None:
             return target_indices(self.model, targets, count=count, classes=classes)
         if targets is not None:
             raise InputError("targets were given, and the score function knows no classes")
         return np.zeros(count, np.int64)  # not looked at
-
-    def _compile(
-        self, inputs: ModelInputs, has_against: bool, has_regions: bool, has_ranks: bool = False
-    ) -> list[CompiledPass]:
-        trace = (inputs.shape, has_against, has_regions, has_ranks)
-        with self._lock:
-            if trace not in self._compiled:
-                groups = self._groups(self.calls(inputs=inputs))
-                self._compiled[trace] = [
-                    CompiledPass(
-                        Plan(
-                            self.model,
-                            inputs,
-                            self.objective,
-                            group,
-                            self._traced_methods(with_input=group is groups[0]),
-                            has_against,
-                            has_regions,
-                            has_ranks,
-                            seed=self.seed,
-                            skip_refused=self.skip_refused,
-                        ),
-                        self.engine,
-                    )
-                    for group in groups
-                ]
-            return self._compiled[trace]
-
-    def _traced_methods(self, *, with_input: bool) -> list[Method]:
-        """Return the methods of a pass; a fusion's own formula runs on what the pass returns."""
-        fused = [member_of(m) for m in self.methods if m.kind == "fusion"]
-        at_layers = [m for m in self.methods if m.kind in ("cam", "layer")]
-        at_input = [m for m in self.methods if m.kind == "input" and with_input]
-        return list({m.label: m for m in (*at_layers, *fused, *at_input)}.values())
 
 
 def explain(  # noqa: PLR0913 - the one call that says all

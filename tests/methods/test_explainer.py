@@ -57,7 +57,7 @@ def test_chunks_equal_one_batch_and_use_one_trace(model, images):
     np.testing.assert_allclose(
         parts(images)["high", "grad_cam"], whole(images)["high", "grad_cam"], rtol=1e-5, atol=1e-7
     )
-    assert len(parts._compiled) == 1
+    assert len(parts._passes.compiled) == 1
 
 
 def gap_model(rng):

@@ -298,7 +298,7 @@ def test_any_size_and_sizes_one_after_the_other():
     for size, shape in (((12, 10), (3, 2)), ((20, 30), (7, 12)), ((12, 10), (3, 2))):
         images = np.random.default_rng(0).uniform(0, 1, (1, *size, 3))
         assert explainer(images)["high", "grad_cam"].shape == (1, *shape)
-    assert len(explainer._compiled) == 2
+    assert len(explainer._passes.compiled) == 2
 
 
 def deep():
@@ -333,7 +333,7 @@ def test_memory_holds_for_larger_images_too():
     assert explainer.passes() == 1
     explainer(np.ones((1, 64, 64, 3)))
     assert explainer.passes() == explainer.passes((64, 64)) == 2
-    assert [len(each) for each in explainer._compiled.values()] == [1, 2]
+    assert [len(each) for each in explainer._passes.compiled.values()] == [1, 2]
 
 
 def test_what_a_method_refuses_is_told_for_the_images_explained_last():

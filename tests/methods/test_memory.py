@@ -54,7 +54,7 @@ def explain(count):
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 before = explain(3000)
-print(explain(10_000) - before, len(explainer._compiled))
+print(explain(10_000) - before, len(explainer._passes.compiled))
 """
 
 
