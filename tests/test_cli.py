@@ -2,6 +2,7 @@ import importlib.metadata
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -339,6 +340,22 @@ def test_a_study_from_one_command_to_its_report(workplace, call, tmp_path):
     code, said, err = call("report", tmp_path / "toy")
     assert (code, said, err) == (0, f"Report: {page}\n", "")
     assert page.read_text(encoding="utf-8") == html
+
+
+def test_a_study_warns_of_images_that_are_the_same_picture(call, workplace, tmp_path):
+    (tmp_path / "copied").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(workplace / "pictures" / name, tmp_path / "copied" / name)
+    Image.open(workplace / "pictures" / "a.png").save(tmp_path / "copied" / "other.bmp")
+    study = STUDY.replace('"pictures"', json.dumps(str(tmp_path / "copied")))
+    (tmp_path / "copies.toml").write_text(study)
+    code, said, _ = call("study", tmp_path / "copies.toml", "--results", tmp_path)
+    assert code == 0
+    warning = "Of 3 images only 2 differ: a.png = other.bmp. Each copy counts"
+    assert f"tiny: {warning}" in said
+    assert warning in (tmp_path / "toy" / "report.html").read_text(encoding="utf-8")
+    _, said, _ = call("study", "toy.toml", "--results", tmp_path / "others")
+    assert "differ" not in said
 
 
 def test_a_log_file_is_told_how_far_a_study_is(call, monkeypatch, tmp_path):

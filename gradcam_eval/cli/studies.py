@@ -30,7 +30,7 @@ def study(
         loaded = load_study(file)
     loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
-    from gradcam_eval.report.caveats import missing
+    from gradcam_eval.report.caveats import copies, missing
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
@@ -55,6 +55,8 @@ def study(
     for model in found.study["models"]:
         if left_out := missing(found, model):
             typer.echo(f"{model}: {left_out} The report says why.")
+        if warning := copies(found, model):
+            typer.echo(f"{model}: {warning}")
     typer.echo(f"Report: {page}")
 
 

@@ -14,6 +14,7 @@ from gradcam_eval.report.text import interval, number, plural, signed
 from gradcam_eval.report.verdict import Verdict
 
 SMALL = 30  # below this a percentile bootstrap is visibly too narrow
+_MOST_NAMED = 4  # of copies, and of groups of them
 _FAIR_CONTROLS = ("random", "centre_gaussian", "edges")  # the oracle knows the truth
 
 
@@ -31,6 +32,7 @@ def caveats(
     """
     texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts, summary)]
     left_out = missing(folder, model)
+    texts.append(copies(folder, model))
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
     texts += [_uneven(verdicts, summary)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
@@ -118,6 +120,35 @@ def missing(folder: Folder, model: str) -> str:
     if not parts:
         return ""
     return f"Left out: {', '.join(parts)}."
+
+
+def copies(folder: Folder, model: str) -> str:
+    """Warn where several images show the model the same pixels; "" where none do.
+
+    The intervals take images for drawn one by one. Pictures that are alike and not the same
+    (another size, another compression, the next frame of a film) are not found.
+    """
+    images = folder.images[folder.images["model"] == model]
+    if "pixels" not in images:  # a folder of an earlier version
+        return ""
+    known = images[(images["status"] == "ok") & (images["pixels"] != "")]
+    groups = [each["sample"].tolist() for _, each in known.groupby("pixels", sort=False)]
+    groups = [names for names in groups if len(names) > 1]
+    if not groups:
+        return ""
+    shown = "; ".join(_some(names, " = ") for names in groups[:_MOST_NAMED])
+    more = f"; and {len(groups) - _MOST_NAMED} more" if len(groups) > _MOST_NAMED else ""
+    return (
+        f"Of {plural(len(known), 'image')} only {len(known) - sum(map(len, groups)) + len(groups)} "
+        f"differ: {shown}{more}. Each copy counts as an image of its own, so intervals are too "
+        "narrow: leave copies out."
+    )
+
+
+def _some(names: list[str], separator: str) -> str:
+    more = len(names) - _MOST_NAMED
+    shown = names[:_MOST_NAMED] + ([f"{more} more"] if more > 0 else [])
+    return separator.join(shown)
 
 
 def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:

@@ -244,17 +244,24 @@ def image_row(
         "licence": sample.licence,
         "width": width,
         "height": height,
+        "pixels": _pixels(sample),
         **{group: dict(sample.groups).get(group, "") for group in GROUPS},
         "status": "ok",
         "reason": "",
     }
 
 
+def _pixels(sample: Sample) -> str:
+    """Return a digest of what the model is shown: the same for one picture in two files."""
+    shown = np.rint(sample.image).astype(np.uint8)
+    return hashlib.sha256(shown.tobytes()).hexdigest()[:16]
+
+
 def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
     """Return the row of an image that could not be judged, and why."""
     empty = (
         *("id", "labels", "target", "target_name", "probability", "top5", "hit_top1", "hit_top5"),
-        *("credit", "licence", "width", "height", *GROUPS, "engine", "engine_difference"),
+        *("credit", "licence", "width", "height", "pixels", *GROUPS, "engine", "engine_difference"),
     )
     return {
         "model": label,
