@@ -28,8 +28,21 @@ class InputError(ValueError):
     """
 
 
+# What a command lists need not fill an error with forty names.
+_LISTED_BY = {
+    "method": "methods",
+    "metric": "metrics",
+    "protocol": "protocols",
+    "layer": "layers MODEL",
+    "data set": "data list",
+}
+_MOST_NAMED, _MOST_UNLISTED = 12, 40
+
+
 def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputError:
-    """Return the error for a name that is not among the valid ones, with the nearest ones first.
+    """Return the error for an unknown name: the nearest valid one, and those there are.
+
+    Of a long list it has the first names, and the command that lists them all, if there is one.
 
     Examples
     --------
@@ -39,8 +52,11 @@ def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputErro
     names = list(valid)
     near = difflib.get_close_matches(str(received), names, n=1)
     hint = f": did you mean {near[0]!r}?" if near else "."
-    shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
-    return InputError(f"unknown {kind} {received!r}{hint} Valid: {shown}.")
+    command = _LISTED_BY.get(kind)
+    most = _MOST_NAMED if command else _MOST_UNLISTED
+    lists = f": gradcam-eval {command} lists them" if command else ""
+    more = f", … ({len(names)} in all{lists})" if len(names) > most else ""
+    return InputError(f"unknown {kind} {received!r}{hint} Valid: {', '.join(names[:most])}{more}.")
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,8 @@ WRONG = [
     (["explain", "cat.png", "-m", "tiny.keras", "--method", "rise(mask=3)"], "mean 'masks'?"),
     (["explain", "cat.png", "-m", "tiny.keras", "--method", "rise(masks="], "cannot be read"),
     (["explain", "cat.png", "-m", "tiny.keras", "--method", "grad_cam(k=1)"], "has no options"),
+    (["sanity", "tiny.keras", "pictures", "--method", "g"], "in all: gradcam-eval methods lists"),
+    (["protocols", "--metric", "zzz"], "in all: gradcam-eval metrics lists them)."),
     (["--import", "gone.py", "methods"], "there is no file gone.py"),
     (["--import", "no_such_module", "methods"], "'no_such_module' cannot be imported: Module"),
     (["layers", "efficientnet_lite"], "did you mean 'efficientnet_lite0'?"),

@@ -70,10 +70,18 @@ def test_no_hint_is_given_where_nothing_is_near():
 
 def test_a_long_list_is_cut_and_counted():
     names = [f"layer_{n}" for n in range(41)]
-    text = str(unknown_name("layer", 7, names))
+    text = str(unknown_name("field", 7, names))
     assert text.endswith("layer_39, … (41 in all).")
     assert "layer_40" not in text
-    assert str(unknown_name("layer", 7, names[:40])).endswith("layer_38, layer_39.")
+    assert str(unknown_name("field", 7, names[:40])).endswith("layer_38, layer_39.")
+
+
+def test_where_a_command_lists_the_names_a_long_list_is_shorter_and_points_to_it():
+    names = [f"method_{n}" for n in range(13)]
+    text = str(unknown_name("method", "method_12", names))
+    assert "did you mean 'method_12'?" in text, "also of those that are not shown"
+    assert text.endswith("method_11, … (13 in all: gradcam-eval methods lists them).")
+    assert str(unknown_name("method", "", names[:12])).endswith("method_10, method_11.")
 
 
 @pytest.mark.parametrize(("fraction", "score"), [([0.0], [1.0]), ([0.0, 1.0], [1.0])])
