@@ -113,7 +113,7 @@ def register_method(
     kind: Kind = "cam",
     needs_gradient: bool = True,
     passes: Callable[[Sizes, Options], Passes] | None = None,
-    refuses: Callable[[Any, Any], str | None] | None = None,
+    refuses: Callable[[Any, Any, Any], str | None] | None = None,
 ) -> Callable[[Formula], Formula]: ...
 def register_method(
     formula: Formula | None = None,
@@ -121,7 +121,7 @@ def register_method(
     kind: Kind = "cam",
     needs_gradient: bool = True,
     passes: Callable[[Sizes, Options], Passes] | None = None,
-    refuses: Callable[[Any, Any], str | None] | None = None,
+    refuses: Callable[[Any, Any, Any], str | None] | None = None,
 ) -> Any:
     """Add a method under its function's name: one function of (A, G) is all that it needs.
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from gradcam_eval.models.layout import Layout
+
 _MAP, _POOLED, _CLASSES = range(3)  # what a tensor on the way holds
 
 _PASSES = frozenset({"Identity", "IdentityN", "Cast"})
@@ -23,7 +25,7 @@ _SCALES = frozenset({"Mul", "RealDiv"})  # linear where only one factor depends 
 _WITHOUT_VALUES = frozenset({"ZerosLike", "OnesLike"})  # of their input they take the shape alone
 
 
-def pooled_head_reason(activation: Any, score: Any) -> str | None:
+def pooled_head_reason(activation: Any, score: Any, layout: Layout) -> str | None:
     """Say why CAM cannot explain the layer that returned `activation`, or None where it can.
 
     Wanted is activation → mean over all positions → one dense layer or 1×1 convolution → score.
@@ -35,6 +37,7 @@ def pooled_head_reason(activation: Any, score: Any) -> str | None:
     ----------
     activation : symbolic tensor, the layer's output as the model goes on with it
     score : symbolic tensor (N,), the explained scalar, made from it in the same graph
+    layout : how `activation` lies on the image: which of its axes are positions
 
     Returns
     -------
@@ -44,7 +47,7 @@ def pooled_head_reason(activation: Any, score: Any) -> str | None:
     for operation in _between(activation, score):
         inputs = [each for each in operation.inputs if each.ref() in stages]
         found = {stages[each.ref()] for each in inputs}
-        stage = _next_stage(operation, inputs[0], found.pop()) if len(found) == 1 else None
+        stage = _next_stage(operation, layout, found.pop()) if len(found) == 1 else None
         if stage is None or (operation.type in _SCALES and len(inputs) > 1):
             return _reason(f"{operation.type} ({operation.name}) comes on the way")
         stages.update((output.ref(), stage) for output in operation.outputs)
@@ -86,13 +89,13 @@ def _between(activation: Any, score: Any) -> Iterator[Any]:
             yield operation
 
 
-def _next_stage(operation: Any, given: Any, stage: int) -> int | None:
+def _next_stage(operation: Any, layout: Layout, stage: int) -> int | None:
     """Return what the operation makes of its input, or None where CAM does not allow it."""
     kind = operation.type
     if kind in _PASSES or (kind in _RESHAPES and stage != _MAP):
         return stage
     if stage == _MAP:
-        return _POOLED if _averages_all_positions(operation, given) else None
+        return _POOLED if _averages_all_positions(operation, layout) else None
     if stage == _POOLED:
         return _CLASSES if kind in _DENSE else None
     return stage if kind in _LINEAR | _SCALES or _picks_a_class(operation) else None
@@ -103,15 +106,17 @@ def _picks_a_class(operation: Any) -> bool:
     return operation.type == "Select" and operation.inputs[0].op.type == "OneHot"
 
 
-def _averages_all_positions(operation: Any, given: Any) -> bool:
+def _averages_all_positions(operation: Any, layout: Layout) -> bool:
+    given = operation.inputs[0]
     if given.shape.rank != 4:
         return False
+    places = slice(2, 4) if layout == "channels_first" else slice(1, 3)
     if operation.type == "Mean":
         axes = tf.get_static_value(operation.inputs[1])
-        return axes is not None and sorted(axis % 4 for axis in axes.ravel()) in ([1, 2], [2, 3])
+        wanted = list(range(4))[places]
+        return axes is not None and sorted(axis % 4 for axis in axes.ravel()) == wanted
     if operation.type != "AvgPool":
         return False
-    places = slice(1, 3) if operation.get_attr("data_format") == b"NHWC" else slice(2, 4)
     sides = list(given.shape[places])
     pooled = list(operation.outputs[0].shape[places])
     return list(operation.get_attr("ksize"))[places] == sides and pooled == [1, 1]

@@ -48,8 +48,9 @@ class Method:
         Its keyword-only arguments with their defaults are the method's options.
     needs_gradient : False where G is not used, so that no backward pass is run for it
     passes : (Sizes, options) → the passes of one image; None where the shared ones are all
-    refuses : (what the layer returned, score) → why the method cannot explain this layer, or None;
-        both are symbolic tensors of the traced pass
+    refuses : (what the layer returned, score, layout) → why the method cannot explain this layer,
+        or None; the first two are symbolic tensors of the traced pass, the layout says which axes
+        of the first are positions, see `models.layout`
     check : (name, options) → nothing; raises InputError where an option has a value that the
         method cannot take
     options : those chosen that are not the defaults
@@ -60,7 +61,7 @@ class Method:
     kind: Kind = "cam"
     needs_gradient: bool = True
     passes: Callable[[Sizes, Options], Passes] | None = None
-    refuses: Callable[[Any, Any], str | None] | None = None
+    refuses: Callable[[Any, Any, Any], str | None] | None = None
     check: Callable[[str, Options], None] | None = None
     options: Options = field(default_factory=dict)
 

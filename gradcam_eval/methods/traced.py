@@ -246,7 +246,7 @@ def _layer_map(method: Method, at: _AtLayer, asker: _Asker, score: Any) -> Any:
             f"layer {at.call.path!r} does not influence what is explained, or by no gradient: "
             "choose another layer, head or score"
         )
-    reason = method.refuses(at.raw, score) if method.refuses else None
+    reason = method.refuses(at.raw, score, at.call.layout) if method.refuses else None
     if reason:
         raise InputError(f"{method.name} cannot explain layer {at.call.path!r}: {reason}")
     if method.kind == "layer":

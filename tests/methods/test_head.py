@@ -36,7 +36,7 @@ def judged(model, layer="map", score="logit", pick=None):
 
         seen = record(lambda: model(images, training=False), [call], of_target)
         explained = of_target(seen.outputs)
-        found.append(pooled_head_reason(seen.raw[0], explained))
+        found.append(pooled_head_reason(seen.raw[0], explained, call.layout))
         return cam(seen.activations[0], seen.gradients[0]), explained, seen.activations[0]
 
     shape = model.input_shape[1:]
@@ -115,6 +115,12 @@ REFUSED = {
     "average pool of a part": (
         lambda: classifier(layers.AveragePooling2D(4), layers.Flatten(), layers.Dense(3)),
         "AvgPool",
+    ),
+    "mean over columns and channels": (
+        lambda: classifier(
+            layers.Lambda(lambda x: keras.ops.mean(x, axis=(2, 3))), layers.Dense(3), size=(6, 6, 3)
+        ),
+        "Mean",
     ),
     "mean over one axis": (
         lambda: classifier(

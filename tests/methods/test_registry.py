@@ -202,7 +202,10 @@ def test_a_registered_method_says_what_it_needs_and_refuses():
     def looks(probe):
         return probe.activations[..., 0]
 
-    passes, refuses = (lambda sizes, options: Passes(sizes.channels, 2)), (lambda a, s: "no")
+    passes, refuses = (
+        (lambda sizes, options: Passes(sizes.channels, 2)),
+        (lambda a, s, layout: "no"),
+    )
     register_method(kind="layer", needs_gradient=False, passes=passes, refuses=refuses)(looks)
     try:
         method = METHODS["looks"]
