@@ -46,6 +46,8 @@ def ablation_cam(probe: Probe, *, channels: int | None = None) -> Any:
       which speak for the class were those removed from its map: here it is |y|, which is the same
       for the positive scores that the paper has in mind. The divisor is one number for an image,
       so it changes the scale of the map and no rank.
+    - No code of the authors was found. Work that cites it also gives the weight as the drop over
+      the norm of Aᵏ; pytorch-grad-cam divides by y, with its sign.
     - |y| below 1e-12 counts as 1e-12.
     - The choice of channels is ours.
 

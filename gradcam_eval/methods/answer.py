@@ -31,12 +31,31 @@ def refused_cells(cells: Sequence[HeatmapCell], passes: Sequence[CompiledPass]) 
 
 
 def maps_of(found: Mapping[str, NDArray[Any]], cells: Sequence[HeatmapCell]) -> dict[Key, Heatmap]:
-    """Return the map of each cell, fused where the method fuses those of several layers."""
+    """Return the map of each cell, fused where the method fuses those of several layers.
+
+    Warns
+    -----
+    UserWarning : maps that are not finite, and whose
+    """
     maps = {key: each for name, each in found.items() if (key := map_key(name))}
-    return {
+    given = {
         cell.key: _fused(cell, maps) if cell.method.kind == "fusion" else maps[cell.key]
         for cell in cells
     }
+    _warn_of_overflow(given)
+    return given
+
+
+def _warn_of_overflow(maps: Mapping[Key, Heatmap]) -> None:
+    """Warn of maps that are not finite although the images are, which was checked before."""
+    for (layer, method), each in maps.items():
+        count = int((~np.isfinite(each).all(axis=(1, 2))).sum())
+        if count:
+            warnings.warn(
+                f"{count} of {len(each)} maps by {method} at {layer!r} are not finite: the layer's "
+                "values or their gradients are, or their products leave float32's range",
+                stacklevel=4,
+            )
 
 
 def _fused(cell: HeatmapCell, maps: Mapping[Key, Heatmap]) -> Heatmap:

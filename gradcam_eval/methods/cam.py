@@ -5,6 +5,11 @@ target, and returns float32 (N, h, w), larger = more relevant, on the formula's 
 pure TensorFlow, so the `Explainer` compiles them into the pass that makes A and G. `fused` has the
 same formulas in one loop, for several at once on a CPU, and is held to these by its tests.
 
+Float32 ends at 3.4e38, and products of A and G may not: where a sum or a product leaves it, the map
+holds infinities or no numbers, in both implementations, and an `Explainer` warns. No such value is
+hidden: an order of pixels that were all cut to one largest number would be none. Below 1.2e-38
+TensorFlow takes numbers for 0, and so a map of still smaller products is 0.
+
 Notation: i, j run over positions and k over channels; [x]₊ = max(x, 0); Z = h·w.
 """
 
@@ -12,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -59,18 +65,20 @@ def grad_cam_pp(activations: Any, gradients: Any) -> Any:
     The paper differentiates exp(S) of the score S, which makes higher derivatives powers of G and
     leaves one factor exp(S) in wₖ: a positive constant for each image, dropped here because it
     overflows for large logits. Where G = 0, α is 0/0; the position has no weight either way, and
-    α is taken as 0. A denominator that is 0 although G is not (Σ A·G = −2) gives α = 0 too.
+    α is taken as 0. The denominator changes its sign where ΣA·G = −2, which only a layer with
+    negative activations can do (a linear one, SiLU): α has a pole there, so that one position close
+    to it outweighs all others, and beyond it a positive gradient counts against its channel. The
+    paper has ReLU in mind. On the pole itself α is taken as 0.
 
     References
     ----------
     Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
     Convolutional Networks", WACV 2018, equations 10, 11 and 19.
     """
-    total = tf.reduce_sum(activations, axis=(1, 2))[:, None, None]
-    # α [G]₊ = [G]₊ / (2 + ΣA·[G]₊), G² cancelled: small gradients, cubed, would underflow; and
-    # nothing is left where G ≤ 0, so that G stands rectified in the denominator as well.
-    positive = tf.nn.relu(gradients)
-    shares = tf.math.divide_no_nan(positive, 2.0 + total * positive)
+    total = _finite_sum(activations)[:, None, None]
+    # α [G]₊ = 1 / (2 / [G]₊ + ΣA), G² cancelled: small gradients, cubed, would underflow, and large
+    # ones overflow. Where G ≤ 0 this is 1 / ∞.
+    shares = tf.math.divide_no_nan(1.0, 2.0 / tf.nn.relu(gradients) + total)
     weights = tf.reduce_sum(shares, axis=(1, 2))
     return tf.nn.relu(_weighted_sum(weights, activations))
 
@@ -122,10 +130,18 @@ def layer_cam(activations: Any, gradients: Any) -> Any:
 
     L = [Σₖ [Gᵏ]₊ ∘ Aᵏ]₊. Range [0, ∞).
 
+    Notes
+    -----
+    The authors' code has no rectification after the sum, which changes nothing where A is not
+    negative, and scales the enlarged map to 0..1 by its minimum and maximum. Their code for
+    localization rectifies each channel's product before the sum, as `grad_cam_elementwise` does.
+    tanh, with which the paper scales shallow layers, is left to `fusion_max`.
+
     References
     ----------
     Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
-    IEEE TIP 30, 2021, equations 5 to 7.
+    IEEE TIP 30, 2021, equations 5 to 7; code: github.com/PengtaoJiang/LayerCAM-jittor and
+    github.com/PengtaoJiang/layercam_loc.
     """
     return tf.nn.relu(tf.reduce_sum(tf.nn.relu(gradients) * activations, axis=-1))
 
@@ -137,16 +153,25 @@ def xgrad_cam(activations: Any, gradients: Any) -> Any:
 
     Notes
     -----
-    A channel whose activations sum to 0 gets weight 0 (the paper's share is 0/0 there).
+    A channel whose activations sum to 0 gets weight 0 (the paper's share is 0/0 there). The
+    authors' code adds 1e-6 to every sum instead, which changes channels of small activations, and
+    divides the map, enlarged, by its maximum. Behind a layer with negative activations a sum near
+    0 makes a weight as large as it is small.
 
     References
     ----------
     Fu et al., "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
-    BMVC 2020, equation 9.
+    BMVC 2020, equation 9; code: github.com/Fu0511/XGrad-CAM.
     """
     weighted = tf.reduce_sum(activations * gradients, axis=(1, 2))
-    weights = tf.math.divide_no_nan(weighted, tf.reduce_sum(activations, axis=(1, 2)))
+    weights = tf.math.divide_no_nan(weighted, _finite_sum(activations))
     return tf.nn.relu(_weighted_sum(weights, activations))
+
+
+def _finite_sum(activations: Any) -> Any:
+    """Return Σᵢⱼ Aᵏ, (N, K), NaN where it leaves the range of floats: a share of ∞ would be 0."""
+    total = tf.reduce_sum(activations, axis=(1, 2))
+    return tf.where(tf.math.is_finite(total), total, np.nan)
 
 
 def _weighted_sum(weights: Any, activations: Any) -> Any:

@@ -33,6 +33,15 @@ def _ratio(one: np.float32, other: np.float32) -> np.float32:
 
 
 @compiled_sum
+def _share(positive: np.float32, total: np.float32) -> np.float32:
+    """Return [G]₊ / (2 + ΣA [G]₊), by one division: 1 / ΣA where the product leaves float32."""
+    product = total * positive
+    is_out = abs(product) == np.inf
+    one = np.float32(1) if is_out else positive
+    return _ratio(one, total if is_out else np.float32(2) + product)
+
+
+@compiled_sum
 def _sum_of_positions(activations: Values) -> Values:
     """Return Σᵢⱼ Aᵏ, (K,), added up row by row, so that float32 does for many positions."""
     height, width, channels = activations.shape
@@ -43,6 +52,9 @@ def _sum_of_positions(activations: Values) -> Values:
             for k in range(channels):
                 row[k] += activations[i, j, k]
         total += row
+    for k in range(channels):
+        if not np.isfinite(total[k]):  # a share of an infinite sum would be 0, and no fault seen
+            total[k] = np.nan
     return total
 
 
@@ -62,7 +74,7 @@ def _write_products(activations: Values, gradients: Values, total: Values, maps:
                 a, g = activations[i, j, k], gradients[i, j, k]
                 product, positive = a * g, _positive(g)
                 row[0, k] += g
-                row[1, k] += _ratio(positive, np.float32(2) + total[k] * positive)
+                row[1, k] += _share(positive, total[k])
                 row[2, k] += product
                 signed += product
                 positive_products += _positive(product)

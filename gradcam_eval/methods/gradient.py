@@ -78,7 +78,8 @@ def integrated_gradients(probe: Probe, *, steps: int = 50, baseline: str = "blac
 
     Notes
     -----
-    - The paper's sum takes the right end of each interval. The midpoint's error falls with m²
+    - The paper's sum takes the right end of each interval; the authors' code has
+      trapezoids over 50 steps, and takes probabilities. The midpoint's error falls with m²
       where the score is smooth; a trapezoid would need one pass more, at a baseline where many
       units are exactly at their threshold.
     - How far Σ L is from s(x) − s(b) shows whether the steps suffice: from black, a trained
@@ -89,7 +90,7 @@ def integrated_gradients(probe: Probe, *, steps: int = 50, baseline: str = "blac
     References
     ----------
     Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, equations 1
-    and 3.
+    and 3; code: github.com/ankurtaly/Integrated-Gradients.
     """
     check_count("integrated_gradients", "steps", steps)
     images, count = probe.images, tf.shape(probe.images)[0]

@@ -77,12 +77,14 @@ def guided_grad_cam(probe: Probe) -> Any:
     Notes
     -----
     The paper multiplies each channel of R by the one Grad-CAM, which is not negative: so reducing
-    the product over channels by max |·| is the same as multiplying by the reduced R.
+    the product over channels by max |·| is the same as multiplying by the reduced R. The authors'
+    code adds up the gradients where the paper takes their mean, which is a factor; it enlarges the
+    map with `image.scale` of Torch.
 
     References
     ----------
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-    Localization", ICCV 2017, section 3.2.
+    Localization", ICCV 2017, section 3.2; code: github.com/ramprs/grad-cam.
     """
     coarse = grad_cam(probe.activations, probe.gradients)
     size = probe.images.shape[1:3]

@@ -85,8 +85,11 @@ def smooth_grad_cam_pp(probe: Probe, *, samples: int = 25, noise: float = 0.15) 
       which no noise would not give Grad-CAM++: D₂ is taken here, as others do.
     - The paper differentiates exp(S), which weighs each copy by exp of its score and overflows
       for large logits: here every copy counts alike and Dₚ is the power of G.
-    - 25 samples and a noise of 0.15 are those of a widely copied implementation, not taken from
-      the paper. Sums are kept in double precision, where squares and cubes do not underflow.
+    - 25 samples and a noise of 0.15 are those of yiskw713/SmoothGradCAMplusplus, not taken from
+      the paper. That one averages the maps of the copies, each divided by its maximum, and divides
+      the noise by the image's range. torch-cam averages D₂ and D₃ alone, and takes D₁ of the last
+      copy. No code of the authors was found.
+    - Sums are kept in double precision, where squares and cubes do not underflow.
 
     References
     ----------

@@ -57,6 +57,32 @@ def test_where_a_share_is_nothing_by_nothing_it_is_0():
     np.testing.assert_array_equal(found["grad_cam_pp"], [0, 0])
 
 
+def test_grad_cam_pp_where_the_product_of_sum_and_gradient_leaves_float32():
+    # ΣA = 4e20, [G]₊ = 2e20: α G = 1 / (1e-20 + 4e20), and the second position has no share
+    found = one([1e20, 3e20], [2e20, -1e20])["grad_cam_pp"]
+    np.testing.assert_allclose(found, [0.25, 0.75], rtol=1e-6)
+    values = (tf.reshape(tf.constant(each), (1, 1, 2, 1)) for each in ([1e20, 3e20], [2e20, -1e20]))
+    np.testing.assert_allclose(cam.grad_cam_pp(*values)[0, 0], [0.25, 0.75], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["grad_cam_pp", "xgrad_cam"])
+def test_a_sum_that_leaves_float32_is_no_share_of_0(name):
+    activations, gradients = [3e38, 3e38], [1e-3, 1e-3]
+    assert np.isnan(one(activations, gradients)[name]).all()
+    values = (tf.reshape(tf.constant(each), (1, 1, 2, 1)) for each in (activations, gradients))
+    assert np.isnan(getattr(cam, name)(*values)).all()
+
+
+@pytest.mark.parametrize("methods", [["hires_cam"], ["hires_cam", "layer_cam"]])
+def test_maps_that_leave_float32_are_warned_of(methods):
+    network = model()
+    weights = network.layers[0].get_weights()
+    network.layers[0].set_weights([each * np.float32(1e36) for each in weights])
+    with pytest.warns(UserWarning, match="maps by hires_cam at 'second' are not finite"):
+        found = Explainer(network, "second", methods)(images() * np.float32(1e3))
+    assert not np.isfinite(found["second", "hires_cam"]).all()
+
+
 def test_what_is_no_number_stays_so():
     found = one([1, 2], [np.nan, 1])
     assert all(np.isnan(found[name][0]) for name in NAMES)

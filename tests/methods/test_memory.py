@@ -81,6 +81,9 @@ def test_layers_that_do_not_fit_together_are_explained_in_turn(model, rng):
     parts = Explainer(model, layers, methods, batch_size=4, memory=int(1.3 * value))
     assert (whole.passes(), parts.passes()) == (1, 2)
     assert Explainer(model, layers, methods, batch_size=4, memory=1).passes() == 3
+    # just what two layers take, and a byte less
+    assert Explainer(model, ["a", "b"], batch_size=4, memory=2 * value).passes() == 1
+    assert Explainer(model, ["a", "b"], batch_size=4, memory=2 * value - 1).passes() == 2
     together, in_turn = whole(images), parts(images)
     assert list(together) == list(in_turn)
     for key, maps in together.items():
