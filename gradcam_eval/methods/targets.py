@@ -81,5 +81,8 @@ def _named(model: keras.Model, name: str, classes: int) -> int:
     place = int(rank[1] or 1)
     if place > classes:
         count = "one class" if classes == 1 else f"{classes} classes"
-        raise InputError(f"the target is {name!r}, and this model has {count}")
+        raise InputError(
+            f"the target is {name!r}, and this model has {count}: valid ranks are 'predicted:1' to "
+            f"'predicted:{classes}'"
+        )
     return -place
