@@ -144,6 +144,7 @@ class FrozenFunction:
         except Unsuitable as problem:
             self.engine, self.reason = "tensorflow", str(problem)
             log.debug("the graph runs live: %s", problem)
+            watch.let_go()  # else a call that writes weights would be thought stale, and run twice
             return self._live.traced()
         if self._wanted != "frozen":
             precision: Precision = "bf16" if self._wanted == "openvino_bf16" else "f32"

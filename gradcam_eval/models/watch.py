@@ -67,6 +67,13 @@ class Watch:
         self._held = now  # the same values in other buffers: addresses tell again from now on
         return True
 
+    def let_go(self) -> None:
+        """Hold the values no longer: from now on only variables that are replaced are a change.
+
+        For a function that reads the weights at each call, and may write them itself.
+        """
+        self._read, self._held = None, []
+
 
 def _reader(variables: Sequence[Any]) -> Callable[[], list[NDArray[Any]]] | None:
     """Return a function that reads all variables without copying, or None where that cannot be.

@@ -193,6 +193,31 @@ def test_a_layer_that_draws_random_numbers_runs_live_and_keeps_drawing(images):
     assert np.abs(one - two).max() > 0.1
 
 
+class Counting(keras.layers.Layer):
+    """Adds to its input how often it was called: a weight that it writes itself."""
+
+    def build(self, _):
+        self.calls = self.add_weight(name="calls", initializer="zeros", trainable=False)
+
+    def call(self, values):
+        self.calls.assign(self.calls + 1.0)
+        return values + self.calls
+
+
+@pytest.mark.parametrize("engine", ["frozen", "openvino"])
+def test_a_layer_that_writes_its_own_weight_runs_live_and_writes_once_a_call(images, engine):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    model = keras.Sequential([keras.Input(images.shape[1:]), keras.layers.Flatten(), Counting()])
+    model.layers[-1].calls.assign(0.0)
+    function = FrozenFunction(builder(lambda x: model(x)), model, engine=engine)
+    found = [function(images, 0)["scores"].numpy() for _ in range(6)]
+    assert function.engine == "tensorflow"
+    assert "writes variables" in function.reason
+    np.testing.assert_allclose(np.diff(found, axis=0), 1.0, rtol=1e-5)
+    assert float(model.layers[-1].calls) == 6
+
+
 @pytest.mark.parametrize("problem", ["device", "size"])
 def test_what_cannot_be_frozen_runs_live_and_says_why(model, images, problem, monkeypatch):
     if problem == "device":
