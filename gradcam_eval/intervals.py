@@ -67,21 +67,24 @@ class Estimator:
         n = len(left)
         if n == 0:
             return np.nan, np.nan, np.nan
-        value = float(self._difference(np.ones((1, n)), left, right)[0])
+        columns = [left] if right is None else [left, right]
+        value = float(_first_minus_second(self.values(np.ones((1, n)), columns))[0])
         if n < 2:
             return value, np.nan, np.nan
-        count = min(self.resamples, _MOST_OF_AGGREGATES)
-        found = [
-            self._difference(weights, left, right)
-            for weights in _resamples(n, count, self.seed, width=max(n, left[0].size))
-        ]
+        found = [_first_minus_second(values) for values in resampled(columns, self)]
         low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
         return value, float(low), float(high)
 
-    def _difference(self, weights: Values, left: Values, right: Values | None) -> Values:
-        aggregate = AGGREGATES[self.aggregate]
-        first = aggregate(weights, left)
-        return first if right is None else first - aggregate(weights, right)
+    def values(self, weights: Values, columns: Sequence[Values]) -> Values:
+        """Return what becomes of each column where its images count so often: (B, n) → (B, k)."""
+        if self.aggregate == MEAN:
+            return weights @ np.stack(columns, axis=1) / len(columns[0])
+        return np.stack([AGGREGATES[self.aggregate](weights, c) for c in columns], axis=1)
+
+
+def _first_minus_second(values: Values) -> Values:
+    """Return a column of values (B, k), less the second one if there is one."""
+    return values[:, 0] - values[:, 1] if values.shape[1] > 1 else values[:, 0]
 
 
 def resampled(columns: Sequence[Values], rule: Estimator) -> Iterator[Values]:
@@ -96,10 +99,7 @@ def resampled(columns: Sequence[Values], rule: Estimator) -> Iterator[Values]:
     count = rule.resamples if is_mean else min(rule.resamples, _MOST_OF_AGGREGATES)
     width = n if is_mean else max(n, columns[0][0].size)
     for weights in _resamples(n, count, rule.seed, width=width):
-        if is_mean:
-            yield weights @ np.stack(columns, axis=1) / n
-        else:
-            yield np.stack([AGGREGATES[rule.aggregate](weights, c) for c in columns], axis=1)
+        yield rule.values(weights, columns)
 
 
 def _rows(found: Iterator[tuple[float, float, float]]) -> Values:
@@ -158,9 +158,9 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     -------
     float64 (2, k): low and high
     """
-    n = len(columns)
-    means = [weights @ columns / n for weights in _resamples(n, resamples, seed, width=n)]
-    return np.asarray(np.quantile(np.concatenate(means), [0.025, 0.975], axis=0))
+    rule = Estimator(seed=seed, resamples=resamples)
+    means = np.concatenate(list(resampled(list(columns.T), rule)))
+    return np.asarray(np.quantile(means, [0.025, 0.975], axis=0))
 
 
 def _resamples(n: int, count: int, seed: int, *, width: int) -> Iterator[Values]:

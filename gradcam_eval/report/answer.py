@@ -23,7 +23,6 @@ from gradcam_eval.report.text import (
     signed,
 )
 from gradcam_eval.report.verdict import Verdict, verdicts_of
-from gradcam_eval.stats import ROUNDING
 
 USUAL_METHOD = "grad_cam"  # at the last layer it is what most people use
 
@@ -161,11 +160,8 @@ def _against_usual(verdict: Verdict, usual: tuple[str | None, str]) -> str:
     if row is None or pd.isna(row["difference"]):
         return ""
     name = f"{method} at the last layer, the usual choice"
-    slack = ROUNDING * abs(float(verdict.best["mean"]))
-    if (
-        max(abs(row[key]) for key in ("difference", "low", "high") if not pd.isna(row[key]))
-        <= slack
-    ):
+    known = [row[key] for key in ("difference", "low", "high") if not pd.isna(row[key])]
+    if max(map(abs, known)) <= verdict.slack:
         return f"It equals {name}, on each image."
     text = f"Minus {name}: {signed(-row['difference'])}"
     if pd.isna(row["low"]):

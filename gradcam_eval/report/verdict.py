@@ -30,11 +30,15 @@ class Verdict:
         return cell_name(self.best["layer"], self.best["method"])
 
     @property
+    def slack(self) -> float:
+        """How far apart values may lie that differ by what float32 rounds alone."""
+        return ROUNDING * abs(float(self.best["mean"]))
+
+    @property
     def open_cells(self) -> int:
         """How many other cells the data cannot tell from the best one."""
         cams = self.others[self.others["kind"] == "cam"]
-        slack = ROUNDING * abs(float(self.best["mean"]))  # an interval of rounding errors is none
-        return int(((cams["low"] <= slack) & (cams["high"] >= -slack)).sum())
+        return int(((cams["low"] <= self.slack) & (cams["high"] >= -self.slack)).sum())
 
     @property
     def cells_ahead(self) -> int:
@@ -44,8 +48,7 @@ class Verdict:
 
     def change(self, row: dict[Any, Any]) -> str:
         """Say what the best cell is beside another on the same images: better, worse or neither."""
-        slack = ROUNDING * abs(float(self.best["mean"]))
-        if not (row["low"] > slack or row["high"] < -slack):
+        if not (row["low"] > self.slack or row["high"] < -self.slack):
             return ""
         return "worse" if row["gain"] > 0 else "better"
 
