@@ -83,8 +83,19 @@ def _tensorflow() -> dict[str, Any] | None:
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "float": tf.keras.config.floatx(),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "onednn": uses_onednn(),
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
     }
+
+
+def uses_onednn() -> bool | None:
+    """Return whether TensorFlow computes with oneDNN, or None where it does not say."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+
+        return bool(_pywrap_util_port.IsMklEnabled())
+    except (ImportError, AttributeError):  # it is no public name
+        return None
 
 
 def _device_details(tf: Any, device: Any) -> dict[str, Any]:

@@ -179,6 +179,15 @@ def test_what_tensorflow_says_does_not_bury_the_sentence(workplace):
     assert found.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
+def test_onednn_is_on_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    monkeypatch.setattr(sys, "argv", ["gradcam-eval", "--version"])
+    monkeypatch.setattr(os, "environ", {} if given is None else {"TF_ENABLE_ONEDNN_OPTS": given})
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == expected
+
+
 @pytest.mark.parametrize(
     "arguments", [["explain"], ["study"], ["explian"], ["layers", "x", "--al"]]
 )

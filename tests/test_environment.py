@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,9 @@ def test_the_facts_are_those_of_this_process_and_fit_in_json():
     assert facts["machine"]["memory_gib"] is None or facts["machine"]["memory_gib"] > 0.1
     assert "CPU" in [device["type"] for device in facts["tensorflow"]["devices"]]
     assert facts["tensorflow"]["float"] == "float32"
+    assert facts["tensorflow"]["TF_ENABLE_ONEDNN_OPTS"] == os.environ["TF_ENABLE_ONEDNN_OPTS"]
+    if os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0":
+        assert facts["tensorflow"]["onednn"] is False
 
 
 def test_without_tensorflow_its_facts_are_none_and_it_is_not_imported():

@@ -14,6 +14,7 @@ import tensorflow as tf
 from gradcam_eval.core import Undefined
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import Layout, TokenGrid, operations_in
+from gradcam_eval.models.onednn import channels_first_advice
 from gradcam_eval.models.reach.operation import Reach
 from gradcam_eval.models.receptive_field import (
     NO_PLACE,
@@ -61,7 +62,8 @@ def trace_calls(
     `explained` returns what of the model's outputs, or made from them, is explained.
     """
     if not all(layer.built for layer in model._flatten_layers()):  # else that would be listed too
-        model(inputs.zeros(), training=False)
+        with channels_first_advice():
+            model(inputs.zeros(), training=False)
     paths = dict(_paths(model))
     finished: list[tuple[keras.Operation, Any]] = []
     ends: list[Any] = []

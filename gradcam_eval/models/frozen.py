@@ -16,6 +16,7 @@ import keras
 
 from gradcam_eval.models.frozen_graph import Unsuitable, freeze
 from gradcam_eval.models.live import LiveFunction
+from gradcam_eval.models.onednn import channels_first_advice
 from gradcam_eval.models.openvino_graph import through_openvino
 from gradcam_eval.models.openvino_network import Precision
 from gradcam_eval.models.watch import Watch
@@ -128,7 +129,7 @@ class FrozenFunction:
             self._watch, self._run = Watch(self._model), None
             self._live_calls_left = self._patience
         if self._run is None and not self._live_calls_left:
-            self._run = self._made(self._watch)
+            self._run = channels_first_advice()(self._made(self._watch))
         if self._run is not None:
             return self._run
         self.engine = "tensorflow"

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gradcam_eval.models.onednn import channels_first_advice
+
 
 class LiveFunction:
     """A `tf.function` of tensors that computes with the variables that a model has at each call.
@@ -42,7 +44,7 @@ class LiveFunction:
             if self._run is not None and is_replaced(self._model, self._variables):
                 self._function, self._run = _again(self._function), None
             if self._run is None:
-                self._run = _traced(self._function)
+                self._run = channels_first_advice()(_traced(self._function))
                 self._variables = list(self._model.weights)  # tracing may have made some
             return self._run
 

@@ -309,6 +309,7 @@ def test_a_region_smaller_than_a_pixel_of_the_output_counts_by_its_share(images)
     assert_is(got, expected)
 
 
+@pytest.mark.onednn
 def test_a_segmentation_with_channels_first(images):
     """The same network in both layouts gives the same map of the same region."""
     found = {}

@@ -493,7 +493,9 @@ def test_layers_that_a_call_of_build_left_unbuilt_are_listed_once():
     assert [call.path for call in find_layers(model, (8, 8)).calls] == ["conv", "head"]
 
 
-@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    "layout", ["channels_last", pytest.param("channels_first", marks=pytest.mark.onednn)]
+)
 def test_a_subclassed_model_says_how_many_channels_it_was_built_for(layout):
     class Grey(keras.Model):
         def __init__(self):
