@@ -1,6 +1,6 @@
 """The small frozen types that every module shares, and the errors a user may see.
 
-Nothing here imports another module of the package, TensorFlow or Keras.
+Nothing here imports TensorFlow, Keras or another module of the package than `texts`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam_eval.texts import is_writable, one_line, shortened
+
 Image: TypeAlias = NDArray[np.float32]  # (H, W, 3), RGB, 0..255
 Heatmap: TypeAlias = NDArray[np.float32]  # (h, w), raw scale, larger = more relevant
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W), True on the object
@@ -24,8 +26,27 @@ Boxes: TypeAlias = NDArray[np.float32]  # (n, 4): x0, y0, x1, y1 in pixels, half
 class InputError(ValueError):
     """What the user gave cannot be used: one sentence with what was received and what is valid.
 
-    The command line prints the message alone, without a traceback, and exits with 2.
+    The command line prints the message alone, without a traceback, and exits with 2. A message
+    that quotes what a file says keeps one line, a bounded length, and no character that could
+    steer a terminal.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(one_line(str(message)), _LONGEST_MESSAGE))
+
+
+class ReadError(InputError):
+    """A file that cannot be read now: another time, or from a healthy disk, it may be."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a row says of an exception: one line, with its beginning and its end."""
+    text = shortened(one_line(str(error)), _LONGEST_REASON)
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+
+
+_LONGEST_MESSAGE, _LONGEST_REASON = 2000, 500
+_LONGEST_NAME = 100  # of what was received instead of a valid name
 
 
 # What a command lists need not fill an error with forty names.
@@ -50,6 +71,8 @@ def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputErro
     unknown method 'gradcam': did you mean 'grad_cam'? Valid: grad_cam, layer_cam.
     """
     names = list(valid)
+    if isinstance(received, str):
+        received = shortened(received, _LONGEST_NAME)
     near = difflib.get_close_matches(str(received), names, n=1)
     hint = f": did you mean {near[0]!r}?" if near else "."
     command = _LISTED_BY.get(kind)
@@ -225,6 +248,13 @@ class Sample:
     groups: tuple[tuple[str, str], ...] = ()
     n_main: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse texts that no table can keep."""
+        values = [value for pair in self.groups for value in pair]
+        for text in (self.name, self.credit, self.licence, *values):
+            if not is_writable(text):
+                raise InputError(f"a sample has the text {text!r}, which UTF-8 cannot write.")
+
     def ranked_labels(self, scores: NDArray[Any]) -> tuple[int, ...]:
         """Return the labels with the one of the main label first that has the highest score (K,).
 
@@ -248,10 +278,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class BadSample:
-    """An image that could not be read: it becomes a row that says why, and ends nothing."""
+    """An image that could not be read: it becomes a row that says why, and ends nothing.
+
+    `may_pass` is whether another run may read it: its disk failed, or the memory was full.
+    """
 
     name: str
     reason: str
+    may_pass: bool = False
 
 
 @dataclass(frozen=True, eq=False)

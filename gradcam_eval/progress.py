@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +20,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from gradcam_eval.study.run import Progress
+from gradcam_eval.texts import printable
 
 _FIRST, _LONGEST = 10.0, 300.0  # seconds between two lines, at first and at most
 _RECENT = 30  # steps by which the time left is judged: a resumed run's first ones take no time
@@ -42,7 +44,7 @@ def shown_progress() -> Iterator[Progress]:
     )
 
     def stage(name: str, steps: int) -> None:
-        bars.add_task(name, total=steps)
+        bars.add_task(escape(printable(name)), total=steps)
 
     def step() -> None:
         bars.advance(bars.task_ids[-1])
@@ -52,7 +54,7 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)  # Text: a path is not markup or an emoji
+    console.print(Text(printable(text)), soft_wrap=True)  # Text: a path is not markup or an emoji
 
 
 def plain_progress(

@@ -16,6 +16,7 @@ import pytest
 import gradcam_eval
 
 ROWS = """
+texts
 core
 aggregates arrays jit resources
 protocols

@@ -65,4 +65,4 @@ def test_names_are_listed_before_any_is_loaded():
         "print([name for name in sys.modules if name.startswith('gradcam_eval.')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "['gradcam_eval.core']"
+    assert found.stdout.strip() == "['gradcam_eval.texts', 'gradcam_eval.core']"

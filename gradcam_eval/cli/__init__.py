@@ -18,7 +18,7 @@ from gradcam_eval.cli.plugins import import_plugins
 from gradcam_eval.cli.protocols import protocols
 from gradcam_eval.cli.sanity import sanity
 from gradcam_eval.cli.studies import report, study
-from gradcam_eval.cli.terminal import silent_stderr
+from gradcam_eval.cli.terminal import say, show_any_text, silent_stderr
 from gradcam_eval.core import InputError
 
 app = typer.Typer(
@@ -78,15 +78,16 @@ def main() -> None:
     # some processors only.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    show_any_text()
     try:
         app(prog_name="gradcam-eval")
     except InputError as error:
-        print(f"gradcam-eval: {error}", file=sys.stderr)
+        say(f"gradcam-eval: {error}", err=True)
         sys.exit(2)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(f"gradcam-eval: {error.strerror}: {error.filename or _NO_NAME}", file=sys.stderr)
+        say(f"gradcam-eval: {error.strerror}: {error.filename or _NO_NAME}", err=True)
         sys.exit(2)
 
 
@@ -98,4 +99,5 @@ _NO_NAME = (
 _DISK_ERRORS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.EFBIG, errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ETIMEDOUT),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradcam_eval.cli.explain import ClassesOption, ModelOption, PreprocessOption
-from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
+from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
 from gradcam_eval.core import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check_metrics(
     _print(found)
     if output:
         for path in write_check(found, output):
-            typer.echo(f"written to {path}")
+            say(f"written to {path}")
 
 
 def _protocols(given: list[str]) -> dict[str, str]:
@@ -80,7 +80,6 @@ def _protocols(given: list[str]) -> dict[str, str]:
 def _print(found: MetricCheck) -> None:
     """Print the table, and below it what it comes to."""
     from rich.table import Table
-    from rich.text import Text
 
     from gradcam_eval.meta_evaluation.known_quality import PAIRS
     from gradcam_eval.report.text import plural
@@ -88,14 +87,14 @@ def _print(found: MetricCheck) -> None:
     about = found.about
     title = f"{about['model']} on {about['data']}, {plural(found.images, 'image')}"
     title += ": verdict · share of images in order · margin · smallest n"
-    table = Table(title=Text(title), box=None, header_style="bold", title_justify="left")
+    table = Table(title=cell(title), box=None, header_style="bold", title_justify="left")
     for column in ("metric", *(f"{a} > {b}" for a, b in PAIRS), "whole order", "missing"):
         table.add_column(column, overflow="fold")
     for row in _table_rows(found):
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     console().print(table)
     for line in _lines(found):
-        typer.echo(line)
+        say(line)
 
 
 def _table_rows(found: MetricCheck) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradcam_eval.cli.data_report import as_json_object, captions, names_of, report_lines
-from gradcam_eval.cli.terminal import console
+from gradcam_eval.cli.terminal import cell, console, say
 from gradcam_eval.core import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def show(
     if not as_json and entries:
         print(f"\n{facts['images']} images, {facts['classes']} classes, and these licences stated:")
         for licence, count in facts["licences"].items():
-            print(f"  {count} × {licence}")
+            say(f"  {count} × {licence}")
     if out is not None:
         _save(contact_sheet(entries, called=names_of(class_map())), out, quiet=as_json)
 
@@ -151,7 +151,8 @@ def check(
     if as_json:
         print(json.dumps(as_json_object(report, code), indent=2))
     else:
-        print("\n".join(report_lines(report, model, names_of(mapped))))
+        for line in report_lines(report, model, names_of(mapped)):
+            say(line)
     if out is not None:
         sheet = contact_sheet(entries, captions(report), called=names_of(mapped), tiles=tiles)
         _save(sheet, out, quiet=as_json)
@@ -192,16 +193,15 @@ def _class_map(model: str, mapping: Path | None) -> ClassMap:
 def _save(sheet: Image, out: Path, *, quiet: bool) -> None:
     sheet.save(out)
     if not quiet:
-        print(f"written to {out}")
+        say(f"written to {out}")
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=None, header_style="bold")
+    table = Table(title=cell(title), title_justify="left", box=None, header_style="bold")
     for column in rows[0]:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
+        table.add_row(*map(cell, row.values()))
     console().print(table)

@@ -44,8 +44,7 @@ def report_lines(report: DataReport, model: str, called: Callable[[str], str]) -
         if found:
             lines.append(f"{severity}: {kind}, {len(found)} × ({meaning})")
             lines += _first(f"  {problem.name}: {problem.detail}" for problem in found)
-    lines = lines if report.problems else [*lines, "no problem found"]
-    return [_printable(line) for line in lines]
+    return lines if report.problems else [*lines, "no problem found"]
 
 
 def _counts(report: DataReport) -> list[tuple[str, str]]:
@@ -100,11 +99,6 @@ def _first(lines: Iterable[str]) -> list[str]:
     found = list(lines)
     more = len(found) - MOST_LISTED
     return found[:MOST_LISTED] + ([f"  … {more} more (--json lists all)"] if more > 0 else [])
-
-
-def _printable(line: str) -> str:
-    """Show control characters as a sign: names come from files, and must not steer a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def names_of(classes: ClassMap) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gradcam_eval.cli.lists import TokensOption
-from gradcam_eval.cli.terminal import silent_stderr
+from gradcam_eval.cli.terminal import say, silent_stderr
 
 ModelOption = Annotated[
     str,
@@ -117,4 +117,4 @@ def explain(
     with silent_stderr():  # looking a method up imports TensorFlow
         picture.check_question(asked, question)
     for line in picture.explain_to_file(pixels, asked, question, out=out):
-        typer.echo(line)
+        say(line)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
+from gradcam_eval.cli.terminal import cell, console, import_tensorflow, silent_stderr, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,23 +49,21 @@ def layers(
     if not everything:
         frame = frame[frame["is_candidate"]]
     if csv:
-        frame.to_csv(sys.stdout, index=False)
+        write_csv(frame)
     else:
         _print_layers(model, frame)
 
 
 def _print_layers(model: str, frame: pd.DataFrame) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    # Text throughout: names in brackets are names, not rich's markup.
-    table = Table(title=Text(f"{model}: {len(frame)} layers"), box=None, header_style="bold")
+    table = Table(title=cell(f"{model}: {len(frame)} layers"), box=None, header_style="bold")
     columns = ("path", "type", "shape", "stride", "receptive field", "params", "roles")
     has_notes = bool((frame["note"] != "").any())
     for column in (*columns, "note") if has_notes else columns:
         table.add_column(column, overflow="fold")
     for row in frame.to_dict("records"):
-        cells = (
+        values = (
             row["path"],
             row["type"],
             "×".join(str(side or "any") for side in row["shape"]),
@@ -76,7 +73,7 @@ def _print_layers(model: str, frame: pd.DataFrame) -> None:
             row["roles"],
             *([row["note"]] if has_notes else []),
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(cell, values))
     console().print(table)
 
 
@@ -120,16 +117,15 @@ def metrics(
 def _write(frame: pd.DataFrame, *, csv: bool) -> None:
     """Write a table of texts to standard output."""
     if csv:
-        frame.to_csv(sys.stdout, index=False)
+        write_csv(frame)
         return
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, header_style="bold")
     for column in frame.columns:
         table.add_column(str(column), overflow="fold", no_wrap=column in _NAMES)
     for row in frame.itertuples(index=False):
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     console().print(table)
 
 

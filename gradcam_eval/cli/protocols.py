@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gradcam_eval.cli.terminal import console
+from gradcam_eval.cli.terminal import cell, console
 
 
 def protocols(
@@ -30,7 +30,6 @@ def protocols(
         print(json.dumps([describe(name) for name in known], indent=2, ensure_ascii=False))
         return
     from rich.table import Table
-    from rich.text import Text
 
     defaults = {each.default_protocol for each in METRICS.values()}
     table = Table(box=None, header_style="bold")
@@ -38,5 +37,6 @@ def protocols(
         table.add_column(column, overflow="fold")
     for name, row in known.items():
         mark = " (default)" if name in defaults else ""
-        table.add_row(*map(Text, (name + mark, row["metrics"], row["fixed"], row["source"])))
+        values = (name + mark, row["metrics"], row["fixed"], row["source"])
+        table.add_row(*map(cell, values))
     console().print(table)

@@ -10,7 +10,7 @@ import typer
 
 from gradcam_eval.cli.explain import ClassesOption, HeadOption, PreprocessOption, ScoreOption
 from gradcam_eval.cli.lists import TokensOption
-from gradcam_eval.cli.terminal import console, import_tensorflow, silent_stderr
+from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,12 +92,12 @@ def sanity(
     for check in found.checks:
         _print_verdict(check, chosen)
     _print_shift(found.invariance)
-    typer.echo(f"explained: {_explained(found.explained)}")
+    say(f"explained: {_explained(found.explained)}")
     for line in found.notes:
-        typer.echo(line)
+        say(line)
     if output:
         for path in write_checks(found, output, chosen):
-            typer.echo(f"written to {path}")
+            say(f"written to {path}")
 
 
 def _explained(names: tuple[str, ...]) -> str:
@@ -148,11 +148,10 @@ def _print_shift(frame: pd.DataFrame) -> None:
 
 def _print(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title), box=None, header_style="bold", title_justify="left")
+    table = Table(title=cell(title), box=None, header_style="bold", title_justify="left")
     for column in head:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     console().print(table)

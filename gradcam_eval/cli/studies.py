@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gradcam_eval.cli.terminal import console, silent_stderr
+from gradcam_eval.cli.terminal import console, say, silent_stderr
 
 
 def study(
@@ -40,7 +40,7 @@ def study(
         with shown_progress() as progress:
             done = run_study(loaded, results=results, fresh=fresh, progress=progress)
     except KeyboardInterrupt:
-        typer.echo(
+        say(
             "gradcam-eval: stopped; what is finished is kept, and the same command without --fresh "
             "goes on from here",
             err=True,
@@ -54,10 +54,10 @@ def study(
     console().print(table)
     for model in found.study["models"]:
         if left_out := missing(found, model):
-            typer.echo(f"{model}: {left_out} The report says why.")
+            say(f"{model}: {left_out} The report says why.")
         if warning := copies(found, model):
-            typer.echo(f"{model}: {warning}")
-    typer.echo(f"Report: {page}")
+            say(f"{model}: {warning}")
+    say(f"Report: {page}")
 
 
 def report(
@@ -78,5 +78,5 @@ def report(
 
     page = Results(folder).report(by=by)
     for name in dict.fromkeys(by or ()):
-        typer.echo(f"Summary by {name}: {folder / f'summary_by_{name}.csv'}")
-    typer.echo(f"Report: {page}")
+        say(f"Summary by {name}: {folder / f'summary_by_{name}.csv'}")
+    say(f"Report: {page}")

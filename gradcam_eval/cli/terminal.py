@@ -1,4 +1,8 @@
-"""The terminal: where tables go, and what TensorFlow's C++ code is kept from saying there."""
+"""The terminal: where lines and tables go, and what is kept from being said there.
+
+What files and models call things is untrusted: every line and cell of a table goes through
+`printable`, so that no name can move the cursor, clear the screen or turn the text around.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
+from gradcam_eval.texts import printable
+
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
+    from rich.text import Text
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Write one line to standard output, or to standard error."""
+    typer.echo(printable(text), err=err)
+
+
+def cell(value: object) -> Text:
+    """Return a table's cell or title: plain text, never markup."""
+    from rich.text import Text
+
+    return Text(printable(str(value)))
+
+
+def write_csv(frame: pd.DataFrame) -> None:
+    """Write a table to standard output: as it is into a pipe, fit to be shown on a terminal."""
+    if sys.stdout.isatty():
+        frame = frame.map(lambda value: printable(value) if isinstance(value, str) else value)
+    frame.to_csv(sys.stdout, index=False)
+
+
+def show_any_text() -> None:
+    """Let standard output write any text: what its encoding has no letter for is escaped."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

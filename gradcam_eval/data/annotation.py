@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
-from gradcam_eval.core import Mask
+from gradcam_eval.core import InputError, Mask
+from gradcam_eval.texts import is_writable, writable
 
 Polygon: TypeAlias = tuple[tuple[float, float], ...]  # (x, y) in the file's pixels
 Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in the file's pixels, half-open
@@ -58,9 +59,24 @@ class Annotation:
     size: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Stands for a file or an annotation that is not read: it says why instead."""
+
+    reason: str
+
+    def __call__(self, *_: object) -> NoReturn:
+        """Raise InputError with the reason."""
+        raise InputError(self.reason)
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One image of a data set, listed and not yet decoded.
+
+    An image with a text that UTF-8 cannot write, as a name in another encoding, stays listed and
+    cannot be used: results could not be kept under it. Its texts have escapes there, and its `file`
+    and `annotate` are a `Refusal`.
 
     Attributes
     ----------
@@ -80,3 +96,23 @@ class Entry:
     subset: str = ""
     credit: str = ""
     licence: str = ""
+
+    def __post_init__(self) -> None:
+        """Take a path as text as well, and refuse texts that cannot be kept."""
+        if isinstance(self.file, str):
+            object.__setattr__(self, "file", Path(self.file))
+        texts: dict[str, tuple[str, ...]] = {"name": (self.name,), "label": self.labels}
+        texts |= {each: (getattr(self, each),) for each in ("subset", "credit", "licence")}
+        wrong = [(what, text) for what in texts for text in texts[what] if not is_writable(text)]
+        if not wrong:
+            return
+        what, text = wrong[0]
+        refusal = Refusal(
+            f"its {what} '{writable(text)[:200]}' cannot be kept as UTF-8 text: rename "
+            "the file or folder, or correct the list."
+        )
+        changed = {each: writable(getattr(self, each)) for each in texts if each != "label"}
+        labels = tuple(map(writable, self.labels))
+        for field, value in (changed | {"labels": labels, "file": refusal}).items():
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "annotate", refusal)

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from gradcam_eval.core import InputError
-from gradcam_eval.data.annotation import Annotation, Box, Entry
+from gradcam_eval.core import InputError, reason_of
+from gradcam_eval.data.annotation import Annotation, Box, Entry, Refusal
 from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.data.extent import (
     Size,
@@ -29,6 +29,7 @@ from gradcam_eval.data.truth import check_annotation, file_box
 Severity = Literal["error", "warning"]
 # An error costs a study the image or the object; a warning is to be looked at.
 KINDS: dict[str, tuple[Severity, str]] = {
+    "unusable text": ("error", "a name, label or credit that UTF-8 cannot write"),
     "unreadable image": ("error", "the file is missing, broken, or no image"),
     "wrong annotation": ("error", "what is drawn cannot be read, or is for another size"),
     "wrong class": ("error", "a number outside the model's classes, or objects without a class"),
@@ -83,7 +84,7 @@ class ImageFacts:
     @property
     def is_usable(self) -> bool:
         """Whether a study gets this image."""
-        lost = ("unreadable image", "wrong annotation", "wrong class")
+        lost = ("unusable text", "unreadable image", "wrong annotation", "wrong class")
         return not any(problem.kind in lost for problem in self.problems)
 
 
@@ -152,7 +153,8 @@ def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
     try:
         digest, picture = open_picture(entry)
     except Exception as error:  # whatever a file or a user's own function may raise
-        return ImageFacts(entry.name, problems=(_lost("unreadable image", entry, error),))
+        kind = "unusable text" if isinstance(entry.file, Refusal) else "unreadable image"
+        return ImageFacts(entry.name, problems=(_lost(kind, entry, error),))
     size = (picture.height, picture.width)
     try:
         annotation = entry.annotate(size)
@@ -181,8 +183,7 @@ def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
 
 
 def _lost(kind: str, entry: Entry, error: Exception) -> Problem:
-    said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-    return Problem(kind, entry.name, said)
+    return Problem(kind, entry.name, reason_of(error))
 
 
 def _label_problems(entry: Entry, annotation: Annotation, classes: ClassMap) -> Iterable[Problem]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from gradcam_eval.core import Image, InputError
+from gradcam_eval.core import Image, InputError, ReadError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
@@ -144,7 +144,7 @@ def read_file(path: str | os.PathLike[str], *, name: str) -> bytes:
         if found.is_dir():
             raise InputError(f"{name} is a folder, not an image file: give a file in it.")
         if not found.exists():
-            raise InputError(f"there is no file {name}: check the path.")
+            raise ReadError(f"there is no file {name}: check the path.")
         if not found.is_file():
             raise InputError(f"{name} is not a regular file: give an image file.")
         if found.stat().st_size > MAX_BYTES:
@@ -153,7 +153,7 @@ def read_file(path: str | os.PathLike[str], *, name: str) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name} cannot be opened ({error}): check the path.") from error
+        raise ReadError(f"{name} cannot be opened ({error}): check the path.") from error
 
 
 def _open(

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from gradcam_eval.core import BadSample, InputError, Sample
+from gradcam_eval.core import BadSample, InputError, ReadError, Sample, reason_of
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
 from gradcam_eval.data.decode import decode, picture_size, read_file
 from gradcam_eval.data.geometry import Framing
 from gradcam_eval.data.groups import groups_of
 from gradcam_eval.data.truth import check_annotation, truth_in_frame
+
+# What another run may not meet: it says nothing about the image.
+_PASSING = (ReadError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,8 @@ def read_entry(entry: Entry, reading: Reading) -> Sample | BadSample:
     """
     try:
         return _read(entry, reading)
-    except InputError as error:
-        return BadSample(entry.name, str(error))
     except Exception as error:  # a reader that stumbles over one file must not end a study
-        return BadSample(entry.name, f"{type(error).__name__}: {error}")
+        return BadSample(entry.name, reason_of(error), may_pass=isinstance(error, _PASSING))
 
 
 def open_picture(entry: Entry) -> tuple[str, Pillow.Image]:

@@ -12,6 +12,7 @@ from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
 from gradcam_eval.report.text import interval, number, plural, signed
 from gradcam_eval.report.verdict import Verdict
+from gradcam_eval.texts import isolated
 
 SMALL = 30  # below this a percentile bootstrap is visibly too narrow
 _MOST_NAMED = 4  # of copies, and of groups of them
@@ -147,7 +148,7 @@ def copies(folder: Folder, model: str) -> str:
 
 def _some(names: list[str], separator: str) -> str:
     more = len(names) - _MOST_NAMED
-    shown = names[:_MOST_NAMED] + ([f"{more} more"] if more > 0 else [])
+    shown = [*map(isolated, names[:_MOST_NAMED]), *([f"{more} more"] if more > 0 else [])]
     return separator.join(shown)
 
 

@@ -20,6 +20,7 @@ from gradcam_eval.report.pictures import Album, charts, overlays
 from gradcam_eval.report.rows import of_metric, shows_ties, winners
 from gradcam_eval.report.split import Split, split_tables
 from gradcam_eval.stats import REFERENCE, summarise
+from gradcam_eval.texts import isolated
 
 _HOME = Path(__file__).parent
 _SHADES = 8
@@ -75,6 +76,7 @@ def _render(**context: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HOME),
         autoescape=True,
+        finalize=_isolated,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -92,16 +94,22 @@ def _render(**context: Any) -> str:
         "spread",
     )
     environment.filters |= {name: getattr(text, name) for name in names}
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "isolated": isolated}
     script, style = ((_HOME / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     context |= {"script": script, "style": style}
     context |= {"script_hash": _digest(script), "style_hash": _digest(style)}
     return environment.get_template("template.html").render(context)
 
 
+def _isolated(value: Any) -> Any:
+    """Keep the direction of a text to itself; what is markup already has been through here."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return isolated(value) if is_text else value
+
+
 def _breakable(name: str) -> Markup:
     """Escape a name and let it break after its separators, as a narrow screen needs."""
-    escaped = str(escape(name))
+    escaped = str(escape(isolated(name)))
     return Markup(escaped.replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 

@@ -20,6 +20,7 @@ from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.grid import Key, overlay_grid, read_maps, thumbnail
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
 from gradcam_eval.report.text import is_yes, metric_label, number
+from gradcam_eval.texts import isolated
 
 BUDGET = 8_000_000  # bytes of pictures in the page, before base64 adds a third
 _CHART_DPI = 160
@@ -129,10 +130,11 @@ def overlays(album: Album, folder: Folder, model: str, best: Key | None) -> list
         title = row["title"] or row["sample"]
         name = Path("overlays") / path.relative_to(folder.path / "maps").with_suffix(".png")
         figure = overlay_grid(maps, caption=[title, *facts, *_credit(row)])
-        alt = f"{title}: heatmaps of {len(maps.layers)} layers by {len(maps.methods)} methods"
+        called = isolated(title)
+        alt = f"{called}: heatmaps of {len(maps.layers)} layers by {len(maps.methods)} methods"
         alt += f", and the controls {', '.join(maps.controls)}" if maps.controls else ""
         grid = album.photo(figure, str(name), alt)
-        small = album.small(thumbnail(maps, best), f"{title}, and its heatmap by the best cell")
+        small = album.small(thumbnail(maps, best), f"{called}, and its heatmap by the best cell")
         shown.append({"title": title, "facts": facts, "grid": grid, "thumbnail": small})
     return shown
 

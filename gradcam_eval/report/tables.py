@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradcam_eval.report.rows import shows_ties
 from gradcam_eval.report.text import DASH, arrow, interval, number, shift, statistic
+from gradcam_eval.texts import printable
 
 _KEY = ["metric", "protocol"]
 _CAPTION = "mean [95 % interval]; n = images with a value"
@@ -83,6 +84,7 @@ def _add_rows(
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         by_key = {(row["metric"], row["protocol"]): row for row in rows.to_dict("records")}
         names = [*([name] if name else []), str(layer) or DASH, str(method)]
+        names = list(map(printable, names))
         style = "dim" if not layer else ""
         entries = []
         for key, n in usual.items():

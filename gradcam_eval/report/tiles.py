@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from gradcam_eval.texts import printable
+
 DPI = 100
 TILE = 190  # pixels of the finished picture
 INK = "#1a1a1a"
@@ -51,8 +53,8 @@ def draw_tile(axes: Any, x: float, y: float, image: NDArray[np.uint8], note: str
 
 
 def draw_text(axes: Any, x: float, y: float, text: str, **style: Any) -> None:
-    """Write text as it is: a `$` in a file's name is no mathematics."""
-    axes.text(x, y, text, parse_math=False, **{"size": 9, "color": INK, **style})
+    """Write text as it is: a `$` in a file's name is no mathematics, control characters escaped."""
+    axes.text(x, y, printable(text), parse_math=False, **{"size": 9, "color": INK, **style})
 
 
 def heading_lines(method: str) -> list[str]:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Case, Curve, Heatmap, InputError, Record, Sample, Tally, Undefined
+from gradcam_eval.core import (
+    Case,
+    Curve,
+    Heatmap,
+    InputError,
+    Record,
+    Sample,
+    Tally,
+    Undefined,
+    reason_of,
+)
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
@@ -22,7 +32,6 @@ from gradcam_eval.study.subject import Subject
 if TYPE_CHECKING:
     from gradcam_eval.methods.heatmaps import Heatmaps
 
-_LONGEST_REASON = 500
 _MOST_NAMED = 5  # of the classes that are right for an image
 
 
@@ -211,13 +220,6 @@ def outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
     if isinstance(result, Exception):
         return "failed", None, reason_of(result)
     return "value", result_value(result), ""
-
-
-def reason_of(error: Exception) -> str:
-    """Return what a row says of an exception: one line, and not TensorFlow's pages of it."""
-    text = " ".join(str(error).split())
-    shown = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
-    return shown if isinstance(error, InputError) else f"{type(error).__name__}: {shown}"
 
 
 def image_row(

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_eval.core import BadSample, InputError, Sample
+from gradcam_eval.core import BadSample, InputError, Sample, reason_of
 from gradcam_eval.data import Reading, Source
 from gradcam_eval.store import Ledger, check_unused, map_path
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
-from gradcam_eval.study.judge import Judged, failed_row, judge, reason_of
+from gradcam_eval.study.judge import Judged, failed_row, judge
 from gradcam_eval.study.provenance import fingerprint_of, write_layers, write_provenance
 from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows

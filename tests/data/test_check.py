@@ -60,6 +60,8 @@ def test_facts_of_an_image_by_hand():
 @pytest.mark.parametrize(
     ("bad", "kind"),
     [
+        (entry(name="caf\udce9"), "unusable text"),
+        (entry(labels=("cat", "\ud800")), "unusable text"),
         (entry(file=lambda: "no bytes"), "unreadable image"),
         (entry(file=lambda: b"no image"), "unreadable image"),
         (entry(size=(8, 6)), "wrong annotation"),

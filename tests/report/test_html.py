@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -58,6 +59,18 @@ def test_untrusted_names_are_escaped(report):
     assert "&lt;img src=x onerror" in page
     assert page.count("<script") == 1
     assert "&lt;script&gt;window.pwned=1" in page
+
+
+def test_a_direction_that_a_name_turns_ends_with_the_name(tmp_path):
+    """An override in a name must not write what the page says behind it from right to left."""
+    turned = "a\u202egpj.exe"
+    plan = Plan(**TINY | {"samples": ("disc_0", turned, "disc_2", "c\u202e")}, failed=("c\u202e",))
+    page = write_report(make_study(tmp_path, plan)).read_text("utf-8")
+    parts = page.split("\u202e")
+    assert len(parts) > 8  # in tables, headings, alternative texts and labels
+    for before, after in itertools.pairwise(parts):
+        assert before.rfind("\u2068") > before.rfind("\u2069")  # inside an isolate
+        assert "\u2069" in re.split('[<"]', after)[0]  # which ends in the same text
 
 
 def test_policy_names_the_hashes_of_script_and_style(report):

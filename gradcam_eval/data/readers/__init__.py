@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.core import InputError, ReadError, unknown_name
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.readers.coco import read_coco
 from gradcam_eval.data.readers.cub import read_cub
@@ -40,7 +40,7 @@ READERS: dict[str, Reader] = {
 }
 
 
-def list_entries(format: str, path: Path, options: Mapping[str, Any]) -> list[Entry]:
+def list_entries(format: str, path: str | Path, options: Mapping[str, Any]) -> list[Entry]:
     """List the images of a data set in a format of `READERS`, with its reader's options.
 
     Raises
@@ -50,12 +50,16 @@ def list_entries(format: str, path: Path, options: Mapping[str, Any]) -> list[En
     if format not in READERS:
         raise unknown_name("format", format, READERS)
     read = READERS[format]
-    taken = [
-        p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY
-    ]
-    for name in options:
+    parameters = inspect.signature(read).parameters.values()
+    taken = {p.name: "Path" in str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    given = {}
+    for name, value in options.items():
         if name not in taken:
             raise InputError(
                 f"format {format!r} takes no {name}; it takes {', '.join(taken) or 'no options'}."
             )
-    return read(path, **options)
+        given[name] = Path(value) if taken[name] else value
+    try:
+        return read(Path(path), **given)
+    except OSError as error:  # a folder that cannot be listed, now
+        raise ReadError(f"{path} cannot be listed ({error}): check the path.") from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, ReadError
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.decode import MAX_PIXELS
 
@@ -65,7 +65,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file of at most `max_bytes`."""
     try:
         if not path.exists():
-            raise InputError(f"there is no file {path}: check the path.")
+            raise ReadError(f"there is no file {path}: check the path.")
         if not path.is_file():
             raise InputError(f"{path} is not a regular file: give a file.")
         if path.stat().st_size > max_bytes:
@@ -74,7 +74,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} cannot be read ({error}): check the file.") from error
+        raise ReadError(f"{path} cannot be read ({error}): check the file.") from error
 
 
 def read_text(path: Path, max_bytes: int = MAX_LIST_BYTES) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, ReadError
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.readers.files import inside
 
@@ -54,7 +56,7 @@ def image_names(path: Path) -> list[str]:
         return [path.name]
     if not path.is_dir():
         raise InputError(f"there is no file or folder {path}: check the path.")
-    names = [name for file in path.rglob("*") if (name := _image_name(file, path))]
+    names = [name for file in _files_below(path) if (name := _image_name(file, path))]
     if not names:
         raise InputError(
             f"the folder {path} has no image: give one with {', '.join(sorted(SUFFIXES))} files."
@@ -62,10 +64,20 @@ def image_names(path: Path) -> list[str]:
     return sorted(names)
 
 
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield every file; a folder that cannot be listed is an error, as its images would be lost."""
+
+    def refuse(error: OSError) -> None:
+        raise ReadError(f"the folder {error.filename} cannot be listed ({error.strerror}).")
+
+    for folder, _, files in os.walk(root, onerror=refuse):
+        yield from (Path(folder, name) for name in files)
+
+
 def _image_name(file: Path, root: Path) -> str | None:
     inside = file.relative_to(root)
     hidden = any(part.startswith(".") for part in inside.parts)
     # A link to nowhere is kept: the study then says that this image is missing.
-    if hidden or file.suffix.lower() not in SUFFIXES or file.is_dir():
+    if hidden or file.suffix.lower() not in SUFFIXES:
         return None
     return inside.as_posix()

@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gradcam_eval.core import InputError, Mask, unknown_name
-from gradcam_eval.data.annotation import Annotation, Drawn, Entry
+from gradcam_eval.data.annotation import Annotation, Drawn, Entry, Refusal
 from gradcam_eval.data.readers.files import inside, listed, read_label_picture, read_text
+from gradcam_eval.texts import is_writable
 
 _Point = tuple[float, float]
 _CORNERS = ("x0", "y0", "x1", "y1")
@@ -208,22 +209,21 @@ def _entry(root: Path, raw: dict[str, Any], where: str) -> Entry:
 def _bad_entry(root: Path, raw: dict[str, Any], where: str, error: ValidationError) -> Entry:
     """Return an entry that says what is wrong with its row, or refuse the whole list."""
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        model = ManifestObject if "objects" in first["loc"] else ManifestImage
-        raise unknown_name(f"field in {where}", place, model.model_fields)
-    if first["loc"][0] == "file":
+    # a field's name that is no Unicode has no place of its own
+    place = first["loc"] or (next(key for key in raw if not is_writable(key)),)
+    shown = ".".join(map(str, place))
+    if first["type"] == "extra_forbidden" or not first["loc"]:
+        model = ManifestObject if "objects" in place else ManifestImage
+        raise unknown_name(f"field in {where}", shown, model.model_fields)
+    is_text = first["type"] == "string_unicode"
+    if place[0] == "file" and not is_text:
         raise InputError(f"{where} names no image: give its path in 'file'.")
-    message = f"{where}: {place} = {str(first['input'])[:60]!r}: {first['msg']}"
-    return Entry(str(raw.get("name") or raw["file"]), inside(root, raw["file"]), (), _Fail(message))
-
-
-@dataclass(frozen=True)
-class _Fail:
-    message: str
-
-    def __call__(self, size: tuple[int, int]) -> Annotation:
-        raise InputError(self.message)
+    why = "it cannot be kept as UTF-8 text" if is_text else first["msg"]
+    refusal = Refusal(f"{where}: {shown} = {str(first['input'])[:60]!r}: {why}")
+    name = raw.get("name")
+    name = name if name and isinstance(name, str) else raw["file"]
+    file = inside(root, raw["file"])
+    return Entry(name, refusal if is_text else file, (), refusal)
 
 
 @dataclass(frozen=True)
