@@ -19,6 +19,7 @@ from PIL import ImageDraw, ImageFont
 
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Heatmap, InputError, unknown_name
+from gradcam_eval.files import replacing
 from gradcam_eval.methods.batch import as_batch
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
@@ -244,12 +245,8 @@ def _write(sheet: PillowImage.Image, place: tuple[int, int], text: str, width: i
 
 def _save(picture: NDArray[np.uint8], path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        PillowImage.fromarray(picture).save(unfinished, format="PNG")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as file:
+        PillowImage.fromarray(picture).save(file, format="PNG")
 
 
 def _summarise(writer: Any, picture: NDArray[np.uint8], step: int) -> None:

@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Image, InputError
 from gradcam_eval.data.decode import load_image
+from gradcam_eval.files import replacing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import class_name, resolve_class
 from gradcam_eval.models.preprocess import preprocessing
@@ -136,11 +137,13 @@ def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
     maps = {key: stack[0] for key, stack in heatmaps.items()}
     try:
         if len(maps) == 1:
-            PillowImage.fromarray(overlay(picture, next(iter(maps.values())))).save(out)
+            with replacing(out) as file:
+                PillowImage.fromarray(overlay(picture, next(iter(maps.values())))).save(file)
             return
         image = np.rint(picture).astype(np.uint8)
         figure = overlay_grid(Maps(image, None, np.zeros((0, 4), np.float32), maps))
-        figure.savefig(out)
+        with replacing(out) as file:
+            figure.savefig(file)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
 

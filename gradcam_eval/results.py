@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gradcam_eval import comparison, stats
 from gradcam_eval.choice import choice_shares
 from gradcam_eval.core import InputError, Undefined, unknown_name
+from gradcam_eval.files import replacing, write_table
 from gradcam_eval.metrics.agreement import Agreement, agreement
 from gradcam_eval.report.agreement import cell_maps
 from gradcam_eval.report.folder import read_folder
@@ -131,14 +132,16 @@ class Results:
         found = read_folder(self.folder)
         splits = [split_by(found, name) for name in names]
         whole = stats.summarise(found.records, seed=found.seed)
-        whole.to_csv(self.folder / "summary.csv", index=False)
+        write_table(self.folder / "summary.csv", whole)
         for split in splits:
-            split.summary.to_csv(self.folder / f"summary_by_{split.by}.csv", index=False)
+            write_table(self.folder / f"summary_by_{split.by}.csv", split.summary)
         page = write_report(self.folder, splits=splits)
         if path is None:
             return page
         try:
-            return Path(shutil.copyfile(page, path))
+            with replacing(path) as copy:
+                shutil.copyfile(page, copy)
+            return Path(path)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from gradcam_eval.core import InputError, Record
+from gradcam_eval.files import write_table
 from gradcam_eval.ledger_rows import TABLES, record_row, tally_row, tie_row
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ _LONGEST = 200  # bytes of a file's name; file systems end at 255
 
 def map_path(folder: Path, model: str, sample: str) -> Path:
     """Return the file of an image's heatmaps; whatever the names, it lies in `folder`/maps."""
-    return folder / "maps" / _file_name(model) / f"{_file_name(sample)}.npz"
+    return Path(folder) / "maps" / file_name(model) / f"{file_name(sample)}.npz"
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """Write a name so that it is one file's name on every system, and another for each name."""
     quoted = quote(name, safe=" ")
     if not quoted.strip("."):  # "", "." and ".." are not names of files
@@ -252,9 +253,7 @@ class Ledger:
         for name, frame in tables.items():
             path = folder / f"{name}.csv"
             if len(frame):
-                partial = path.with_suffix(".partial")  # a kill must not leave half a table
-                frame.to_csv(partial, index=False)
-                partial.replace(path)
+                write_table(path, frame)
             else:
                 path.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ import gradcam_eval
 ROWS = """
 texts
 core
-aggregates arrays jit resources
+aggregates arrays files jit resources
 protocols
 models perturb data
 methods metrics

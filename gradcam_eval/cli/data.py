@@ -15,6 +15,7 @@ import typer
 from gradcam_eval.cli.data_report import as_json_object, captions, names_of, report_lines
 from gradcam_eval.cli.terminal import cell, console, say
 from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -191,7 +192,8 @@ def _class_map(model: str, mapping: Path | None) -> ClassMap:
 
 
 def _save(sheet: Image, out: Path, *, quiet: bool) -> None:
-    sheet.save(out)
+    with replacing(out) as file:
+        sheet.save(file)
     if not quiet:
         say(f"written to {out}")
 

@@ -17,6 +17,7 @@ from gradcam_eval.data.pipeline import Reading, read_sample
 from gradcam_eval.data.readers import list_entries
 from gradcam_eval.data.streaming import read_ahead
 from gradcam_eval.data.subset import Subset
+from gradcam_eval.files import is_there
 
 Data: TypeAlias = "str | Path | Source | Iterable[Any]"
 
@@ -154,7 +155,7 @@ def open_source(
         if given:
             raise InputError(f"the data set {data!r} takes no {next(iter(given))}: leave it out.")
         return Source(data, tuple(DATASETS[data].entries()))
-    if not _exists(data):
+    if not is_there(data):
         raise unknown_name("data set, folder or image", str(data), DATASETS)
     path = Path(data)
     format = format or MANIFESTS.get(path.suffix.lower(), "folder")
@@ -174,10 +175,3 @@ def _from_memory(data: Iterable[Any]) -> Source:
     if not entries:
         raise InputError("data has no sample: give one or more.")
     return Source(IN_MEMORY, entries)
-
-
-def _exists(path: str | Path) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # for example a name longer than the file system allows
-        return False

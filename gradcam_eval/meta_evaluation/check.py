@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gradcam_eval.core import InputError
+from gradcam_eval.files import write_table, write_text
 from gradcam_eval.meta_evaluation.agreement import Concordance, concordances
 from gradcam_eval.meta_evaluation.judging import chosen_metrics, judge_known
 from gradcam_eval.meta_evaluation.verdict import RULE, pair_table, whole_orders
@@ -162,20 +163,21 @@ def _listed(pairs: Sequence[tuple[str, str]]) -> str:
     return shown + ("; …" if len(pairs) > 3 else "")
 
 
-def write_check(found: MetricCheck, folder: Path) -> list[Path]:
+def write_check(found: MetricCheck, folder: str | Path) -> list[Path]:
     """Write check_metrics.csv, check_metrics_values.csv and check_metrics.json; return the paths.
 
     Raises
     ------
     InputError : the folder cannot be written to
     """
+    folder = Path(folder)
     paths = [folder / f"check_metrics{end}" for end in (".csv", "_values.csv", ".json")]
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found.pairs.to_csv(paths[0], index=False)
-        found.records.rename(columns={"method": "heatmap"}).to_csv(paths[1], index=False)
-        paths[2].write_text(text + "\n", encoding="utf-8")
+        write_table(paths[0], found.pairs)
+        write_table(paths[1], found.records.rename(columns={"method": "heatmap"}))
+        write_text(paths[2], text + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
     return paths

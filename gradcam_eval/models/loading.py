@@ -17,6 +17,7 @@ import h5py
 import keras
 
 from gradcam_eval.core import InputError
+from gradcam_eval.files import is_there
 from gradcam_eval.models.preprocess import preprocessing
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -77,7 +78,7 @@ def local_file(path: str | Path) -> Path:
         )
     path = Path(path)
     suffix = path.suffix.lower()
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         raise InputError(f"{path} is a folder (a SavedModel?): give a .keras or .h5 file.")
     if suffix in PICKLES:
         raise InputError(
@@ -86,7 +87,7 @@ def local_file(path: str | Path) -> Path:
         )
     if suffix not in SUFFIXES:
         raise InputError(f"{path} has the suffix '{suffix}': give a .keras or .h5 file.")
-    if not path.is_file():
+    if not is_there(path) or not path.is_file():
         raise InputError(f"the model file {path} does not exist.")
     is_right = zipfile.is_zipfile(path) if suffix == ".keras" else _is_hdf5(path)
     if not is_right:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.files import is_there
 from gradcam_eval.models.catalogue import (
     EVIDENCE_NETWORKS,
     KERAS_APPLICATIONS,
@@ -93,7 +94,7 @@ def check_model_name(name: str) -> None:
 
 
 def _looks_like_path(text: str) -> bool:
-    return any(mark in text for mark in "/\\:.") or Path(text).exists()
+    return any(mark in text for mark in "/\\:.") or is_there(text)
 
 
 def _build(spec: ModelSpec, weights: str | None) -> keras.Model:

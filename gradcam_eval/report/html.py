@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
+from gradcam_eval.files import write_text
 from gradcam_eval.report import text
 from gradcam_eval.report.answer import answer
 from gradcam_eval.report.folder import Folder, read_folder
@@ -67,7 +68,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
         splits=splits,
     )
     path = results.path / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

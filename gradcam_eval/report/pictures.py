@@ -7,7 +7,6 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from gradcam_eval.core import InputError
+from gradcam_eval.files import replacing
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.grid import Key, overlay_grid, read_maps, thumbnail
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
 from gradcam_eval.report.text import is_yes, metric_label, number
+from gradcam_eval.store import file_name
 from gradcam_eval.texts import isolated
 
 BUDGET = 8_000_000  # bytes of pictures in the page, before base64 adds a third
@@ -57,7 +58,8 @@ class Album:
             raise InputError(f"{name!r} leads out of the results folder: rename the image.")
         file.parent.mkdir(parents=True, exist_ok=True)
         options = {"compress_level": 4}  # half the time of the default for 5 % more bytes
-        figure.savefig(file, dpi=dpi, metadata={"Software": None}, pil_kwargs=options)
+        with replacing(file) as unfinished:
+            figure.savefig(unfinished, dpi=dpi, metadata={"Software": None}, pil_kwargs=options)
 
     def _embed(
         self, picture: PillowImage.Image, name: str, alt: str, *, lossless: bool
@@ -83,7 +85,7 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
     the page has them as HTML)
     """
     drawn: dict[str, list[Any]] = {"curves": [], "costs": []}
-    place = quote(model, safe=" ")  # as the folder of its maps is named
+    place = file_name(model)  # as the folder of its maps is named
     cost = folder.cost[folder.cost["model"] == model]
     cost = cost[cost["batch_size"] == cost["batch_size"].min()]
     for metric in folder.study["metrics"]:

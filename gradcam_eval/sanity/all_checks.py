@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import load_samples
+from gradcam_eval.files import replacing, write_table, write_text
 from gradcam_eval.models.catalogue import ANY_SIZE
 from gradcam_eval.models.classes import class_name
 from gradcam_eval.models.identity import load_with_spec
@@ -113,8 +114,9 @@ def run_checks(
     return Checked((randomised, classes), shifted, names, tuple(notes), known)
 
 
-def write_checks(found: Checked, folder: Path, measure: str) -> list[Path]:
+def write_checks(found: Checked, folder: str | Path, measure: str) -> list[Path]:
     """Write every table as CSV, the curves as PNG, and the protocol; return the paths."""
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tables = _write_tables(found, folder, measure)
@@ -142,18 +144,19 @@ def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
             table = table.assign(explained=[found.explained[n] for n in table["image"]])
             table = table.assign(image=[found.names[n] for n in table["image"]])
         paths.append(folder / f"{name}.csv")
-        table.to_csv(paths[-1], index=False)
+        write_table(paths[-1], table)
     return paths
 
 
 def _write_figure(found: Checked, folder: Path, measure: str) -> Path:
     path = folder / "randomisation.png"
-    found.checks[0].figure(measure).savefig(path, dpi=160)
+    with replacing(path) as file:
+        found.checks[0].figure(measure).savefig(file, dpi=160)
     return path
 
 
 def _write_protocol(found: Checked, folder: Path) -> Path:
     path = folder / "protocol.json"
     said = json.dumps(describe(found.checks[0].protocol), indent=2, ensure_ascii=False)
-    path.write_text(said + "\n", encoding="utf-8")
+    write_text(path, said + "\n")
     return path

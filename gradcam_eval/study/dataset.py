@@ -11,6 +11,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.data import IN_MEMORY, Fit, Framing, Reading, Source, Subset, open_source
 from gradcam_eval.data.classmap import ClassMap, class_map
 from gradcam_eval.data.geometry import GREY
+from gradcam_eval.files import is_there
 
 HOW = frozenset({"readers", "strict"})  # they change how a study runs, and none of its results
 _Level = Annotated[StrictInt, Field(ge=0, le=255)]
@@ -100,7 +101,7 @@ class DataEntry(BaseModel):
 
     def check(self) -> None:
         """Raise InputError for whatever can be found wrong without reading an annotation."""
-        if self.class_map and not Path(self.class_map).is_file():
+        if self.class_map and not is_there(self.class_map):
             raise InputError(f"there is no class mapping {self.class_map}: check the path.")
         if self.path != IN_MEMORY:
             self.listed().check(self.wanted)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcam_eval.environment import describe_environment
+from gradcam_eval.files import write_table, write_text
 from gradcam_eval.metrics import METRICS
 from gradcam_eval.protocols import describe
 from gradcam_eval.store import FORMAT
@@ -58,7 +59,7 @@ def write_layers(folder: Path, subjects: Sequence[Subject]) -> None:
     import pandas as pd
 
     rows = [_layer_row(subject.label, layer) for subject in subjects for layer in subject.layers]
-    pd.DataFrame(rows).to_csv(folder / "layers.csv", index=False)
+    write_table(folder / "layers.csv", pd.DataFrame(rows))
 
 
 def _layer_row(label: str, layer: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,4 @@ def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")  # a kill must not leave half a file
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

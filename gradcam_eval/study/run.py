@@ -15,10 +15,12 @@ import numpy as np
 
 from gradcam_eval.core import BadSample, InputError, Sample, reason_of
 from gradcam_eval.data import Reading, Source
+from gradcam_eval.files import replacing
 from gradcam_eval.store import Ledger, check_unused, map_path
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
 from gradcam_eval.study.judge import Judged, failed_row, judge
+from gradcam_eval.study.leftovers import remove_leftovers
 from gradcam_eval.study.provenance import fingerprint_of, write_layers, write_provenance
 from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows
@@ -104,6 +106,7 @@ def run(
             _run_model(ledger, part, progress)
         ledger.arrange([(part.label, name) for part in parts for name in source.names])
         ledger.export(folder)
+        remove_leftovers(folder, [(p.label, n) for p in parts for n in ledger.finished(p.label)])
         _check_any_judged(study, ledger)
     return folder
 
@@ -131,7 +134,8 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
     samples = part.source.samples(part.reading, readers=study.data.readers)
     with contextlib.closing(samples):
         for sample in samples:
-            _run_image(ledger, part, sample)
+            if kept := _run_image(ledger, part, sample):
+                progress.say(f"{label}: {kept}")
             progress.step()
     if plan:
         _measure_cost(ledger, part, plan, progress)
@@ -167,8 +171,12 @@ def _say_unmapped(unmapped: list[str], known: int) -> str:
     )
 
 
-def _run_image(ledger: Ledger, part: _Part, sample: Sample | BadSample) -> None:
+def _run_image(ledger: Ledger, part: _Part, sample: Sample | BadSample) -> str:
     """Judge one image and keep it; whatever goes wrong with it becomes its row.
+
+    An image that is finished and cannot be read now, because its file or disk fails, keeps its
+    rows; what is returned says so. A file that can be read and is no image any more is another
+    image, and its row fails.
 
     Raises
     ------
@@ -177,19 +185,22 @@ def _run_image(ledger: Ledger, part: _Part, sample: Sample | BadSample) -> None:
     if isinstance(sample, BadSample):
         if part.study.data.strict:
             raise InputError(f"the image {sample.name!r} cannot be used: {sample.reason}")
+        if sample.may_pass and sample.name in ledger.finished(part.label):
+            return f"{sample.name} cannot be read now, and its results are kept: {sample.reason}"
         ledger.write_image(failed_row(part.label, sample.name, sample.reason), [])
-        return
+        return ""
     state = sample.digest()
     if ledger.has_image(part.label, sample.name, state):
-        return
+        return ""
     try:
         judged = judge(part.subject, sample)
     except Exception as error:  # one image must not end a study of thousands
         log.debug("image %s failed", sample.name, exc_info=True)
         ledger.write_image(failed_row(part.label, sample.name, reason_of(error)), [])
-        return
+        return ""
     _write_maps(map_path(part.folder, part.label, sample.name), sample, judged)
     ledger.write_image(judged.row, judged.records, state=state)
+    return ""
 
 
 def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
@@ -203,10 +214,8 @@ def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
     if sample.truth.mask is not None:
         arrays["mask"] = sample.truth.mask
     arrays |= {f"map_{i}": heatmap for i, heatmap in enumerate(judged.maps.values())}
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def _check_any_judged(study: Study, ledger: Ledger) -> None:
