@@ -118,18 +118,20 @@ class TieOrders:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A model's score as pixels are removed or added.
+    """A model's score as pixels are removed or added, and how it becomes one number.
 
     Attributes
     ----------
     fraction : float64 (S,), share of the image's pixels changed so far, ascending, 0..1
     score : float64 (S,), the model's score at that fraction
     ties : the areas that it is a mean of, where it is one over orders of equal pixels
+    is_mean : whether its one number is the mean of the scores instead of the area
     """
 
     fraction: NDArray[np.float64]
     score: NDArray[np.float64]
     ties: TieOrders | None = None
+    is_mean: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what has no area."""
@@ -141,7 +143,12 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """Area under the curve by the trapezoid over the true fractions, divided by their range."""
+        """The curve's one number: its area, or the mean of its scores where `is_mean`.
+
+        The area is the trapezoid over the true fractions, divided by their range.
+        """
+        if self.is_mean:
+            return float(self.score.mean())
         span = self.fraction[-1] - self.fraction[0]
         return float(np.trapezoid(self.score, self.fraction) / span)
 

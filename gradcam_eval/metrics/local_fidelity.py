@@ -21,7 +21,7 @@ def infidelity(
     images: NDArray[np.float32],
     heatmaps: Heatmaps,
     targets: Sequence[int],
-    protocol: str | InfidelityProtocol = "infidelity2019_scaled",
+    protocol: str | InfidelityProtocol = "infidelity2019_places_scaled",
 ) -> list[float | Undefined]:
     """Measure the mean squared error of the heatmap's forecast of the score's fall.
 
@@ -33,7 +33,11 @@ def infidelity(
     Notes
     -----
     "square": one square, of a side from 1 to 10/28 of the image's and anywhere inside it, becomes
-    black; I is 1 on it, so that Iᵀ Φ is the heatmap's sum over it. "noisy baseline": every value
+    black; I is 1 on it, so that Iᵀ Φ is the heatmap's sum over it. The authors' code takes every
+    such square once, and so small ones more often: a side of s pixels (29 − s)² times in an image
+    of 28 × 28. "infidelity2019_places_scaled" draws each square with the same probability and
+    estimates their number without bias; "infidelity2019_scaled" draws every side with the same
+    probability, another distribution. "noisy baseline": every value
     becomes noise round black, cut to 0..1, and I is what was taken away; a heatmap has no channels,
     so that I is averaged over them. All heatmaps of an image meet the same perturbations.
 
@@ -94,13 +98,40 @@ def _squares(
     height, width = picture.shape[:2]
     largest = max(1, round((rules.largest_square or 0) * min(height, width)))
     inside = np.zeros((rules.draws, height, width), bool)
-    for mask in inside:
-        side = generator.integers(1, largest + 1)
+    sides = _sides(rules, (height, width), largest, generator)
+    for mask, side in zip(inside, sides, strict=True):
         top = generator.integers(0, height - side + 1)
         left = generator.integers(0, width - side + 1)
         mask[top : top + side, left : left + side] = True
     images = (np.where(mask[..., None], np.float32(0), picture) for mask in inside)
     return images, inside.reshape(rules.draws, -1).astype(np.float32)
+
+
+def square_places(size: tuple[int, int], largest: int) -> NDArray[np.int64]:
+    """Return in how many places of an image (H, W) a square of each side, 1 to `largest`, fits.
+
+    Examples
+    --------
+    >>> square_places((28, 28), 10).tolist(), int(square_places((28, 28), 10).sum())
+    ([784, 729, 676, 625, 576, 529, 484, 441, 400, 361], 5605)
+    """
+    sides = np.arange(1, largest + 1)
+    return (size[0] + 1 - sides) * (size[1] + 1 - sides)
+
+
+def _sides(
+    rules: InfidelityProtocol,
+    size: tuple[int, int],
+    largest: int,
+    generator: np.random.Generator,
+) -> Iterator[int]:
+    """Yield the side of each square, 1 to `largest`; evenly ones in turn with their places."""
+    if rules.sides == "by number of places":
+        places = square_places(size, largest)
+        yield from (1 + generator.choice(largest, rules.draws, p=places / places.sum())).tolist()
+    else:
+        for _ in range(rules.draws):
+            yield int(generator.integers(1, largest + 1))
 
 
 def _noise(
@@ -121,6 +152,8 @@ def _noise(
     bounds="0 or more",
     higher_is_better=False,
     protocols=(
+        "infidelity2019_places_scaled",
+        "infidelity2019_places",
         "infidelity2019_scaled",
         "infidelity2019",
         "infidelity2019_noise_scaled",

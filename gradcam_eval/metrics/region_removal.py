@@ -64,8 +64,9 @@ def irof(
     -----
     Superpixels are SLIC's of scikit-image, and a removed one gets the image's mean colour. They are
     removed one after another. The library Quantus (quantus/metrics/faithfulness/irof.py), whose
-    number of segments we share, takes each away from the whole image instead, leaves one out, has
-    no point without removal, and returns an area that grows with the number of segments.
+    number of segments we share, has no point without removal and does not divide by the number of
+    segments L: with the same scores it returns ``L · IROF + (1 + f(x₁) / f(x₀)) / 2``. Its early
+    versions took each segment away from the whole image instead, and left one out.
 
     References
     ----------

@@ -16,6 +16,9 @@ from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import image_scores
 from gradcam_eval.perturb.linear import Job, imputed
 from gradcam_eval.protocols import RoadProtocol
+from gradcam_eval.protocols.kinds import RoadArea
+
+MEAN: RoadArea = "mean over the fractions"
 
 
 def road_morf(
@@ -28,8 +31,9 @@ def road_morf(
     """Measure the score with the most relevant pixels imputed (ROAD, MoRF).
 
     ``score(p) = f(image with its p H W most relevant pixels imputed)[target]`` for each fraction p
-    of the protocol; exactly round(p H W) pixels. The area is the trapezoid over p, divided by
-    their range. Parameters and errors as for `deletion`; lower is better.
+    of the protocol; exactly round(p H W) pixels. The one number, `Curve.area`, is the trapezoid
+    over p, divided by their range ("road2022"), or the mean of the scores ("road2022_mean"), of
+    which `road` is half the difference. Parameters and errors as for `deletion`; lower is better.
 
     Notes
     -----
@@ -80,7 +84,9 @@ def road(
     """Measure ROAD from both ends at once.
 
     ``ROAD = mean over p of (score_LeRF(p) − score_MoRF(p)) / 2``, the scores as for `road_morf`. In
-    -0.5..0.5 for probabilities, 0 for a random order on average; higher is better.
+    -0.5..0.5 for probabilities, 0 for a random order on average; higher is better. It is half the
+    difference of `road_lerf` and `road_morf` under "road2022_mean", not of the areas that they are
+    under "road2022".
     """
     rules = chosen(protocol, "road", RoadProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
@@ -97,23 +103,38 @@ def _road_lerf(predict: Predict, request: Request, rules: RoadProtocol) -> list[
 
 def _road(predict: Predict, request: Request, rules: RoadProtocol) -> list[float | Undefined]:
     found = _scores(predict, request, rules, signs=(1, -1))
-    return [_combined(found[n]) for n in range(len(request.heatmaps))]
+    fraction = _fractions(request, rules)
+    return [_combined(found[n], fraction, rules) for n in range(len(request.heatmaps))]
 
 
-def _combined(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
+def _combined(
+    scores: NDArray[np.float64] | Undefined, fraction: NDArray[np.float64], rules: RoadProtocol
+) -> float | Undefined:
     if isinstance(scores, Undefined):
         return scores
     most, least = scores
-    return float((least - most).mean() / 2)
+    if rules.area == MEAN:
+        return float((least - most).mean() / 2)
+    return Curve(fraction, least - most).area / 2
 
 
 def _curves(
     found: dict[int, NDArray[np.float64] | Undefined], request: Request, rules: RoadProtocol
 ) -> list[Curve | Undefined]:
-    pixels = request.size[0] * request.size[1]
-    fraction = np.array(_counts(rules, pixels)) / pixels
+    fraction = _fractions(request, rules)
     scores = [found[n] for n in range(len(request.heatmaps))]
-    return [each if isinstance(each, Undefined) else Curve(fraction, each[0]) for each in scores]
+    return [
+        each if isinstance(each, Undefined) else _curve(fraction, each[0], rules) for each in scores
+    ]
+
+
+def _curve(fraction: NDArray[np.float64], score: NDArray[np.float64], rules: RoadProtocol) -> Curve:
+    return Curve(fraction, score, is_mean=rules.area == MEAN)
+
+
+def _fractions(request: Request, rules: RoadProtocol) -> NDArray[np.float64]:
+    pixels = request.size[0] * request.size[1]
+    return np.array(_counts(rules, pixels)) / pixels
 
 
 def _scores(
@@ -152,7 +173,7 @@ def _counts(rules: RoadProtocol, pixels: int) -> list[int]:
     return [min(round(fraction * pixels), pixels - 1) for fraction in rules.fractions]
 
 
-_ROAD = ("road2022", "road2022_label")
+_ROAD = ("road2022", "road2022_label", "road2022_mean")
 
 
 @register_metric(

@@ -25,7 +25,9 @@ NOT_ASKABLE = (
 )
 
 
-def max_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
+def max_sensitivity(
+    explain: Explain, image: Image, neighbours: Images, *, is_relative: bool = True
+) -> float | Undefined:
     """Largest relative change of a heatmap under small changes of its image.
 
     ``max_d ‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖`` over the given neighbours x_d, in the L2 norm.
@@ -35,6 +37,7 @@ def max_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float
     explain : images (n, H, W, C), 0..255 → heatmaps (n, h, w) of one class
     image : float32 (H, W, C), 0..255
     neighbours : float32 (D, H, W, C), see `uniform_neighbours`
+    is_relative : whether to divide by ‖Φ(x)‖
 
     Returns
     -------
@@ -44,35 +47,40 @@ def max_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float
     Notes
     -----
     The paper's definition has no denominator; its code (chihkuanyeh/saliency_evaluation) divides
-    by ‖Φ(x)‖, without which heatmaps of different scales do not compare. That code divides the
-    running maximum again at each draw, which we take for an oversight and do not follow.
+    by ‖Φ(x)‖, without which heatmaps of different scales do not compare. The code of 2019 divided
+    the running maximum again at each draw; that was corrected in 2022, to what is computed here.
 
     References
     ----------
     Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations,
     NeurIPS 2019, arXiv:1901.09392.
     """
-    changes = _relative_changes(explain, image, neighbours)
+    changes = _changes(explain, image, neighbours, is_relative)
     return changes if isinstance(changes, Undefined) else float(changes.max())
 
 
-def average_sensitivity(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
+def average_sensitivity(
+    explain: Explain, image: Image, neighbours: Images, *, is_relative: bool = True
+) -> float | Undefined:
     """Mean relative change of a heatmap under small changes of its image.
 
     ``mean_d ‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖``; all else as `max_sensitivity`.
     """
-    changes = _relative_changes(explain, image, neighbours)
+    changes = _changes(explain, image, neighbours, is_relative)
     return changes if isinstance(changes, Undefined) else float(changes.mean())
 
 
-def local_lipschitz(explain: Explain, image: Image, neighbours: Images) -> float | Undefined:
-    """Largest relative change of a heatmap per change of its image.
+def local_lipschitz(
+    explain: Explain, image: Image, neighbours: Images, *, is_relative: bool = True
+) -> float | Undefined:
+    """Largest change of a heatmap per change of its image.
 
-    ``max_d (‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖) / ‖x_d − x‖`` with images in units of their range (x / 255).
+    ``max_d (‖Φ(x_d) − Φ(x)‖ / ‖Φ(x)‖) / ‖x_d − x‖`` with images in units of their range (x / 255);
+    without ‖Φ(x)‖ where `is_relative` is False, as published.
 
     Parameters
     ----------
-    explain, image, neighbours : as of `max_sensitivity`
+    explain, image, neighbours, is_relative : as of `max_sensitivity`
 
     Returns
     -------
@@ -82,14 +90,14 @@ def local_lipschitz(explain: Explain, image: Image, neighbours: Images) -> float
     Notes
     -----
     The paper searches the neighbourhood for the maximum by Bayesian optimisation; random draws give
-    a lower bound of it, as common libraries do. Its ratio has no ‖Φ(x)‖: we divide by it, so that
-    methods of different scales compare.
+    a lower bound of it, as common libraries do. Its ratio has no ‖Φ(x)‖: "lipschitz2018" divides by
+    it, so that methods of different scales compare; "lipschitz2018_absolute" does not.
 
     References
     ----------
     Alvarez-Melis, Jaakkola: On the Robustness of Interpretability Methods, 2018, arXiv:1806.08049.
     """
-    changes = _relative_changes(explain, image, neighbours)
+    changes = _changes(explain, image, neighbours, is_relative)
     if isinstance(changes, Undefined):
         return changes
     distances = _norms((neighbours - image) / 255)
@@ -119,8 +127,8 @@ def uniform_neighbours(
     return (image + noise).astype(np.float32)
 
 
-def _relative_changes(
-    explain: Explain, image: Image, neighbours: Images
+def _changes(
+    explain: Explain, image: Image, neighbours: Images, is_relative: bool
 ) -> NDArray[np.float64] | Undefined:
     # One question, so that all heatmaps come from the same kind of pass.
     maps = asked(explain, np.concatenate([image[None], neighbours]))
@@ -129,7 +137,8 @@ def _relative_changes(
         return Undefined(reason)
     if not np.isfinite(maps).all():
         return Undefined("a heatmap of a changed image has values that are not finite")
-    return _norms(maps[1:] - maps[0]) / _norms(maps[:1])
+    changes = _norms(maps[1:] - maps[0])
+    return changes / _norms(maps[:1]) if is_relative else changes
 
 
 def _norms(values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -150,7 +159,7 @@ def asked(explain: Explain, images: Images) -> Heatmap:
 
 def _of_neighbours(
     cases: Sequence[Case],
-    metric: Callable[[Explain, Image, Images], float | Undefined],
+    metric: Callable[..., float | Undefined],
     rules: SensitivityProtocol,
 ) -> list[float | Undefined]:
     """Measure each case on neighbours that all cells and metrics of an image share."""
@@ -167,7 +176,8 @@ def _of_neighbours(
             drawn[key] = uniform_neighbours(
                 case.image, radius=rules.radius, draws=rules.draws, generator=generator
             )
-        results.append(metric(case.explain, case.image, drawn[key]))
+        found = metric(case.explain, case.image, drawn[key], is_relative=rules.is_relative)
+        results.append(found)
     return results
 
 
@@ -207,15 +217,15 @@ def _average(cases: Sequence[Case], predict: Predict | None, name: str) -> list[
 @register_metric(
     "local_lipschitz",
     needs="explain",
-    unit="relative change per unit of image change",
+    unit="change per unit of image change",
     bounds="0 or more",
     higher_is_better=False,
-    protocols=("lipschitz2018",),
+    protocols=("lipschitz2018", "lipschitz2018_absolute"),
 )
 def _lipschitz(
     cases: Sequence[Case], predict: Predict | None, name: str
 ) -> list[float | Undefined]:
-    """Largest relative change of the heatmap per change of the image."""
+    """Largest change of the heatmap per change of the image."""
     return _of_neighbours(
         cases, local_lipschitz, chosen(name, "local_lipschitz", SensitivityProtocol)
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gradcam_eval.protocols.faithfulness_local import LOCAL
 from gradcam_eval.protocols.fills import (
-    BLACK,
     IMAGE_MEAN,
     IMAGENET_MEAN,
     MEAN_COLOUR,
@@ -13,12 +13,9 @@ from gradcam_eval.protocols.fills import (
     Fill,
 )
 from gradcam_eval.protocols.kinds import (
-    DropProtocol,
     FaithfulnessProtocol,
-    InfidelityProtocol,
     RegionProtocol,
     RoadProtocol,
-    SubsetProtocol,
 )
 
 _RISE_SOURCE = (
@@ -122,6 +119,7 @@ _SAMEK_2017 = RegionProtocol(
     size=9,
     steps=100,
     repeats=10,
+    area="mean fall over 0, 1, 2, … regions removed",
     source="Samek, Binder, Montavon, Lapuschkin, Müller: Evaluating the Visualization of What a "
     "Deep Neural Network Has Learned, IEEE TNNLS 2017 (arXiv:1509.06321)",
     departures="the draws of the noise are the same for all heatmaps of an image; the probability "
@@ -143,11 +141,22 @@ _IROF_2020 = RegionProtocol(
     segments=100,
     compactness=10.0,
     sigma=0.0,
+    area="1 minus the trapezoid of the score over that of the whole image, over the share of "
+    "regions removed",
     source="Rieger, Hansen: IROF, a low resource evaluation metric for explanation methods, 2020 "
     "(arXiv:2003.08747)",
     departures="the number of segments and SLIC's parameters are scikit-image's defaults, as in "
     "the library Quantus (quantus/helpers/utils.py, get_superpixel_segments); those of the paper "
-    "were not to be found; the probability of the given target",
+    "were not to be found; the probability of the given target; at most 1, where Quantus "
+    "(quantus/metrics/faithfulness/irof.py) returns L minus the area over 1 to L of L segments "
+    "removed: L times ours plus (1 + p) / 2, p the share that the first one leaves",
+)
+_ROAD_DEPARTURES = (
+    "the probability of the target, where that code reports the accuracy and the mean "
+    "probability of a data set; ties in row-major order, where noise of 1e-4 breaks them there; "
+    "the count of pixels is rounded, where it is cut there; one draw of the noise for all heatmaps "
+    "and fractions of an image; LeRF removes the fraction, where that code keeps it; "
+    "imputed values are within 0.01 of 255 grey levels of the exact ones"
 )
 _ROAD_2022 = RoadProtocol(
     name="road2022",
@@ -159,102 +168,25 @@ _ROAD_2022 = RoadProtocol(
     source="Rong, Leemann, Borisov, Kasneci, Kasneci: A Consistent and Efficient Evaluation "
     "Strategy for Attribution Methods, ICML 2022 (arXiv:2202.00449); repository "
     "tleemann/road_evaluation, imputations.py",
-    departures="the probability of the target, where that code reports the accuracy and the mean "
-    "probability of a data set; ties in row-major order, where noise of 1e-4 breaks them there; "
-    "the count of pixels is rounded, where it is cut there; one draw of the noise for all heatmaps "
-    "and fractions of an image; LeRF removes the fraction, where that code keeps it; "
-    "imputed values are within 0.01 of 255 grey levels of the exact ones",
+    departures=f"{_ROAD_DEPARTURES}; the one number is an area, where the paper shows the curve, "
+    "and libraries take the mean (`road2022_mean`)",
 )
 _ROAD_2022_LABEL = replace(_ROAD_2022, name="road2022_label", of="label")
-_ROAD_2022_COMBINED = replace(
+_ROAD_2022_MEAN = replace(
     _ROAD_2022,
+    name="road2022_mean",
+    area="mean over the fractions",
+    departures=f"{_ROAD_DEPARTURES}; the mean is that of ROADMostRelevantFirstAverage and "
+    "ROADLeastRelevantFirstAverage of pytorch-grad-cam, which subtract the score of the whole "
+    "image",
+)
+_ROAD_2022_COMBINED = replace(
+    _ROAD_2022_MEAN,
     name="road2022_combined",
     metrics=("road",),
-    departures=f"{_ROAD_2022.departures}; half the mean of LeRF minus MoRF, as pytorch-grad-cam "
-    "combines them",
-)
-_DROP_2018 = DropProtocol(
-    name="drop2018",
-    metrics=("average_drop", "increase_in_confidence", "average_gain"),
-    scaling="min-max, after the resize",
-    behind=BLACK,
-    source="Chattopadhay, Sarkar, Howlader, Balasubramanian: Grad-CAM++, WACV 2018 "
-    "(arXiv:1710.11063); average gain: Zhang, Torres, Sicre, Avrithis, Ayache: Opti-CAM, 2023 "
-    "(arXiv:2301.07002); black behind the map, and min-max after the resize, as in the repository "
-    "hanwei0912/OptiCAM, util.py",
-    departures="the score is the probability of the given target, not of the predicted class",
-)
-_DROP_2018_MEAN = replace(
-    _DROP_2018,
-    name="drop2018_mean",
-    behind=MEAN_COLOUR,
-    departures=f"{_DROP_2018.departures}; the normalised image is multiplied, as PyTorch "
-    "libraries do: the mean colour stands where the heatmap is 0",
-)
-_ANCONA_2018 = SubsetProtocol(
-    name="ancona2018",
-    metrics=("sensitivity_n",),
-    draws=100,
-    removal=MEAN_COLOUR,
-    subset_fractions=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
-    source="Ancona, Ceolini, Öztireli, Gross: Towards Better Understanding of Gradient-based "
-    "Attribution Methods, ICLR 2018 (arXiv:1711.06104)",
-    departures="seven sizes of sets, where the first author's later code (marcoancona/DeepExplain, "
-    "deepexplain/tensorflow/sensitivityn.py) has up to fifty from 1 to all, spaced geometrically; "
-    "100 draws of each, where that code takes their number as an argument; all channels of a pixel "
-    "go together; the mean colour stands for the 0 that it writes into its input",
-)
-_ANCONA_2018_LOGIT = replace(_ANCONA_2018, name="ancona2018_logit", score="logit")
-_BHATT_2020_CORRELATION = SubsetProtocol(
-    name="bhatt2020_correlation",
-    metrics=("faithfulness_correlation",),
-    draws=100,
-    removal=MEAN_COLOUR,
-    subset_pixels=224,
-    source="Bhatt, Weller, Moura: Evaluating and Aggregating Feature-based Model Explanations, "
-    "IJCAI 2020 (arXiv:2005.00631)",
-    departures="the paper fixes no numbers for images: 100 sets of 224 are the defaults of the "
-    "library Quantus (quantus/metrics/faithfulness/faithfulness_correlation.py), which counts "
-    "values where we count pixels; the colour is ours",
-)
-_INFIDELITY_SOURCE = (
-    "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations, "
-    "NeurIPS 2019 (arXiv:1901.09392); repository chihkuanyeh/saliency_evaluation, "
-    "infid_sen_utils.py"
-)
-_INFIDELITY_2019 = InfidelityProtocol(
-    name="infidelity2019",
-    metrics=("infidelity",),
-    perturbation="square",
-    draws=200,
-    is_scaled=False,
-    largest_square=10 / 28,
-    source=_INFIDELITY_SOURCE,
-    departures="the squares are drawn at random, where that code takes all of them; their largest "
-    "side is its 10 of 28 pixels, as a share; the probability; no optimal scaling",
-)
-_INFIDELITY_2019_SCALED = replace(
-    _INFIDELITY_2019,
-    name="infidelity2019_scaled",
-    is_scaled=True,
-    departures="the squares are drawn at random, where that code takes all of them; their largest "
-    "side is its 10 of 28 pixels, as a share; the probability",
-)
-_INFIDELITY_2019_NOISE = replace(
-    _INFIDELITY_2019,
-    name="infidelity2019_noise",
-    perturbation="noisy_baseline",
-    largest_square=None,
-    noise=0.2,
-    departures="200 draws, where that code takes 10,000; a heatmap has no channels: I is averaged "
-    "over them; the probability; no optimal scaling",
-)
-_INFIDELITY_2019_NOISE_SCALED = replace(
-    _INFIDELITY_2019_NOISE,
-    name="infidelity2019_noise_scaled",
-    is_scaled=True,
-    departures="200 draws, where that code takes 10,000; a heatmap has no channels: I is averaged "
-    "over them; the probability",
+    departures=f"{_ROAD_DEPARTURES}; half the mean of LeRF minus MoRF, as ROADCombined of "
+    "pytorch-grad-cam: half the difference of `road_lerf` and `road_morf` under `road2022_mean`, "
+    "not of the areas under `road2022`",
 )
 
 FAITHFULNESS = (
@@ -277,14 +209,7 @@ FAITHFULNESS = (
     _IROF_2020,
     _ROAD_2022,
     _ROAD_2022_LABEL,
+    _ROAD_2022_MEAN,
     _ROAD_2022_COMBINED,
-    _DROP_2018,
-    _DROP_2018_MEAN,
-    _ANCONA_2018,
-    _ANCONA_2018_LOGIT,
-    _BHATT_2020_CORRELATION,
-    _INFIDELITY_2019,
-    _INFIDELITY_2019_SCALED,
-    _INFIDELITY_2019_NOISE,
-    _INFIDELITY_2019_NOISE_SCALED,
+    *LOCAL,
 )

@@ -12,6 +12,9 @@ from gradcam_eval.protocols.fills import Fill
 Score: TypeAlias = Literal["probability", "log_odds", "logit"]
 Ties: TypeAlias = Literal["stable", "expected"]
 Of: TypeAlias = Literal["target", "label"]
+RoadArea: TypeAlias = Literal[
+    "trapezoid over the fractions, divided by their range", "mean over the fractions"
+]
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class RegionProtocol:
     compactness, sigma : of SLIC as scikit-image has it
     steps : how many regions are removed, one at a time; None: all
     repeats : over how many draws of a random fill the score is averaged
+    area : how the scores become one number
     score : what is read off the model
     seed : of what is random, outside a study
     departures : how this differs from the source
@@ -128,6 +132,7 @@ class RegionProtocol:
     sigma: float | None = None
     steps: int | None = None
     repeats: int = 1
+    area: str | None = None
     score: Score = "probability"
     seed: int = 0
     departures: str = ""
@@ -150,6 +155,7 @@ class RoadProtocol:
     edge_weight, diagonal_weight : of a pixel's neighbours in the linear system
     noise : standard deviation of what is added to an imputed value, where images are 0..1
     source : the paper and the code that the parameters come from
+    area : how the scores become one number; `road` takes half the difference of both orders'
     score : what is read off the model
     seed : of the noise, outside a study
     of : whose score: "target" (the class that the heatmap explains) or "label" (the image's main
@@ -164,6 +170,7 @@ class RoadProtocol:
     diagonal_weight: float
     noise: float
     source: str
+    area: RoadArea = "trapezoid over the fractions, divided by their range"
     score: Score = "probability"
     seed: int = 0
     of: Of = "target"
@@ -216,6 +223,7 @@ class SubsetProtocol:
     draws : how many sets of each size
     removal : what a removed pixel becomes
     source : the paper that the parameters come from
+    area : how the correlations of several sizes become one number
     score : what is read off the model
     seed : of the draws, outside a study
     departures : how this differs from the source
@@ -228,6 +236,7 @@ class SubsetProtocol:
     source: str
     subset_fractions: tuple[float, ...] = ()
     subset_pixels: int | None = None
+    area: str | None = None
     score: Score = "probability"
     seed: int = 0
     departures: str = ""
@@ -258,6 +267,9 @@ class InfidelityProtocol:
     is_scaled : whether the heatmap is multiplied first by the factor that fits best
     source : the paper and the code that the parameters come from
     largest_square : largest side, as a share of the image's shorter side
+    sides : how a square's side is drawn: "evenly" from 1 to the largest, or "by number of places":
+        in proportion to the places that a square of that side has in the image, so that each square
+        is as likely as any other
     noise : standard deviation of the noise, where images are 0..1
     score : what is read off the model
     seed : of the draws, outside a study
@@ -271,6 +283,7 @@ class InfidelityProtocol:
     is_scaled: bool
     source: str
     largest_square: float | None = None
+    sides: Literal["evenly", "by number of places"] | None = None
     noise: float | None = None
     score: Score = "probability"
     seed: int = 0

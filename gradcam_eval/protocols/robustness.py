@@ -17,6 +17,8 @@ class SensitivityProtocol:
     draws : how many neighbours
     norm : how changes are measured
     source : the paper and the code that the parameters come from
+    is_relative : whether a heatmap's change is divided by the norm of the first heatmap
+    departures : how this differs from the source
     """
 
     name: str
@@ -25,6 +27,8 @@ class SensitivityProtocol:
     draws: int
     norm: str
     source: str
+    is_relative: bool = True
+    departures: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class ComplexityProtocol:
     values : which values count
     threshold : share of the largest value above which one counts; 0 where all do
     source : the paper that the formula comes from
+    departures : how this differs from the source
     """
 
     name: str
@@ -67,11 +72,17 @@ class ComplexityProtocol:
     values: str
     threshold: float
     source: str
+    departures: str = ""
 
 
 _YEH_SOURCE = (
     "Yeh, Hsieh, Suggala, Inouye, Ravikumar: On the (In)fidelity and Sensitivity of Explanations, "
     "NeurIPS 2019 (arXiv:1901.09392); "
+)
+_ONE_SET = (
+    "all heatmaps and metrics of an image share one set of neighbours, whose values may leave "
+    "0..255; a heatmap has one value a position and its method's own size, where that code has a "
+    "value for each channel of each pixel"
 )
 _YEH_2019 = SensitivityProtocol(
     name="yeh2019",
@@ -81,6 +92,9 @@ _YEH_2019 = SensitivityProtocol(
     norm="L2 norm of the change over that of the first heatmap",
     source=_YEH_SOURCE + "repository chihkuanyeh/saliency_evaluation, config.py: radius 0.2 of "
     "images in 0..1, 50 draws, which the paper used on MNIST",
+    departures=f"{_ONE_SET}; divided by the norm of the first heatmap as that code does, where the "
+    "paper's definition does not divide; the average is ours. Until 2022 that code divided the "
+    "running maximum again at each draw, which is another number",
 )
 _YEH_2019_SMALL = replace(
     _YEH_2019,
@@ -89,6 +103,12 @@ _YEH_2019_SMALL = replace(
     draws=10,
     source=_YEH_SOURCE + "with the defaults of captum.metrics.sensitivity_max: radius 0.02, "
     "10 draws",
+    departures=f"{_ONE_SET}; the radius is counted in images of 0..1, where captum counts it in "
+    "the values that the model takes, normalised or not; the average is ours",
+)
+_LIPSCHITZ = (
+    f"{_ONE_SET}; 50 random neighbours give a lower bound of the maximum, which that code searches "
+    "by Bayesian optimisation, within the range of the data; the radius is 0.2 of the range"
 )
 _LIPSCHITZ_2018 = replace(
     _YEH_2019,
@@ -98,8 +118,20 @@ _LIPSCHITZ_2018 = replace(
     source=(
         "Alvarez-Melis, Jaakkola: On the Robustness of Interpretability Methods, 2018 "
         "(arXiv:1806.08049): the ratio; the neighbours are those of yeh2019, drawn instead of "
-        "searched"
+        "searched; repository dmelis/robust_interpret, explainers.py"
     ),
+    departures=f"{_LIPSCHITZ}; divided by the norm of the first heatmap, so that methods of "
+    "different scales compare, where the paper, its code and Quantus do not divide: "
+    "`lipschitz2018_absolute` has their number",
+)
+_LIPSCHITZ_2018_ABSOLUTE = replace(
+    _LIPSCHITZ_2018,
+    name="lipschitz2018_absolute",
+    norm="L2 norm of the change over that of the image / 255",
+    is_relative=False,
+    departures=f"{_LIPSCHITZ}; a heatmap keeps its own scale, as in the paper, so that methods of "
+    "different scales do not compare; Quantus divides each heatmap by its largest value first "
+    "unless told otherwise",
 )
 _TRANSFORMS_V1 = StabilityProtocol(
     name="transforms_v1",
@@ -108,6 +140,10 @@ _TRANSFORMS_V1 = StabilityProtocol(
     jpeg_quality=50,
     compared="Spearman's rank correlation at the image's size, after the change is undone",
     source="ours; nothing published",
+)
+_ONE_VALUE = (
+    "a pixel has one value, where the paper has one for each input value; the heatmap is resized "
+    "first, and the number depends on its size"
 )
 _CHALASANI_2020 = ComplexityProtocol(
     name="chalasani2020",
@@ -118,6 +154,7 @@ _CHALASANI_2020 = ComplexityProtocol(
         "Chalasani, Chen, Chowdhury, Jha, Wu: Concise Explanations of Neural Networks using "
         "Adversarial Training, ICML 2020 (arXiv:1810.06583)"
     ),
+    departures=_ONE_VALUE,
 )
 _BHATT_2020 = replace(
     _CHALASANI_2020,
@@ -136,14 +173,17 @@ _EFFECTIVE_2020 = replace(
     source=(
         "after Nguyen, Martínez: On quantitative aspects of model interpretability, 2020 "
         "(arXiv:2007.07584), as a count of the values above 1e-5 of the largest one, divided by "
-        "their number; Quantus has the same count"
+        "their number"
     ),
+    departures=f"{_ONE_VALUE}; the paper counts the values that keep the model's expected loss low "
+    "when held fixed; Quantus counts those above 1e-5, and does not divide",
 )
 
 ROBUSTNESS = (
     _YEH_2019,
     _YEH_2019_SMALL,
     _LIPSCHITZ_2018,
+    _LIPSCHITZ_2018_ABSOLUTE,
     _TRANSFORMS_V1,
     _CHALASANI_2020,
     _BHATT_2020,

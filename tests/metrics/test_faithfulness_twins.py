@@ -166,6 +166,9 @@ def test_irof_equals_its_twin():
     ratio = np.array(scores) / scores[0]
     expected = 1 - sum((ratio[i] + ratio[i + 1]) / 2 for i in range(len(order))) / len(order)
     assert irof(smooth, image, [heatmap], [0], rules)[0] == pytest.approx(expected, abs=1e-6)
+    left, count = ratio[1:], len(order)  # what Quantus keeps, and makes of it
+    quantus = count - sum((left[i] + left[i + 1]) / 2 for i in range(count - 1))
+    assert quantus == pytest.approx(count * expected + (1 + left[0]) / 2)
     assert irof(lambda x: np.zeros((len(x), 2)), image, [heatmap], [0], rules) == [
         Undefined("the score of the unperturbed image is 0")
     ]
@@ -249,6 +252,26 @@ def test_road_equals_its_twin():
     assert both[0] == pytest.approx((least.score - most.score).mean() / 2, abs=1e-9)
 
 
+def test_road_is_half_the_difference_of_the_means_and_not_of_the_areas():
+    image, maps = image_and_maps(3)
+    both = road(smooth, image, maps, [0, 1, 0])
+
+    def of_orders(protocol):
+        most = road_morf(smooth, image, maps, [0, 1, 0], protocol)
+        least = road_lerf(smooth, image, maps, [0, 1, 0], protocol)
+        return most, [(b.area - a.area) / 2 for a, b in zip(most, least, strict=True)]
+
+    curves, means = of_orders("road2022_mean")
+    assert [curve.area for curve in curves] == [float(curve.score.mean()) for curve in curves]
+    np.testing.assert_allclose(both, means, rtol=1e-12)
+    areas_too, areas = of_orders("road2022")
+    for one, other in zip(curves, areas_too, strict=True):
+        np.testing.assert_array_equal(one.score, other.score)  # the same points, another number
+    assert np.abs(np.subtract(both, areas)).min() > 1e-4
+    by_area = changed("road2022_combined", area=PROTOCOLS["road2022"].area)
+    np.testing.assert_allclose(road(smooth, image, maps, [0, 1, 0], by_area), areas, rtol=1e-9)
+
+
 def test_infidelity_by_hand():
     # one pixel: the only square is the image itself; the fall is 1, the forecast the map's value
     def whole(images):
@@ -293,6 +316,27 @@ def test_infidelity_equals_its_twin(scaled):
         beta = np.dot(forecast, fall) / np.dot(forecast, forecast) if scaled else 1
         expected = np.mean([(beta * a - b) ** 2 for a, b in zip(forecast, fall, strict=True)])
         assert found[n] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("protocol", ["infidelity2019_places", "infidelity2019"])
+def test_squares_drawn_by_their_places_estimate_the_mean_over_every_square(protocol):
+    image, maps = image_and_maps(1)
+    maps = 1 + np.abs(maps)  # a larger square holds more of it
+    errors = {1: [], 2: []}  # sides up to round(10 / 28 * 6): 42 and 30 places
+    for side, found in errors.items():
+        for top, left in np.ndindex(SIZE[0] + 1 - side, SIZE[1] + 1 - side):
+            mask = np.zeros(SIZE, bool)
+            mask[top : top + side, left : left + side] = True
+            fall = of(image[0]) - of(np.where(mask[..., None], 0, image[0]))
+            found.append((maps[0][mask].astype(float).sum() - fall) ** 2)
+    published = np.mean(errors[1] + errors[2])
+    evenly = (np.mean(errors[1]) + np.mean(errors[2])) / 2
+    draws = 40_000
+    bound = 6 * np.std(errors[1] + errors[2]) / np.sqrt(draws)  # six standard errors
+    assert evenly > published + 3 * bound
+    found = infidelity(smooth, image, maps, [0], changed(protocol, draws=draws))[0]
+    expected = evenly if protocol == "infidelity2019" else published
+    assert found == pytest.approx(expected, abs=1.5 * bound)
 
 
 def test_infidelity_with_noise_equals_its_twin():

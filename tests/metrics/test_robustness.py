@@ -56,6 +56,10 @@ def test_sensitivity_by_hand():
     assert average_sensitivity(brightness, image, changed) == pytest.approx(0.6)
     # the image changes as its heatmap: (1/5) / (1/255) and (5/5) / (5/255), both 51
     assert local_lipschitz(brightness, image, changed) == pytest.approx(51.0)
+    # as the paper has them: nothing is divided by the first heatmap's norm of 5
+    assert local_lipschitz(brightness, image, changed, is_relative=False) == pytest.approx(255.0)
+    assert max_sensitivity(brightness, image, changed, is_relative=False) == pytest.approx(5.0)
+    assert average_sensitivity(brightness, image, changed, is_relative=False) == pytest.approx(3.0)
 
 
 def test_fast_equals_loop_by_loop():
@@ -193,3 +197,18 @@ def test_all_cells_of_an_image_and_all_sensitivities_meet_the_same_neighbours():
     assert all(np.array_equal(images, asked[0]) for images in asked)
     evaluate("max_sensitivity", [case_of(recording, seed=5)])
     assert not np.array_equal(asked[-1], asked[0])
+
+
+def test_the_paper_s_lipschitz_is_the_relative_one_times_the_heatmap_s_norm():
+    image = picture(2)
+    heatmap = brightness(image[None])[0]
+    nothing = Truth((16, 16))
+    case = Case(image, heatmap, 0, nothing, nothing, seed=4, explain=brightness)
+    relative, absolute = (
+        evaluate("local_lipschitz", [case], protocol_name=name)[0]
+        for name in ("lipschitz2018", "lipschitz2018_absolute")
+    )
+    norm = sum(float(value) ** 2 for value in heatmap.flat) ** 0.5
+    assert absolute == pytest.approx(relative * norm, rel=1e-6)
+    # the brightness of three channels changes by no more than 1/√3 of the picture's change
+    assert 0 < absolute <= 255 / 3**0.5 * (1 + 1e-6)
