@@ -70,6 +70,12 @@ def grad_cam_pp(activations: Any, gradients: Any) -> Any:
     to it outweighs all others, and beyond it a positive gradient counts against its channel. The
     paper has ReLU in mind. On the pole itself α is taken as 0.
 
+    Other libraries give other maps. pytorch-grad-cam adds 1e-6 to the denominator, which equation
+    19 does not: that outweighs 2 G² wherever |G| < 7e-4, as two gradients in five are at the last
+    layer of EfficientNet-Lite0, and α is about 1e6 · G² for the smallest. Xplique takes means over
+    positions for both sums, of A and of α [G]₊, and its test `test_weights_computation` expects
+    these: a mean in place of ΣA changes how channels compare, and not the map's scale alone.
+
     References
     ----------
     Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep

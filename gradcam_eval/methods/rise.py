@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.fills import check_fill, fill_colour
@@ -21,8 +23,9 @@ def rise(
 
     L = (1 / (p·n)) Σₙ f(X ∘ Mₙ) Mₙ, an estimate of E[f(X ∘ M) | pixel is shown]. A mask is a grid
     of cells × cells, each 1 with probability p and else 0, enlarged bilinearly to
-    (cells + 1)·⌈H / cells⌉ by (cells + 1)·⌈W / cells⌉ and cut to (H, W) at a random shift of less
-    than one cell. Range [0, max f / p] for a probability; signed for a logit.
+    (cells + 1)·⌈H / cells⌉ by (cells + 1)·⌈W / cells⌉, the grid mirrored at its outermost values,
+    and cut to (H, W) at a random shift of less than one cell. Range [0, max f / p] for a
+    probability; signed for a logit.
 
     Parameters
     ----------
@@ -49,6 +52,8 @@ def rise(
       ΣM / (p·n), which is noise of order 1/√n: logits far from 0 need more masks.
     - The authors' notebooks take other values from one example to the next (2000 masks of 8 cells
       at p = 0.5 in the simplest).
+    - Grids are enlarged as by the authors' code (scikit-image's `resize` with mode="reflect"). A
+      resize that repeats the outermost values makes other masks along the border.
     - The same masks serve every image; they depend on the seed and the options alone.
 
     References
@@ -100,6 +105,17 @@ def _draw(seed: int, masks: int, cells: int, p: float) -> tuple[Any, Any]:
     return tf.cast(uniform((masks, cells, cells), 0) < p, tf.float32), uniform((masks, 2), 1)
 
 
+def _mirrored(length: int, cells: int) -> NDArray[np.float32]:
+    """Return the weights (length, cells) of linear interpolation, mirrored at the outermost cells.
+
+    A position beyond the middle of the first cell by t has the value at t on its other side.
+    """
+    places = (np.arange(length) + 0.5) * cells / length - 0.5
+    last = cells - 1
+    places = np.clip(last - np.abs(last - np.abs(places)), 0, last)  # one cell has no other side
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells))).astype(np.float32)
+
+
 def _masks(size: tuple[int, int], cells: int, drawn: tuple[Any, Any]) -> Callable[[Any], Any]:
     """Return the function from numbers (m,) to masks (m, H, W), 0..1.
 
@@ -109,7 +125,7 @@ def _masks(size: tuple[int, int], cells: int, drawn: tuple[Any, Any]) -> Callabl
 
     def along(length: int, numbers: Any, axis: int) -> Any:
         cell = -(-length // cells)
-        enlarged = tf.image.resize(tf.eye(cells)[..., None], ((cells + 1) * cell, cells))[..., 0]
+        enlarged = tf.constant(_mirrored((cells + 1) * cell, cells))
         first = tf.cast(tf.gather(shifts, numbers)[:, axis] * cell, tf.int32)
         return tf.gather(enlarged, first[:, None] + tf.range(length))
 

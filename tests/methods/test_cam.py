@@ -198,6 +198,33 @@ def test_small_gradients_do_not_underflow_in_grad_cam_pp():
     np.testing.assert_allclose(got, 4 * 0.5 * 1e-15, rtol=1e-5)
 
 
+def test_grad_cam_pp_is_equation_19_where_other_libraries_are_not():
+    """Activations and gradients of Xplique's test of its weights: one channel a row, G = A."""
+    rows = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0.5, 0, 0, 0]], np.float32)
+    a = rows.T.reshape(1, 2, 2, 4)
+    weights = [
+        4 / 6,
+        2 / 4,
+        0,
+        0.25 / (2 * 0.25 + 0.5 * 0.125) * 0.5,
+    ]  # Σ α G, α = G²/(2G² + ΣA G³)
+    xplique = [1 / 3, 1 / 5, 0, 0.25 / (2 * 0.25 + 0.5**3 * 0.125) * 0.125]  # means in their place
+    found = cam.grad_cam_pp(tf.constant(a), tf.constant(a)).numpy()
+    np.testing.assert_allclose(found[0], (a[0] * weights).sum(-1), rtol=1e-6)
+    assert found[0, 1, 1] / found[0, 0, 1] == pytest.approx((4 / 6) / (4 / 6 + 2 / 4))
+    assert abs((1 / 3) / (1 / 3 + 1 / 5) - (4 / 6) / (4 / 6 + 2 / 4)) > 0.05  # no factor of one map
+    assert xplique[0] / weights[0] != pytest.approx(xplique[1] / weights[1], rel=0.1)
+    # pytorch-grad-cam's 1e-6 below the line, with gradients as small as those behind a mean
+    small = np.array([1e-4, 1e-3], np.float32).reshape(1, 1, 1, 2) * np.ones((1, 2, 2, 1))
+    ones = np.ones((1, 2, 2, 2), np.float32)
+    exact = small**3 / (2 * small**2 + 4 * small**3)
+    padded = small**3 / (2 * small**2 + 4 * small**3 + 1e-6)
+    found = cam.grad_cam_pp(tf.constant(ones), tf.constant(small, tf.float32)).numpy()
+    np.testing.assert_allclose(found, exact.sum((1, 2, 3))[:, None, None] * ones[..., 0], rtol=1e-5)
+    assert (padded / exact)[0, 0, 0, 0] < 0.05
+    assert (padded / exact)[0, 0, 0, 1] > 0.6
+
+
 def test_eigen_grad_cam_shows_evidence_against_a_class_as_negative():
     a = np.ones((1, 2, 2, 3), np.float32)
     g = -np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2, 1) * np.ones(3, np.float32)

@@ -8,7 +8,7 @@ from handmade import SIZE, Split, photos, run, small_split
 from skimage.transform import resize
 
 from gradcam_eval.core import InputError
-from gradcam_eval.methods.rise import rise
+from gradcam_eval.methods.rise import _mirrored, rise
 
 SEED = 11
 
@@ -26,7 +26,7 @@ def twin_masks(count, cells, p, size):
     for grid, shift in zip(grids, shifts, strict=True):
         y, x = (shift * cell).astype(int)
         large = resize(
-            grid.astype(float), (cells + 1) * cell, order=1, mode="edge", anti_aliasing=False
+            grid.astype(float), (cells + 1) * cell, order=1, mode="reflect", anti_aliasing=False
         )
         yield large[y : y + size[0], x : x + size[1]]
 
@@ -96,3 +96,14 @@ def test_what_cannot_be(split):
         run(rise, split, image, [0], masks=0)
     with pytest.raises(InputError, match="rise: cells is 0"):
         run(rise, split, image, [0], cells=0)
+
+
+@pytest.mark.parametrize(("length", "cells"), [(8, 1), (9, 2), (40, 4), (231, 7)])
+def test_grids_are_enlarged_as_by_the_authors_code(length, cells):
+    grids = np.eye(cells)
+    for axis, grid in enumerate(grids):
+        stripes = np.repeat(grid[:, None], 3, axis=1)
+        large = resize(stripes, (length, 3), order=1, mode="reflect", anti_aliasing=False)
+        np.testing.assert_allclose(_mirrored(length, cells)[:, axis], large[:, 0], atol=1e-6)
+    total = _mirrored(length, cells).sum(axis=1)
+    np.testing.assert_allclose(total, 1, atol=1e-6)  # a grid of ones is a mask of ones
