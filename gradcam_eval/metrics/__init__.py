@@ -25,7 +25,7 @@ from gradcam_eval.metrics.energy import (
 from gradcam_eval.metrics.evaluation import evaluate, evaluate_all, result_value
 from gradcam_eval.metrics.flipping import abpc, lerf, morf
 from gradcam_eval.metrics.grids import grid_pointing_game, make_mosaics, mosaic_samples
-from gradcam_eval.metrics.instances import instance_evenness, instance_recall
+from gradcam_eval.metrics.instances import instance_evenness, instance_fair_share, instance_recall
 from gradcam_eval.metrics.local_fidelity import infidelity
 from gradcam_eval.metrics.max_box import max_box_acc
 from gradcam_eval.metrics.overlap import iou
@@ -79,6 +79,7 @@ __all__ = [
     "infidelity",
     "insertion",
     "instance_evenness",
+    "instance_fair_share",
     "instance_recall",
     "iou",
     "irof",

@@ -1,4 +1,4 @@
-"""Several objects of one class: does a heatmap find each, and does it share itself out evenly?"""
+"""Several objects of one class: does a heatmap find each, and how does it share itself out?"""
 
 from __future__ import annotations
 
@@ -81,9 +81,47 @@ def instance_evenness(
 
     Notes
     -----
-    Ours: nothing published. What lies beside the objects has no part in it.
+    Ours: nothing published. What lies beside the objects has no part in it, and so it cannot tell a
+    heatmap from noise: noise and a constant are even, and two parts to one still give .918. On
+    seven photographs with several objects Grad-CAM had .986 on average and noise 1.000. Use it for
+    maps of which `instance_fair_share` has said that they are on the objects.
     """
     return _judge_all(heatmaps, instances, _evenness)
+
+
+def instance_fair_share(
+    heatmaps: Heatmaps, instances: Sequence[Sequence[Mask] | NDArray[np.bool_]]
+) -> list[float | Undefined]:
+    """Return what share of its fair share of each heatmap the weakest object gets.
+
+    ``min_i (E_i / E) / (a_i / Σ_j a_j)``: E_i is the sum of [L]₊ on object i and E the sum over the
+    whole frame, a_i are the object's pixels. A pixel of k objects counts 1/k for each of them.
+
+    Parameters
+    ----------
+    heatmaps, instances
+        As for `instance_recall`.
+
+    Returns
+    -------
+    list of float or Undefined, one for each heatmap
+        0 (an object has nothing) to 1 (all of the map is on the objects, and no object has less a
+        pixel than another), higher is better. A constant map has the share of the frame that the
+        objects cover, and noise about that. Undefined as for `instance_recall`.
+
+    Raises
+    ------
+    InputError
+        Counts or shapes that do not fit.
+
+    Notes
+    -----
+    Ours: nothing published. At most the share of the map that is on the objects
+    (`relevance_mass_accuracy`), and less the less even it is. On the photographs of
+    `instance_evenness`, whose objects cover .357 of the frame, Grad-CAM had .494, noise .354,
+    coarse noise of 7 × 7 values .313, and the objects' own boxes 1.
+    """
+    return _judge_all(heatmaps, instances, _fair_share)
 
 
 def _judge_all(
@@ -140,6 +178,17 @@ def _evenness(heatmap: Heatmap, masks: NDArray[np.bool_]) -> float | Undefined:
     return max(float(-(share * np.log(share)).sum() / np.log(len(energy))), 0.0)
 
 
+def _fair_share(heatmap: Heatmap, masks: NDArray[np.bool_]) -> float | Undefined:
+    energy = np.maximum(heatmap, 0).astype(np.float64)
+    total = float(energy.sum())
+    if total == 0:
+        return Undefined("the heatmap has no positive value")
+    part = 1 / np.maximum(masks.sum(axis=0), 1)  # of a pixel, that each of its objects has
+    sizes = np.array([part[mask].sum() for mask in masks])
+    sums = np.array([(energy * part)[mask].sum() for mask in masks])
+    return min(float((sums / sizes).min() * sizes.sum() / total), 1.0)  # rounding may leave 1 + ε
+
+
 def _masks_of(truth: Truth) -> NDArray[np.bool_]:
     """Return a mask for each object: its own, or its box."""
     if truth.instances:
@@ -158,8 +207,8 @@ def _masks_of(truth: Truth) -> NDArray[np.bool_]:
 @case_by_case("instance_recall", InstanceProtocol)
 def _recall(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
     """Share of several objects of the class on which the heatmap reaches half its maximum."""
-    masks = _masks_of(prepared.case.truth)
-    return _judge(prepared.resized, masks, lambda heatmap, each: _found(heatmap, each, rules.level))
+    masks, level = _masks_of(prepared.case.truth), rules.level or 0.0
+    return _judge(prepared.resized, masks, lambda heatmap, each: _found(heatmap, each, level))
 
 
 @register_metric(
@@ -174,3 +223,17 @@ def _recall(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
 def _even(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
     """How evenly the heatmap's energy is shared out among several objects of the class."""
     return _judge(prepared.resized, _masks_of(prepared.case.truth), _evenness)
+
+
+@register_metric(
+    "instance_fair_share",
+    needs="truth",
+    unit="share of the fair share",
+    bounds="0..1",
+    higher_is_better=True,
+    protocols=("fair_share_v1",),
+)
+@case_by_case("instance_fair_share", InstanceProtocol)
+def _fair(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
+    """What share of its fair share of the heatmap the weakest of several objects gets."""
+    return _judge(prepared.resized, _masks_of(prepared.case.truth), _fair_share)

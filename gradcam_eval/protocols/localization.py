@@ -164,6 +164,16 @@ _INSTANCES_V1 = InstanceProtocol(
     level=0.5,
     energy="the mean positive value on each object's pixels, so that size does not count",
     source="ours; nothing published",
+    departures="evenness alone does not tell a heatmap from noise: `instance_fair_share` does",
+)
+_FAIR_SHARE_V1 = replace(
+    _INSTANCES_V1,
+    name="fair_share_v1",
+    metrics=("instance_fair_share",),
+    level=None,
+    energy="the sum of the positive values on each object over that on the whole image, beside the "
+    "object's share of the objects' pixels; a pixel of several objects counts in parts",
+    departures="",
 )
 
 LOCALIZATION = (
@@ -183,4 +193,5 @@ LOCALIZATION = (
     _MAXBOXACC_V2,
     _PXAP_2020,
     _INSTANCES_V1,
+    _FAIR_SHARE_V1,
 )

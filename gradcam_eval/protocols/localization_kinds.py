@@ -173,7 +173,8 @@ class InstanceProtocol:
     ----------
     name : the protocol's name
     metrics : the metrics that it defines
-    level : the share of the map's maximum that the object's own maximum must reach
+    level : the share of the map's maximum that the object's own maximum must reach; None where no
+        object is looked for
     energy : what is shared out among the objects
     source : where the parameters come from
     frame : in whose pixels map and objects are compared
@@ -182,7 +183,7 @@ class InstanceProtocol:
 
     name: str
     metrics: tuple[str, ...]
-    level: float
+    level: float | None
     energy: str
     source: str
     frame: Frame = "image"
