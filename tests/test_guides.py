@@ -36,7 +36,8 @@ def test_the_guide_runs_as_it_stands(tmp_path):
             "judging.md",
             r"on the patch: deletion 0\.\d+ in \d+ calls, hit=True, mass 0\.9\d[\s\S]*"
             r"85% of the pixels are tied[\s\S]*"
-            r"grad_cam: 0\.[67]\d of the energy[\s\S]*layer_cam, disconnected: 1\.00",
+            r"grad_cam: 0\.[67]\d of the energy[\s\S]*"
+            r"layer_cam, disconnected: 0\.9\d, 1\.00 as a map",
         ),
         ("data.md", ""),
         ("sanity.md", "grad_cam"),

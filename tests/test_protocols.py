@@ -56,7 +56,8 @@ def test_an_unknown_protocol_names_the_valid_ones_of_that_metric():
 
 def test_a_protocol_of_another_metric_is_unknown():
     with pytest.raises(
-        InputError, match=r"'pointing_game' 'rise2018'\. Valid: pointing2018, pointing2018_strict\."
+        InputError,
+        match=r"'pointing_game' 'rise2018'\. Valid: pointing2018, pointing2018_strict,",
     ):
         protocol("rise2018", "pointing_game")
 

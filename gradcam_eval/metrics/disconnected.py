@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.grids import cell_share, tiled
+from gradcam_eval.protocols import GridProtocol
 
 
-def difull(
+def difull(  # noqa: PLR0913 - what a formula is given, and how its map is divided
     method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
     activations: NDArray[np.float32],
     gradients: NDArray[np.float32],
     *,
     grid: int = 3,
+    size: tuple[int, int] | None = None,
+    protocol: str | GridProtocol | None = None,
 ) -> list[float | Undefined]:
     """Return, for each cell, the share of the heatmap inside it, of a score that sees it alone.
 
@@ -36,6 +40,10 @@ def difull(
     gradients : float (grid², h, w, K)
         Of each image's own class score at that layer.
     grid : cells along a side
+    size : (H, W) of the mosaic: grid times the cells' images
+    protocol : "rao2022" (published) enlarges the heatmap to `size`, as `grid_pointing_game` does;
+        "rao2022_map" divides it at the layer's own positions, where nothing leaks over a border. By
+        default the published one where `size` is given, and else the other
 
     Returns
     -------
@@ -45,7 +53,7 @@ def difull(
     Raises
     ------
     InputError
-        Shapes that do not fit the grid.
+        Shapes that do not fit the grid, or no size where the protocol enlarges.
 
     Notes
     -----
@@ -64,15 +72,18 @@ def difull(
         raise InputError(
             f"activations have shape {activations.shape}: wanted ({grid**2}, h, w, K), a cell each."
         )
-    return dipart(method, tiled(activations, grid), gradients, grid=grid)
+    whole = tiled(activations, grid)
+    return dipart(method, whole, gradients, grid=grid, size=size, protocol=protocol)
 
 
-def dipart(
+def dipart(  # noqa: PLR0913 - as `difull`
     method: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]],
     activations: NDArray[np.float32],
     gradients: NDArray[np.float32],
     *,
     grid: int = 3,
+    size: tuple[int, int] | None = None,
+    protocol: str | GridProtocol | None = None,
 ) -> list[float | Undefined]:
     """Return as `difull` does, of a score whose head alone is disconnected from other cells.
 
@@ -83,7 +94,7 @@ def dipart(
         Of a layer, for the whole mosaic, seen by the network in one.
     gradients : float (grid², h, w, K)
         Of each class score, of a head that pools its cell alone, at that layer.
-    grid : cells along a side
+    grid, size, protocol : as for `difull`
 
     Returns
     -------
@@ -92,7 +103,7 @@ def dipart(
     Raises
     ------
     InputError
-        Shapes that do not fit the grid.
+        As for `difull`.
 
     Notes
     -----
@@ -110,10 +121,23 @@ def dipart(
             f"activations {activations.shape} and gradients {gradients.shape} do not fit a grid of "
             f"{grid} x {grid}: wanted (grid h, grid w, K) and (grid², h, w, K)."
         )
+    rules = _rules(protocol, size)
     shares = []
     for cell in range(grid**2):
         alone = np.zeros_like(gradients)
         alone[cell] = gradients[cell]
         heatmap = np.asarray(method(activations[None], tiled(alone, grid)[None]))[0]
-        shares.append(cell_share(heatmap, cell, grid, heatmap.shape))
+        frame = size if size and rules.divided == "image" else heatmap.shape
+        shares.append(cell_share(heatmap, cell, grid, frame))
     return shares
+
+
+def _rules(protocol: str | GridProtocol | None, size: tuple[int, int] | None) -> GridProtocol:
+    name = protocol or ("rao2022" if size else "rao2022_map")
+    rules = chosen(name, "difull", GridProtocol)
+    if rules.divided == "image" and size is None:
+        raise InputError(
+            f"the protocol {rules.name!r} enlarges the heatmap to the mosaic, and its size is not "
+            "given: give size=(H, W), or protocol='rao2022_map'"
+        )
+    return rules

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Boxes, Heatmap, Image, InputError, Sample, Truth, Undefined
+from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.energy import energy_pointing_game
+from gradcam_eval.protocols import GridProtocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,11 @@ def _cell_sample(name: str, mosaic: Mosaic, cell: int) -> Sample:
 
 
 def grid_pointing_game(
-    explain: ExplainTargets, mosaics: Sequence[Mosaic], *, batch_size: int = 16
+    explain: ExplainTargets,
+    mosaics: Sequence[Mosaic],
+    *,
+    batch_size: int = 16,
+    protocol: str | GridProtocol = "rao2022",
 ) -> list[list[float | Undefined]]:
     """Return, for each cell of each mosaic, the share of its class's heatmap inside the cell.
 
@@ -137,6 +143,7 @@ def grid_pointing_game(
         that ends in global average pooling does when built for any size.
     mosaics : from `make_mosaics`
     batch_size : pairs of mosaic and class explained at once
+    protocol : "rao2022" (published) enlarges the heatmap to the mosaic; "rao2022_map" does not
 
     Returns
     -------
@@ -151,12 +158,12 @@ def grid_pointing_game(
 
     Notes
     -----
-    Heatmaps are resized bilinearly to the mosaic, so that a coarse map leaks a little over the
-    cells' borders; so did the published ones. Published: 3 x 3 images of the model's size, which it
-    classifies right with a sigmoid above 0.5, the most confident first and each once; a heatmap
-    without positive values scores 0 there and is undefined here; `make_mosaics` may draw an image
-    for several mosaics. Of a model with a fixed input size, shrink the *images* before making the
-    mosaic: smaller cells than published, and to be said beside the number.
+    Enlarged bilinearly, a coarse map leaks a little over the cells' borders. Published: 3 x 3
+    images of the model's size, which it classifies right with a sigmoid above 0.5, the most
+    confident first and each once; a heatmap without positive values scores 0 there and is undefined
+    here; `make_mosaics` may draw an image for several mosaics. Of a model with a fixed input size,
+    shrink the *images* before making the mosaic: smaller cells than published, and to be said
+    beside the number.
 
     References
     ----------
@@ -164,6 +171,7 @@ def grid_pointing_game(
     Classifications, CVPR 2021, arXiv:2104.00032; repository moboehle/CoDA-Nets,
     interpretability/analyses/localisation.py.
     """
+    rules = chosen(protocol, "grid_pointing_game", GridProtocol)
     pairs = [(mosaic.image, label) for mosaic in mosaics for label in mosaic.labels]
     shares: list[float | Undefined] = []
     cells = [cell for mosaic in mosaics for cell in range(len(mosaic.labels))]
@@ -177,9 +185,10 @@ def grid_pointing_game(
                 "for each."
             )
         for n, heatmap in enumerate(heatmaps, start=start):
-            shares.append(cell_share(heatmap, cells[n], _side(mosaics[0]), pairs[n][0].shape[:2]))
-    size = len(mosaics[0].labels) if mosaics else 1
-    return [shares[start : start + size] for start in range(0, len(shares), size)]
+            size = pairs[n][0].shape[:2] if rules.divided == "image" else np.shape(heatmap)
+            shares.append(cell_share(heatmap, cells[n], _side(mosaics[0]), size))
+    each = len(mosaics[0].labels) if mosaics else 1
+    return [shares[start : start + each] for start in range(0, len(shares), each)]
 
 
 def tiled(cells: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
@@ -192,7 +201,17 @@ def tiled(cells: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
 
 
 def cell_share(heatmap: Heatmap, cell: int, grid: int, size: tuple[int, ...]) -> float | Undefined:
-    """Return the share of a heatmap's positive energy inside one cell of a grid, (H, W) = size."""
+    """Return the share of a heatmap's positive energy inside one cell of a grid, (H, W) = size.
+
+    Raises
+    ------
+    InputError : a side is no multiple of the grid's, so that a value belongs to two cells
+    """
+    if any(side % grid for side in size[:2]):
+        raise InputError(
+            f"the heatmap is divided at {size[0]} × {size[1]} values among {grid} × {grid} cells: "
+            "expected sides that are multiples of the grid's; enlarge the heatmap to the mosaic"
+        )
     frame = (size[0], size[1])
     box = _cell_box(cell, grid, frame)
     return energy_pointing_game(np.asarray(heatmap)[None], boxes=[box], size=frame)[0]

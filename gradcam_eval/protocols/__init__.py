@@ -25,6 +25,7 @@ from gradcam_eval.protocols.kinds import (
 from gradcam_eval.protocols.localization import LOCALIZATION
 from gradcam_eval.protocols.localization_kinds import (
     BoxProtocol,
+    GridProtocol,
     InstanceProtocol,
     IouProtocol,
     MaxBoxProtocol,
@@ -50,6 +51,7 @@ __all__ = [
     "DropProtocol",
     "FaithfulnessProtocol",
     "Fill",
+    "GridProtocol",
     "InfidelityProtocol",
     "InstanceProtocol",
     "IouProtocol",
@@ -94,6 +96,7 @@ AnyProtocol: TypeAlias = (
     | MaxBoxProtocol
     | PixelPrecisionProtocol
     | InstanceProtocol
+    | GridProtocol
     | SensitivityProtocol
     | StabilityProtocol
     | ComplexityProtocol

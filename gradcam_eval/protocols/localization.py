@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gradcam_eval.protocols.localization_kinds import (
     BoxProtocol,
+    GridProtocol,
     InstanceProtocol,
     IouProtocol,
     MaxBoxProtocol,
@@ -32,6 +33,24 @@ _POINTING_2018_STRICT = replace(
     is_strict=True,
     source=f"{_ZHANG}, as the TorchRay library counts it (facebookresearch/TorchRay, "
     "torchray/benchmark/pointing_game.py): less than 15 pixels",
+)
+_POINTING_EXACT = replace(
+    _POINTING_2018,
+    name="pointing_exact",
+    tolerance_pixels=0.0,
+    source="ours, after pointing2018",
+    departures="no margin: the highest point must be a pixel of the object; an ignored one, away "
+    "from the object, is undefined",
+)
+_POINTING_RELATIVE = replace(
+    _POINTING_2018,
+    name="pointing_relative",
+    tolerance_pixels=None,
+    tolerance_fraction=15 / 500,
+    source="ours, after pointing2018",
+    departures="a margin of 15/500 of the longer side, which is 15 pixels in a picture of Pascal "
+    "VOC, whose longer side is 500 pixels, and as much of the picture in any other; a highest "
+    "point on an ignored pixel, away from the object, is undefined",
 )
 _ENERGY_2020 = OverlapProtocol(
     name="energy2020",
@@ -176,9 +195,30 @@ _FAIR_SHARE_V1 = replace(
     departures="",
 )
 
+_RAO_2022 = GridProtocol(
+    name="rao2022",
+    metrics=("grid_pointing_game", "difull", "dipart"),
+    divided="image",
+    source="Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 2022 "
+    "(arXiv:2205.10435); repository sukrutrao/Attribution-Evaluation, attribution_evaluation/"
+    "evaluation/localization.py; the grid pointing game after Böhle, Fritz, Schiele: CoDA Nets, "
+    "CVPR 2021 (arXiv:2104.00032)",
+    departures="a heatmap without positive values is undefined, where it scores 0 there; every "
+    "cell of DiFull and DiPart is explained, where that code explains the first and the last",
+)
+_RAO_2022_MAP = replace(
+    _RAO_2022,
+    name="rao2022_map",
+    divided="map",
+    departures=f"{_RAO_2022.departures}; not enlarged, so that nothing leaks over the borders: a "
+    "method that ascribes nothing to other cells has exactly 1",
+)
+
 LOCALIZATION = (
     _POINTING_2018,
     _POINTING_2018_STRICT,
+    _POINTING_EXACT,
+    _POINTING_RELATIVE,
     _ENERGY_2020,
     _ARRAS_2022,
     _TOP_1000,
@@ -194,4 +234,6 @@ LOCALIZATION = (
     _PXAP_2020,
     _INSTANCES_V1,
     _FAIR_SHARE_V1,
+    _RAO_2022,
+    _RAO_2022_MAP,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from gradcam_eval.core import InputError
+
 Frame: TypeAlias = Literal["image", "original"]  # the model's input size, or the file's own
 Drawn: TypeAlias = Literal["mask", "boxes"]
 
@@ -21,16 +23,34 @@ class PointingProtocol:
     frame : in which pixels the tolerance is counted: "original" is the image file's own size
     source : the paper that the parameters come from
     is_strict : whether the distance must be below the tolerance
+    tolerance_fraction : the tolerance as a share of the frame's longer side instead; one of the two
+        is given
     departures : how this differs from the source
     """
 
     name: str
     metrics: tuple[str, ...]
-    tolerance_pixels: float
+    tolerance_pixels: float | None
     frame: Frame
     source: str
     is_strict: bool = False
+    tolerance_fraction: float | None = None
     departures: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse two tolerances, or none."""
+        if (self.tolerance_pixels is None) == (self.tolerance_fraction is None):
+            raise InputError(
+                f"the protocol {self.name!r} has tolerance_pixels {self.tolerance_pixels} and "
+                f"tolerance_fraction {self.tolerance_fraction}: give one of the two, and None for "
+                "the other"
+            )
+
+    def tolerance(self, size: tuple[int, int]) -> float:
+        """Return the tolerance in pixels of a frame (H, W)."""
+        if self.tolerance_pixels is not None:
+            return self.tolerance_pixels
+        return (self.tolerance_fraction or 0) * max(size)
 
 
 @dataclass(frozen=True)
@@ -187,4 +207,25 @@ class InstanceProtocol:
     energy: str
     source: str
     frame: Frame = "image"
+    departures: str = ""
+
+
+@dataclass(frozen=True)
+class GridProtocol:
+    """Where a heatmap of a mosaic is divided among the mosaic's cells.
+
+    Attributes
+    ----------
+    name : the protocol's name
+    metrics : the functions that it defines
+    divided : "image": enlarged bilinearly to the mosaic first, so that a coarse map leaks a little
+        over the cells' borders; "map": at the heatmap's own positions
+    source : the papers and the code that the parameters come from
+    departures : how this differs from the source
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    divided: Literal["image", "map"]
+    source: str
     departures: str = ""

@@ -106,6 +106,45 @@ def test_dipart_takes_the_activations_of_the_whole():
     np.testing.assert_allclose(dipart(hires_cam, whole, gradients, grid=2), [1.0] * 4)
 
 
+def test_the_published_enlargement_is_that_of_the_grid_pointing_game():
+    generator = np.random.default_rng(2)
+    activations = generator.random((4, 3, 3, 5)).astype(np.float32)
+    gradients = generator.random((4, 3, 3, 5)).astype(np.float32)
+    images, labels = pictures()
+    (mosaic,) = make_mosaics(images, labels, count=1, grid=2)
+    size = mosaic.image.shape[:2]
+
+    def explain(images, targets):
+        """The heatmap of each cell's class as `difull` makes it."""
+        maps = []
+        for target in targets:
+            alone = np.zeros_like(gradients)
+            cell = mosaic.labels.index(int(target))
+            alone[cell] = gradients[cell]
+            maps.append(hires_cam(tiled(activations, 2), tiled(alone, 2)))
+        return np.stack(maps)
+
+    for protocol, known in (("rao2022", {"size": size}), ("rao2022_map", {})):
+        (played,) = grid_pointing_game(explain, [mosaic], protocol=protocol)
+        found = difull(hires_cam, activations, gradients, grid=2, protocol=protocol, **known)
+        np.testing.assert_allclose(found, played, rtol=1e-6)
+        assert difull(hires_cam, activations, gradients, grid=2, **known) == found  # the default
+        assert np.min(found) == pytest.approx(1.0) if not known else np.max(found) < 0.999
+    # along 8 rows a cell's three values reach over the border: by hand for a map of ones
+    ones = np.ones((4, 1, 1, 1), np.float32)
+    by_hand = (3.5 / 4) ** 2  # see `test_a_coarse_map_is_enlarged_to_the_mosaic`
+    assert difull(hires_cam, ones, ones, grid=2, size=(8, 8)) == pytest.approx([by_hand] * 4)
+    with pytest.raises(InputError, match=r"'rao2022' enlarges .* give size=\(H, W\), or protocol="):
+        difull(hires_cam, ones, ones, grid=2, protocol="rao2022")
+    with pytest.raises(InputError, match="unknown protocol of the metric 'difull' 'rao'"):
+        difull(hires_cam, ones, ones, grid=2, protocol="rao")
+    odd = np.ones((1, 7, 7), np.float32)
+    with pytest.raises(InputError, match="7 × 7 values among 2 × 2 cells"):
+        grid_pointing_game(
+            lambda images, targets: odd.repeat(len(images), 0), [mosaic], protocol="rao2022_map"
+        )
+
+
 def test_bad_input_is_named():
     images, labels = pictures()
     with pytest.raises(InputError, match="5 classes for a grid of 3 x 3"):

@@ -1,5 +1,6 @@
 """The pointing game: known answers, a brute-force twin, symmetry, errors."""
 
+import dataclasses
 import itertools
 import math
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from gradcam_eval.core import Case, InputError, Truth, Undefined
 from gradcam_eval.metrics import evaluate, pointing_game
 from gradcam_eval.metrics.regions import region_of_boxes
+from gradcam_eval.protocols import PROTOCOLS
 
 
 def peak(row, column, size=(20, 30)):
@@ -197,3 +199,35 @@ def test_the_class_mean_takes_along_the_class_of_each_hit():
         (1.0, [[7.0, 1.0]]),
         (0.0, [[3.0, 0.0]]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "distance", "hit"),
+    [
+        ("pointing_exact", 0, True),
+        ("pointing_exact", 1, False),
+        ("pointing2018", 15, True),
+        ("pointing2018_strict", 15, False),
+        ("pointing_relative", 12, True),  # 15/500 of the longer side, 400: 12 pixels
+        ("pointing_relative", 13, False),
+    ],
+)
+def test_protocols_differ_in_the_tolerance_alone(protocol, distance, hit):
+    size = (300, 400)  # the file's own, which the model sees at 30 × 40
+    mask = np.zeros(size, bool)
+    mask[:, 200 + distance :] = True
+    original = Truth(size, mask=mask)
+    heatmap = np.zeros(size, np.float32)
+    heatmap[150, 200] = 1
+    case = Case(np.zeros((30, 40, 3), np.float32), heatmap, 0, Truth((30, 40)), original)
+    assert evaluate("pointing_game", [case], protocol_name=protocol) == [hit]
+
+
+def test_a_protocol_has_one_tolerance():
+    rules = PROTOCOLS["pointing2018"]
+    assert rules.tolerance((30, 40)) == 15
+    assert PROTOCOLS["pointing_relative"].tolerance((375, 500)) == pytest.approx(15)
+    with pytest.raises(InputError, match="give one of the two, and None for the other"):
+        dataclasses.replace(rules, tolerance_fraction=0.1)
+    with pytest.raises(InputError, match="tolerance_pixels None and tolerance_fraction None"):
+        dataclasses.replace(rules, tolerance_pixels=None)
