@@ -98,7 +98,7 @@ def resampled(columns: Sequence[Values], rule: Estimator) -> Iterator[Values]:
     n, is_mean = len(columns[0]), rule.aggregate == MEAN
     count = rule.resamples if is_mean else min(rule.resamples, _MOST_OF_AGGREGATES)
     width = n if is_mean else max(n, columns[0][0].size)
-    for weights in _resamples(n, count, rule.seed, width=width):
+    for weights in resamples_of(n, count, rule.seed, width):
         yield rule.values(weights, columns)
 
 
@@ -163,17 +163,17 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     return np.asarray(np.quantile(means, [0.025, 0.975], axis=0))
 
 
-def _resamples(n: int, count: int, seed: int, *, width: int) -> Iterator[Values]:
-    """Yield how often each of n images is drawn in each resample, in blocks of rows.
+def resamples_of(n: int, count: int, seed: int, width: int = 0) -> Iterator[Values]:
+    """Yield how often each of n images is drawn in each of `count` resamples, in blocks: (b, n).
 
-    That is multinomial, so that one matrix product resamples all cells. `width` numbers are held
-    for each row.
+    One matrix product resamples all cells. A block holds n or `width` numbers for each row.
     """
     generator = np.random.default_rng(seed)
-    step = max(1, _BLOCK // width)
+    step = max(1, _BLOCK // max(n, width, 1))
     for start in range(0, count, step):
         size = min(step, count - start)
-        yield generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
+        drawn = generator.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
 def wilson_interval(hits: float, n: int) -> Interval:

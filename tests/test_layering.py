@@ -19,15 +19,16 @@ ROWS = """
 texts
 core
 aggregates arrays files jit resources
+intervals
+records
+statistics
+stats
 protocols
 models perturb data
 methods metrics
 ledger_rows
 contracts timing store environment
 study
-intervals
-records
-stats
 comparison choice
 report
 results

@@ -1,0 +1,46 @@
+"""Independent units: images, or whole clusters of images that are alike (class, group, scene)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_eval.intervals import Values
+
+FEWEST = 6  # independent units: below, no test can give a p-value under .05 on both sides
+
+
+def unit_codes(
+    samples: Sequence[Hashable], clusters: Mapping[Hashable, Hashable] | None = None
+) -> NDArray[np.intp]:
+    """Return the number of each image's unit: its cluster, or itself where it is in none.
+
+    Parameters
+    ----------
+    samples : names of images
+    clusters : sample → name of its cluster; "" and None are no cluster
+    """
+    named = [(clusters or {}).get(sample) for sample in samples]
+    keys = [
+        ("cluster", name) if name not in (None, "") else ("image", sample)
+        for name, sample in zip(named, samples, strict=True)
+    ]
+    code = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([code[key] for key in keys], np.intp)
+
+
+def unit_sums(values: Values, units: NDArray[np.intp] | None) -> Values:
+    """Return the sums of values (n, K) over each unit, (units, K); NaN adds nothing."""
+    filled = np.nan_to_num(values)
+    if units is None:
+        return filled
+    sums = np.zeros((int(units.max(initial=-1)) + 1, values.shape[1]))
+    np.add.at(sums, units, filled)
+    return sums
+
+
+def unit_counts(values: Values, units: NDArray[np.intp] | None) -> Values:
+    """Return how many values that are there each unit has, (units, K)."""
+    return unit_sums((~np.isnan(values)).astype(np.float64), units)
