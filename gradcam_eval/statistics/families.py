@@ -7,17 +7,16 @@ all studies if each is tested by itself. Here the largest statistic of the whole
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import Values
+from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.flips import flipped_sums, resampled_sums
-from gradcam_eval.statistics.units import FEWEST, unit_counts, unit_sums
+from gradcam_eval.statistics.units import FEWEST, plural_units, unit_counts, unit_sums
 
-Alternative: TypeAlias = Literal["greater", "two-sided"]
 _SLACK = 1e-9  # of a statistic: equal but for float64
 
 
@@ -29,8 +28,8 @@ class Family:
     ----------
     difference, error : float64 (K,): mean paired differences, and their standard errors
     low, high : simultaneous bounds, difference ∓ quantile · error; `high` is +inf where the
-        alternative is "greater"
-    p : adjusted p-values; p ≤ level exactly where the interval excludes 0 (on the upper side)
+        alternative is "better", `low` −inf where it is "worse"
+    p : adjusted p-values; p ≤ level exactly where the interval excludes 0
     quantile : of the largest studentized statistic of the family, under equality
     images, units : int (K,): how many pairs there are, and how many independent units
     """
@@ -49,10 +48,8 @@ def simultaneous(
     differences: Values,
     *,
     units: NDArray[np.intp] | None = None,
-    alternative: Alternative = "greater",
-    level: float = 0.05,
     is_hits: bool = False,
-    seed: int = 0,
+    design: Design = DESIGN,
 ) -> Family | Undefined:
     """Test K mean paired differences against 0, all at once, by sign flips (max-t).
 
@@ -65,10 +62,8 @@ def simultaneous(
     ----------
     differences : float (n, K), cell minus reference, positive = better; NaN where one has no value
     units : int (n,), the unit of each image; every image by itself where None
-    alternative : "greater" or "two-sided"
-    level : error rate of the whole family
     is_hits : whether the differences are −1, 0 or 1
-    seed : of the random flips and resamples
+    design : level, alternative and seed
 
     Returns
     -------
@@ -90,32 +85,67 @@ def simultaneous(
     Westfall & Young 1993 (max-t); Romano & Wolf 2005, Econometrica 73, 1237-1282; Efron &
     Tibshirani 1993, chapter 12 (bootstrap-t).
     """
-    sums, counts = unit_sums(differences, units), unit_counts(differences, units)
+    turn = -1 if design.alternative == "worse" else 1
+    sums, counts = turn * unit_sums(differences, units), unit_counts(differences, units)
     images, size = counts.sum(0), (counts > 0).sum(0)
     if not (size >= FEWEST).any():
         few = int(size.max(initial=0))
-        return Undefined(f"{few} independent units: a claim needs {FEWEST}")
+        return Undefined(f"{plural_units(few)}: a claim needs {FEWEST}")
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(0) / images
-        rest = sums - mean * counts
-        error = np.sqrt(size / (size - 1) * (sums**2 - sums.sum(0) ** 2 / size**2).sum(0)) / images
-    error = np.nan_to_num(error)
+        spread = np.maximum((sums**2).sum(0) - sums.sum(0) ** 2 / size, 0)
+        error = np.nan_to_num(np.sqrt(size / (size - 1) * spread) / images)
     is_tested = size >= FEWEST
-    fold = np.abs if alternative == "two-sided" else np.positive
-    observed = fold(_studentized(sums.sum(0)[None], (sums**2).sum(0), size)[0])
-    nulls = [_flipped(sums, size, seed)]
-    nulls.append(_flipped(rest, size, seed) if is_hits else _resampled(rest, size, seed))
-    p, quantile = np.zeros(len(mean)), -np.inf
-    for null in nulls:
-        largest = fold(null[:, is_tested]).max(1)
-        p = np.maximum(p, _shares(largest, observed))
-        quantile = max(quantile, _quantile(largest, level))
+    rest = sums - np.nan_to_num(mean) * counts
+    p, quantile = _worst(_Sums(sums, rest, size), is_hits, design)
     half = np.where(is_tested, quantile * error, np.inf)
     low, high = mean - half, mean + half
-    if alternative == "greater":
+    if design.alternative != "two-sided":
         high = np.full_like(mean, np.inf)
+    if turn < 0:
+        mean, low, high = -mean, -high, -low
     p = np.where(is_tested, p, 1.0)
     return Family(mean, error, low, high, p, quantile, images.astype(int), size.astype(int))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums over units (U, K), the same centred, and how many units each column has (K,)."""
+
+    raw: Values
+    centred: Values
+    size: NDArray[np.int64]
+
+    def flipped(self, sums: Values, seed: int) -> Values:
+        """Return t of each flip, (B, K), the observed one first."""
+        return _studentized(flipped_sums(sums, seed=seed), (sums**2).sum(0), self.size)
+
+    def resampled(self, seed: int) -> Values:
+        """Return t of each resample of the centred sums, its error computed anew.
+
+        The error is at least a quarter of that of all units: where one unit has all the spread,
+        resamples without it have none.
+        """
+        rest, size = self.centred, np.maximum(self.size, 2)
+        totals, squares = resampled_sums(rest, rest**2, seed=seed)
+        spread = np.maximum(squares - totals**2 / size, (rest**2).sum(0) / 16)
+        root = np.sqrt(spread * size / (size - 1))
+        found = np.divide(totals, root, out=np.zeros_like(totals), where=root > 0)
+        return np.concatenate([np.zeros((1, rest.shape[1])), found])
+
+
+def _worst(sums: _Sums, is_hits: bool, design: Design) -> tuple[Values, float]:
+    """Return the larger p-values and the larger quantile of the two null distributions."""
+    fold = np.abs if design.alternative == "two-sided" else np.positive
+    nulls = [sums.flipped(sums.raw, design.seed)]
+    observed, is_tested = fold(nulls[0][0]), sums.size >= FEWEST
+    second = sums.flipped(sums.centred, design.seed) if is_hits else sums.resampled(design.seed)
+    p, quantile = np.zeros(len(observed)), -np.inf
+    for null in (*nulls, second):
+        largest = fold(null[:, is_tested]).max(1)
+        p = np.maximum(p, _shares(largest, observed))
+        quantile = max(quantile, _quantile(largest, design.level))
+    return p, quantile
 
 
 def _studentized(totals: Values, squares: Values, size: Values) -> Values:
@@ -125,25 +155,6 @@ def _studentized(totals: Values, squares: Values, size: Values) -> Values:
     share = np.divide(totals, root, out=np.zeros_like(totals), where=known)
     left = np.maximum(size - share**2, 1e-12 * size)
     return np.asarray(share * np.sqrt(np.maximum(size - 1, 0) / np.where(size, left, 1)))
-
-
-def _flipped(sums: Values, size: Values, seed: int) -> Values:
-    """Return t of each flip, the observed one first."""
-    return _studentized(flipped_sums(sums, seed=seed), (sums**2).sum(0), size)
-
-
-def _resampled(rest: Values, size: Values, seed: int) -> Values:
-    """Return t of each resample of centred sums, its error computed anew.
-
-    The error is at least a quarter of that of all units: where one unit has all the spread,
-    resamples without it have none.
-    """
-    totals, squares = resampled_sums(rest, rest**2, seed=seed)
-    spread = squares - totals**2 / np.maximum(size, 1)
-    spread = np.maximum(spread, (rest**2).sum(0) / 16)
-    root = np.sqrt(spread * size / np.maximum(size - 1, 1))
-    found = np.divide(totals, root, out=np.zeros_like(totals), where=root > 0)
-    return np.concatenate([np.zeros((1, rest.shape[1])), found])
 
 
 def _shares(largest: Values, observed: Values) -> Values:

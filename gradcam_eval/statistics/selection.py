@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.intervals import Values
+from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.flips import flipped_sums
 from gradcam_eval.statistics.units import FEWEST, unit_sums
 
@@ -41,8 +42,7 @@ def confidence_set(
     values: Values,
     *,
     units: NDArray[np.intp] | None = None,
-    level: float = 0.05,
-    seed: int = 0,
+    design: Design = DESIGN,
 ) -> Selection:
     """Return the model confidence set of K cells, step-down, by sign flips.
 
@@ -56,8 +56,7 @@ def confidence_set(
     ----------
     values : float (n, K), without gaps; larger = better
     units : int (n,), the unit of each image
-    level : the best cell is lost in at most this share of studies
-    seed : of the random flips beyond 12 units
+    design : level (the best cell is lost in at most this share of studies) and seed
 
     Notes
     -----
@@ -74,29 +73,45 @@ def confidence_set(
     is_in, p = np.ones(count, bool), np.ones(count)
     if len(sums) < FEWEST or count < 2:
         return Selection(is_in, p, np.inf, len(sums))
-    flipped = flipped_sums(sums, seed=seed)
+    flipped = flipped_sums(sums, seed=design.seed)
     scale = _scales(sums, float(np.square(values).mean(1).sum()))
     total = sums.sum(0)
     observed = (total[:, None] - total) * scale
-    size, reached = len(sums), 0.0
-    while True:
+    reached, is_smaller = 0.0, True
+    while is_smaller and is_in.sum() > 1:
         largest = _largest(flipped[:, is_in], scale[np.ix_(is_in, is_in)])
-        quantile = float(np.sort(largest)[::-1][int(np.floor(level * len(largest) + _SLACK))])
-        before = int(is_in.sum())
-        while is_in.sum() > 1:
-            inside = np.where(is_in[:, None] & is_in, observed, -np.inf)
-            _, loser = np.unravel_index(int(inside.argmax()), inside.shape)
-            top = float(inside.max())
-            share = float((largest >= top - _SLACK * max(1.0, top)).mean())
+        dropped = _losers(observed, largest, is_in, design.level)
+        is_smaller = False
+        for loser, share in dropped:
             reached = max(reached, share)
-            if share > level:
-                break
-            is_in[loser], p[loser] = False, reached
-        if is_in.sum() == before or is_in.sum() == 1:
-            break
-    p[is_in] = 1.0 if is_in.sum() == 1 else max(reached, level)
+            if share <= design.level:
+                is_in[loser], p[loser], is_smaller = False, reached, True
+    p[is_in] = 1.0 if is_in.sum() == 1 else reached
+    size, quantile = len(sums), _quantile(largest, design.level)
     student = quantile * np.sqrt((size - 1) / max(size - quantile**2, 1e-12))
     return Selection(is_in, p, float(student), size)
+
+
+def _losers(
+    observed: Values, largest: Values, is_in: NDArray[np.bool_], level: float
+) -> list[tuple[int, float]]:
+    """Return the losers that one null distribution drops, each with its p, and the first kept."""
+    left, found = is_in.copy(), []
+    while left.sum() > 1:
+        inside = np.where(left[:, None] & left, observed, -np.inf)
+        loser = int(inside.argmax()) % len(left)
+        top = float(inside.max())
+        share = float((largest >= top - _SLACK * max(1.0, top)).mean())
+        found.append((loser, share))
+        if share > level:
+            break
+        left[loser] = False
+    return found
+
+
+def _quantile(largest: Values, level: float) -> float:
+    """Return the value that the largest |t| must exceed for its share to be at most `level`."""
+    return float(np.sort(largest)[::-1][int(np.floor(level * len(largest) + _SLACK))])
 
 
 def _scales(sums: Values, size: float) -> Values:

@@ -12,6 +12,11 @@ from gradcam_eval.intervals import Values
 FEWEST = 6  # independent units: below, no test can give a p-value under .05 on both sides
 
 
+def plural_units(count: int) -> str:
+    """Write a number of units."""
+    return "1 independent unit" if count == 1 else f"{count} independent units"
+
+
 def unit_codes(
     samples: Sequence[Hashable], clusters: Mapping[Hashable, Hashable] | None = None
 ) -> NDArray[np.intp]:

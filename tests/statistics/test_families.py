@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradcam_eval.core import Undefined
+from gradcam_eval.statistics.design import Design
 from gradcam_eval.statistics.families import simultaneous
 from gradcam_eval.statistics.flips import flips_of
 from gradcam_eval.statistics.units import unit_codes
@@ -27,22 +28,25 @@ def slow_p(d, fold, units=None):
     return (np.array(largest)[:, None] >= observed - 1e-9).mean(0)
 
 
-@pytest.mark.parametrize(("alternative", "fold"), [("greater", np.asarray), ("two-sided", np.abs)])
+@pytest.mark.parametrize(("alternative", "fold"), [("better", np.asarray), ("two-sided", np.abs)])
 def test_p_values_are_at_least_those_of_all_flips(rng, alternative, fold):
     d = rng.normal(0.5, 1, (9, 3))
-    found = simultaneous(d, alternative=alternative)
+    found = simultaneous(d, design=Design(alternative=alternative))
     assert (found.p >= slow_p(d, fold) - 1e-12).all()  # the bootstrap-t may be stricter, never less
     np.testing.assert_allclose(found.difference, d.mean(0))
     np.testing.assert_allclose(found.error, d.std(0, ddof=1) / 3)
     hits = rng.integers(-1, 2, (9, 3)).astype(float)
-    assert (simultaneous(hits, alternative=alternative, is_hits=True).p >= slow_p(hits, fold)).all()
+    assert (
+        simultaneous(hits, design=Design(alternative=alternative), is_hits=True).p
+        >= slow_p(hits, fold)
+    ).all()
 
 
 def test_six_images_that_all_agree_by_hand():
     """Of 2^6 flips only the observed one has a sum of 6: p = 1/64, on both sides 2/64."""
     d = np.ones((6, 1))
     assert simultaneous(d, is_hits=True).p[0] == pytest.approx(1 / 64)
-    both = simultaneous(d, is_hits=True, alternative="two-sided")
+    both = simultaneous(d, is_hits=True, design=Design(alternative="two-sided"))
     assert both.p[0] == pytest.approx(2 / 64)
     assert (both.low[0], both.high[0]) == (1, 1)
 
@@ -73,11 +77,11 @@ def test_five_clusters_make_no_claim_and_a_column_of_few_pairs_none_for_itself(r
 
 
 @pytest.mark.parametrize("n", [8, 40])
-@pytest.mark.parametrize("alternative", ["greater", "two-sided"])
+@pytest.mark.parametrize("alternative", ["better", "two-sided"])
 def test_p_and_interval_say_the_same(n, alternative):
     for seed in range(12):
         d = np.random.default_rng(seed).normal(0.35, 1, (n, 4))
-        found = simultaneous(d, alternative=alternative)
+        found = simultaneous(d, design=Design(alternative=alternative))
         excludes = (found.low > 0) | (found.high < 0)
         np.testing.assert_array_equal(found.p <= 0.05, excludes)
 

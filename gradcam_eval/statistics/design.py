@@ -1,0 +1,45 @@
+"""How claims are tested: declared before the scores are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from gradcam_eval.core import InputError, unknown_name
+
+Alternative: TypeAlias = Literal["better", "worse", "two-sided"]
+ALTERNATIVES = ("better", "worse", "two-sided")
+
+
+@dataclass(frozen=True)
+class Design:
+    """The settings that all tests of an analysis share.
+
+    Attributes
+    ----------
+    level : error rate of a whole family of tests, 0 to 1
+    alternative : "better" (than the reference), "worse", or "two-sided"
+    cluster : a column of the records, or sample → cluster: images that are not independent of each
+        other (class, group, scene, film), which are flipped and resampled together
+    seed : of random flips, resamples and splits
+    """
+
+    level: float = 0.05
+    alternative: Alternative = "better"
+    cluster: str | Mapping[str, str] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what a user may have misspelt."""
+        if not 0 < self.level < 1:
+            raise InputError(f"level = {self.level!r}: expected a number between 0 and 1")
+        if self.alternative not in ALTERNATIVES:
+            raise unknown_name("alternative", self.alternative, ALTERNATIVES)
+
+    def towards(self, alternative: Alternative) -> Design:
+        """Return the same design with another alternative."""
+        return replace(self, alternative=alternative)
+
+
+DESIGN = Design()

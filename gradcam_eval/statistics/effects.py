@@ -1,0 +1,55 @@
+"""How large a difference is, in figures that do not grow with the number of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcam_eval.intervals import Values, wilson_interval
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One paired comparison, positive = better.
+
+    Attributes
+    ----------
+    relative : mean difference over the score's range, −1..1; None where the range is 0
+    share, share_low, share_high : images on which the cell is better, ties half, 0..1, with
+        Wilson's 95 % interval
+    rank_biserial : −1..1; None where all differences are 0
+    """
+
+    relative: float | None
+    share: float
+    share_low: float
+    share_high: float
+    rank_biserial: float | None
+
+
+def effect_of(differences: Values, score_range: float) -> Effect:
+    """Return the effect sizes of paired differences.
+
+    relative = d̄ / range; share = (#(d > 0) + #(d = 0) / 2) / n; rank-biserial = (W⁺ − W⁻) /
+    (W⁺ + W⁻), where W± sum the ranks of |d| over the positive and the negative d, zeros left out.
+
+    Parameters
+    ----------
+    differences : float (n,), n ≥ 1, without gaps, cell minus reference
+    score_range : largest minus smallest value of the metric, over all cells and images
+
+    References
+    ----------
+    Kerby 2014, Comprehensive Psychology 3 (rank-biserial correlation of matched pairs).
+    """
+    from scipy.stats import rankdata  # a second to import
+
+    n = len(differences)
+    wins = float((differences > 0).sum() + (differences == 0).sum() / 2)
+    low, high = wilson_interval(wins, n)
+    moved = differences[differences != 0]
+    ranks = rankdata(np.abs(moved))
+    biserial = float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else None
+    relative = float(differences.mean() / score_range) if score_range > 0 else None
+    return Effect(relative, wins / n, low, high, biserial)
