@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
 
@@ -148,30 +150,30 @@ class CostPlan:
         """Return the rounds of such a cell: fewer where each is many passes long."""
         return max(1, min(self.rounds, self.rounds * _MANY_PASSES // max(forwards, 1)))
 
-    def count_calls(self, forwards: Sequence[int]) -> int:
-        """Return how many calls the plan makes for cells with so many passes of an image each."""
-        cells = sum(len(self.sizes_of(n)) * (self.rounds_of(n) + 2) for n in forwards)
-        return cells + len(self.batch_sizes) * (self.rounds + 2)
-
 
 def cost_rows(
     model: keras.Model,
     cells: Sequence[HeatmapCell],
     *,
     plan: CostPlan,
-    on_call: Callable[[], None] = lambda: None,
+    on_cell: Callable[[], None] = lambda: None,
 ) -> list[CostRow]:
-    """Time every layer × method alone, and the compiled forward pass, at each batch size.
+    """Time every layer × method alone, beside the compiled forward pass, at each batch size.
 
-    Each pair has a compiled pass of its own, as if nothing else were wanted of the model; images
-    are uniform noise, whose content does not matter to the time. Listing the model's layers is
-    not part of the first call. Later batch sizes find the pass compiled, so `first_call_ms` of a
-    pair is that at the first batch size. A method that asks the model more than 8 times an image
-    is timed in fewer rounds, and at the smallest batch size only.
+    One pair after another is compiled, timed and freed, so that memory does not grow with their
+    number; each takes turns with the forward pass, which a ratio is paired with. Images are uniform
+    noise, whose content does not matter to the time. Listing the model's layers is not part of the
+    first call. Later batch sizes find the pass compiled, so `first_call_ms` of a pair is that at
+    the first batch size. A method that asks the model more than 8 times an image is timed in fewer
+    rounds, and at the smallest batch size only.
+
+    Parameters
+    ----------
+    on_cell : called when a pair is timed, for a progress bar
 
     Returns
     -------
-    CostRow for the forward pass and for each pair, by batch size
+    CostRow for the forward pass (over the rounds of all pairs) and for each pair, by batch size
     """
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.methods.registry import Passes
@@ -180,40 +182,45 @@ def cost_rows(
 
     shape = input_shape(model, plan.image_size)
     largest = max(plan.batch_sizes)
-    work = [_Work(("", FORWARD), Predictor(model).unwatched, Passes(), is_floor=True)]
+    noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
+    floor = _Work(("", FORWARD), Predictor(model).unwatched, Passes())
+    floors: dict[int, list[Timing]] = {size: [] for size in plan.batch_sizes}
+    rows = []
     for cell in cells:
         run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
-        work.append(_Work(cell.key, run, cell.passes(shape[:2])))
-    noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
-    first_ms: dict[Cell, float] = {}
-    rows = []
-    for size in plan.batch_sizes:
-        timed = [each for each in work if each.is_floor or size in plan.sizes_of(each.forwards)]
-        timings = measure(
-            {each.cell: partial(each.run, noise[:size]) for each in timed},
-            rounds={
-                each.cell: plan.rounds if each.is_floor else plan.rounds_of(each.forwards)
-                for each in timed
-            },
-            on_call=on_call,
-        )
-        for cell_key, timing in timings.items():
-            first_ms.setdefault(cell_key, timing.first_ms)
-        floor = timings["", FORWARD]
-        rows += [
-            _cost_row(each, timings[each.cell], size, floor, first_ms[each.cell]) for each in timed
-        ]
-    return rows
+        work = _Work(cell.key, run, cell.passes(shape[:2]))
+        first_ms = None
+        for size in plan.sizes_of(work.forwards):
+            timings = _timed([floor, work], noise[:size], plan.rounds_of(work.forwards))
+            floors[size].append(timings[floor.cell])
+            first_ms = first_ms or timings[work.cell].first_ms
+            rows.append(_cost_row(work, timings[work.cell], size, timings[floor.cell], first_ms))
+        del run, work
+        gc.collect()  # a compiled function is a cycle: it would wait for a collection by chance
+        on_cell()
+    for size in reversed(plan.batch_sizes):
+        seen = floors[size] or [_timed([floor], noise[:size], plan.rounds)[floor.cell]]
+        of_all = Timing(seen[0].first_ms, tuple(ms for each in seen for ms in each.values_ms))
+        rows.insert(0, _cost_row(floor, of_all, size, of_all, of_all.first_ms))
+    # TensorFlow compiled the forward pass at the first batch size, whatever the later first calls
+    compiled_ms = rows[0].first_call_ms
+    rows = [replace(r, first_call_ms=compiled_ms) if r.method == FORWARD else r for r in rows]
+    return sorted(rows, key=lambda row: plan.batch_sizes.index(row.batch_size))
+
+
+def _timed(
+    functions: Sequence[_Work], images: NDArray[np.float32], rounds: int
+) -> dict[Cell, Timing]:
+    return measure({each.cell: partial(each.run, images) for each in functions}, rounds=rounds)
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What is timed: a cell's own compiled pass, or the floor."""
+    """What is timed: a cell's own compiled pass, or the forward pass."""
 
     cell: Cell
     run: Callable[[Any], Any]
     passes: Passes
-    is_floor: bool = False
 
     @property
     def forwards(self) -> int:

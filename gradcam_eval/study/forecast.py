@@ -112,12 +112,15 @@ def time_forward(predictor: Predictor, size: tuple[int, int]) -> float:
 
 
 def _cost_images(plan: CostPlan | None, forwards: Sequence[int]) -> int:
-    """Return how many forward passes of one image the cost takes: a pass and its backward two."""
+    """Return how many forward passes of one image the cost takes.
+
+    In each round a cell makes its own and a backward pass, which takes as long as one, beside a
+    forward pass.
+    """
     if plan is None:
         return 0
-    floor = sum(plan.batch_sizes) * (plan.rounds + 2)
-    return floor + sum(
-        sum(plan.sizes_of(each)) * (plan.rounds_of(each) + 2) * (1 + each) for each in forwards
+    return sum(
+        sum(plan.sizes_of(each)) * (plan.rounds_of(each) + 2) * (2 + each) for each in forwards
     )
 
 

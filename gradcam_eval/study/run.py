@@ -157,9 +157,8 @@ def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progres
     explainer, size = part.subject.explainer, part.loaded.size
     refused = explainer.refused(size)
     cells = [each for each in explainer.cells(size) if each.key not in refused]
-    forwards = [1 + cell.passes(size).forwards for cell in cells]
-    progress.stage(f"{part.label}: cost", plan.count_calls(forwards))
-    rows = cost_rows(part.loaded.model, cells, plan=plan, on_call=progress.step)
+    progress.stage(f"{part.label}: cost", len(cells))
+    rows = cost_rows(part.loaded.model, cells, plan=plan, on_cell=progress.step)
     ledger.write_cost(part.label, rows)
 
 

@@ -35,8 +35,8 @@ def test_the_numbers_are_those_worked_out_by_hand(subject):
     # 1600 pixels, 224 a step: 8 steps and the first point, for deletion and for insertion;
     # the pointing game asks the model nothing. One pass for all heatmaps counts as 3.
     assert found.forwards == 10 * (3 + (6 + 2) * (9 + 9)) == 1470
-    # 5 images a round, 3 rounds and 2 more calls, 6 cells of two passes and the forward pass
-    assert found.seconds == 0.5 * (1470 + 5 * 5 * 13)
+    # 5 images a round, 3 rounds and 2 more calls, 6 cells of two passes beside the forward pass
+    assert found.seconds == 0.5 * (1470 + 5 * 5 * 6 * 3)
     # activations of 40×40×4 and 20×20×6 with their gradients; 32 masked images
     assert found.memory_bytes == 4 * (2 * (6400 + 2400) + 32 * 1600 * 3)
     # 3 maps of 40×40 and of 20×20, two controls and the picture with its mask
@@ -95,8 +95,9 @@ def test_methods_that_ask_the_model_more_than_once_are_counted(subject, monkeypa
     found = forecast(made, plan, images=2, size=SIZE)
     assert found.cells == 2 + 1
     assert found.forwards == 2 * (3 + 30 + 2 * 3)
-    # two cells and the floor, 5 images a round of 12; the third: batch 1 only, 10 * 8 // 31 rounds
-    assert found.seconds == 0.5 * (2 * 39 + 5 * 12 * (2 * 2 + 1) + (2 + 2) * 32)
+    # two cells beside the forward pass, 5 images a round of 12; the third: batch 1 alone, and
+    # 10 * 8 // 31 rounds
+    assert found.seconds == 0.5 * (2 * 39 + 5 * 12 * 2 * 3 + (2 + 2) * 33)
     # two maps of the layers, and one as large as the image
     assert found.disk_bytes == 2 * (4 * (1600 + 400 + 1600) + 4 * 1600)
 
