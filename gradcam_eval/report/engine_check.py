@@ -1,11 +1,11 @@
-"""How far the engine of a study's forward passes was off, in a sentence for its report."""
+"""Which engine made a study's forward passes, and how far it was off, in a report's words."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from gradcam_eval.report.folder import Folder
-from gradcam_eval.report.text import plural
+from gradcam_eval.report.text import milliseconds, plural
 
 
 def engine_warning(folder: Folder, model: str) -> str:
@@ -27,4 +27,42 @@ def engine_warning(folder: Folder, model: str) -> str:
         f"{plural(len(off), 'image')} a class's probability differs from TensorFlow's by up to "
         f"{off.max():.2g} (median of the images' largest {off.median():.2g}). These are no "
         "reference numbers: compare cells within this study alone, and publish by another engine."
+    )
+
+
+_NAMES = {
+    "frozen": "TensorFlow's frozen graph",
+    "openvino": "OpenVINO",
+    "openvino_bf16": "OpenVINO in bfloat16",
+    "tensorflow": "TensorFlow's live graph",
+}
+
+
+def engine_line(folder: Folder, model: str) -> str:
+    """Say which engine computed the forward passes of the metrics, why, and how far it was off.
+
+    Returns
+    -------
+    A sentence or two; "" where no metric asked the model, or the folder does not say
+    """
+    images = folder.images[folder.images["model"] == model]
+    if not {"engine", "engine_difference"} <= set(images):
+        return ""
+    off = pd.to_numeric(images["engine_difference"], errors="coerce").dropna()
+    engines = images.loc[off.index, "engine"].value_counts()
+    if off.empty:
+        return ""
+    shown = " and ".join(
+        f"{_NAMES.get(engine, engine)} ({plural(int(count), 'image')})"
+        for engine, count in engines.items()
+    )
+    chosen = folder.environment.get("engines", {}).get(model, {})
+    times = ", ".join(
+        f"{milliseconds(ms)} ms in {_NAMES.get(engine, engine)}"
+        for engine, ms in chosen.get("ms_per_image", {}).items()
+    )
+    return (
+        f"The forward passes of the metrics ran in {shown}; a class's probability differs from "
+        f"TensorFlow's by {off.max():.1g} at most."
+        + (f" A forward pass of one image took {times}." if times else "")
     )

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from gradcam_eval.files import write_text
 from gradcam_eval.report import text
 from gradcam_eval.report.answer import answer
+from gradcam_eval.report.engine_check import engine_line
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
 from gradcam_eval.report.rows import of_metric, shows_ties, winners
@@ -129,6 +130,7 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
         "table": _table(folder, rows),
         "heats": [_heat(rows, metric) for metric in folder.study["metrics"]],
         "cost": _cost(folder, name),
+        "engine": engine_line(folder, name),
         "images": _images(folder, name),
         "troubles": _troubles(folder, name),
         "layers": folder.layers[folder.layers["model"] == name].to_dict("records"),
@@ -204,7 +206,8 @@ def _cost(folder: Folder, model: str) -> dict[str, Any]:
 
 def _rounds(cost: pd.DataFrame, batch: int) -> str:
     """Write how many rounds were timed at a batch size."""
-    rounds = cost[cost["batch_size"] == batch]["rounds"]
+    is_timed = (cost["batch_size"] == batch) & (cost["method"] != "forward")
+    rounds = cost[is_timed if is_timed.any() else cost["batch_size"] == batch]["rounds"]
     low, high = text.count_of(rounds.min()), text.count_of(rounds.max())
     return low if low == high else f"{low} to {high}"
 

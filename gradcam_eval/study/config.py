@@ -79,8 +79,10 @@ class Study(_Strict):
     target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
         class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
-    engine : what computes the metrics' forward passes; see `Predictor`. "openvino_bf16" makes no
-        reference numbers, and the report says how far off it is
+    engine : what computes the metrics' forward passes; see `Predictor`. "auto" takes the fastest
+        that is installed and gives this model's probabilities on this processor, to 1e-5; the
+        report says which. "openvino_bf16" makes no reference numbers, and the report says how far
+        off it is
     protocols : a metric's protocol, or several, where it is not the metric's default alone
     """
 

@@ -27,10 +27,11 @@ from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
 from gradcam_eval.models.classes import class_name
 from gradcam_eval.study.asking import SharedExplainer
-from gradcam_eval.study.subject import Subject
+from gradcam_eval.study.subject import Subject, asks_the_model
 
 if TYPE_CHECKING:
     from gradcam_eval.methods.heatmaps import Heatmaps
+    from gradcam_eval.models.engine import Predictor
 
 _MOST_NAMED = 5  # of the classes that are right for an image
 
@@ -90,35 +91,40 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         for cell, heatmap in found.items()
         if not isinstance(heatmap, Undefined)
     }
-    difference, refusal = _engine_difference(subject, sample)
+    predictor, difference, refusal = _engine(subject, sample)
     barred = {need: why for need, why in (("truth", mismatch), ("predict", refusal)) if why}
     records = [
         (cell.kind, _record(subject, sample, cell, measure, result))
-        for measure, results in _results(subject, found, cases, barred)
+        for measure, results in _results(subject, predictor, found, cases, barred)
         for cell, result in results.items()
     ]
     row = image_row(subject, sample, target, explained.probabilities[0])
-    row |= {"engine": subject.predictor.engine, "engine_difference": difference}
+    row |= {"engine": predictor.engine, "engine_difference": difference}
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
 
 
-def _engine_difference(subject: Subject, sample: Sample) -> tuple[float | str, InputError | None]:
-    """Return how far the engine's probabilities are off on this image, and why that is too far.
+def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, InputError | None]:
+    """Return what computes this image's scores, how far it is off, and why that is too far.
 
-    "" where no metric of the study asks the model. For exploring no difference is too large.
+    The largest difference of a probability from TensorFlow's; "" where no metric of the study asks
+    the model. For exploring no difference is too large. Where the study leaves the engine to us,
+    TensorFlow itself computes an image on which the chosen one is too far off.
     """
     # TensorFlow: not to be imported early
     from gradcam_eval.models.engine import EXPLORING, LARGEST_DIFFERENCE
 
-    if not any(METRICS[metric].needs == "predict" for metric, _ in subject.study.measures):
-        return "", None
+    if not asks_the_model(subject.study):
+        return subject.predictor, "", None
     difference = subject.predictor.difference(sample.image[None])
     if difference <= LARGEST_DIFFERENCE or subject.predictor.engine in EXPLORING:
-        return difference, None
-    return difference, InputError(
+        return subject.predictor, difference, None
+    if subject.study.engine == "auto":
+        return subject.reference, 0.0, None
+    refusal = InputError(
         f"the engine {subject.predictor.engine!r} differs from TensorFlow by {difference:.1e} in a "
         f"probability of this image, more than {LARGEST_DIFFERENCE:g}: use engine = 'tensorflow'"
     )
+    return subject.predictor, difference, refusal
 
 
 def _target(subject: Subject, sample: Sample) -> int | str | None:
@@ -169,6 +175,7 @@ def seed_of(*parts: object) -> int:
 
 def _results(
     subject: Subject,
+    predictor: Predictor,
     found: dict[Cell, Heatmap | Undefined],
     cases: dict[Cell, Case],
     barred: dict[str, Undefined | InputError],
@@ -176,7 +183,7 @@ def _results(
     """Yield each measure of the study with its result for every cell, in the study's order."""
     needs = {measure: METRICS[measure[0]].needs for measure in subject.study.measures}
     asked = [measure for measure, need in needs.items() if need not in barred]
-    judged = evaluate_all(asked, list(cases.values()), subject.predictor)
+    judged = evaluate_all(asked, list(cases.values()), predictor)
     of_cases = {
         measure: dict(zip(cases, results, strict=True))
         for measure, results in zip(asked, judged, strict=True)

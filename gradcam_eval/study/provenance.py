@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.environment import describe_environment
 from gradcam_eval.files import write_table, write_text
@@ -16,6 +17,9 @@ from gradcam_eval.protocols import describe
 from gradcam_eval.store import FORMAT
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import LoadedModel, Subject
+
+if TYPE_CHECKING:
+    from gradcam_eval.models.engine_choice import EngineChoice
 
 
 def fingerprint_of(study: Study, loaded: Sequence[LoadedModel]) -> str:
@@ -29,7 +33,11 @@ def fingerprint_of(study: Study, loaded: Sequence[LoadedModel]) -> str:
 
 
 def write_provenance(
-    folder: Path, study: Study, loaded: Sequence[LoadedModel], fingerprint: str
+    folder: Path,
+    study: Study,
+    loaded: Sequence[LoadedModel],
+    subjects: Sequence[Subject],
+    fingerprint: str,
 ) -> None:
     """Write study.json, with every parameter resolved, and environment.json."""
     resolved = study.model_dump(mode="json")
@@ -51,7 +59,22 @@ def write_provenance(
     _write_json(path, content)
     facts = describe_environment()
     facts["models"] = {each.label: _describe_model(each) for each in loaded}
+    facts["engines"] = {each.label: asdict(each.engine) for each in subjects}
     _write_json(folder / "environment.json", facts)
+
+
+def earlier_engine(folder: Path, label: str) -> EngineChoice | None:
+    """Return the engine that an earlier run in this folder chose for a model, if it is usable."""
+    from gradcam_eval.models.engine import ENGINES
+    from gradcam_eval.models.engine_choice import EngineChoice
+
+    try:
+        facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        chosen = EngineChoice(**facts["engines"][label])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_there = chosen.engine != "openvino" or importlib.util.find_spec("openvino") is not None
+    return chosen if chosen.engine in ENGINES and is_there else None
 
 
 def write_layers(folder: Path, subjects: Sequence[Subject]) -> None:

@@ -21,7 +21,12 @@ from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
 from gradcam_eval.study.judge import Judged, failed_row, judge
 from gradcam_eval.study.leftovers import remove_leftovers
-from gradcam_eval.study.provenance import fingerprint_of, write_layers, write_provenance
+from gradcam_eval.study.provenance import (
+    earlier_engine,
+    fingerprint_of,
+    write_layers,
+    write_provenance,
+)
 from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows
 
@@ -94,14 +99,15 @@ def run(
     if fresh:
         _check_removable(folder)
     source = study.data.open(data)
-    parts = [_part(study, load(entry), source, folder) for entry in study.models]
+    parts = [_part(study, load(entry), source, folder, fresh) for entry in study.models]
     loaded = [part.loaded for part in parts]
     # Whatever was misspelt has ended the run by now, with the folder as it was.
     _make_folder(folder, fresh)
     fingerprint = fingerprint_of(study, loaded)
     with Ledger(folder / _LEDGER, fingerprint) as ledger:
-        write_provenance(folder, study, loaded, fingerprint)
-        write_layers(folder, [part.subject for part in parts])
+        subjects = [part.subject for part in parts]
+        write_provenance(folder, study, loaded, subjects, fingerprint)
+        write_layers(folder, subjects)
         for part in parts:
             _run_model(ledger, part, progress)
         ledger.arrange([(part.label, name) for part in parts for name in source.names])
@@ -111,9 +117,10 @@ def run(
     return folder
 
 
-def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path) -> _Part:
+def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path, fresh: bool) -> _Part:
     reading = study.data.reading(loaded.classes, loaded.size)
-    return _Part(loaded, make_subject(study, loaded), source, reading, folder)
+    engine = None if fresh else earlier_engine(folder, loaded.label)
+    return _Part(loaded, make_subject(study, loaded, engine=engine), source, reading, folder)
 
 
 def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
@@ -126,6 +133,7 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
     if left or plan:
         expected = forecast(part.subject, plan, images=left, size=size)
         progress.say(f"{label}: {expected}")
+        progress.say(f"{label}: {part.subject.engine}")
     if left < len(names):
         progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
     if unmapped := part.reading.classes.unmapped(part.source.labels):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.data.classmap import ClassMap
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
+    from gradcam_eval.models.engine_choice import EngineChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,17 @@ class Subject:
     study: Study
     explainer: Explainer
     layers: tuple[dict[str, Any], ...]
+    engine: EngineChoice
     predictor: Predictor
     class_names: tuple[str, ...]
     target: int | str | None  # a class, a rank ("predicted:2"); None: the prediction, or the label
+
+    @cached_property
+    def reference(self) -> Predictor:
+        """The same model in TensorFlow, for an image on which the engine is too far from it."""
+        from gradcam_eval.models.engine import Predictor
+
+        return Predictor(self.predictor.model, engine="tensorflow")
 
 
 def load(entry: ModelEntry) -> LoadedModel:
@@ -67,17 +77,30 @@ def load(entry: ModelEntry) -> LoadedModel:
     return LoadedModel(entry.label, model, spec, digest, (height, width), entry.tokens)
 
 
-def make_subject(study: Study, loaded: LoadedModel) -> Subject:
-    """Find the study's layers and target in a model; raises InputError where it has them not."""
+def make_subject(
+    study: Study, loaded: LoadedModel, *, engine: EngineChoice | None = None
+) -> Subject:
+    """Find the study's layers and target in a model; raises InputError where it has them not.
+
+    Parameters
+    ----------
+    engine : what an earlier run of the study chose; None to choose where the study says "auto"
+    """
     from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
+    from gradcam_eval.models.engine_choice import EngineChoice, choose_engine
     from gradcam_eval.models.layers import describe_call, find_layers
     from gradcam_eval.models.selection import resolve_layers
 
     found = find_layers(loaded.model, loaded.size, tokens=loaded.tokens)
     looks_at_layers = any(method.kind != "input" for method in find_methods(study.methods))
     calls = resolve_layers(found, study.layers) if looks_at_layers else []
+    if study.engine != "auto":
+        engine = EngineChoice(study.engine)
+    elif not asks_the_model(study):
+        engine = EngineChoice("frozen")
+    engine = engine or choose_engine(loaded.model, loaded.size)
     return Subject(
         label=loaded.label,
         study=study,
@@ -90,10 +113,18 @@ def make_subject(study: Study, loaded: LoadedModel) -> Subject:
             skip_refused=True,
         ),
         layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
-        predictor=Predictor(loaded.model, engine=study.engine),
+        engine=engine,
+        predictor=Predictor(loaded.model, engine=engine.engine),
         class_names=loaded.spec.class_names,
         target=_fixed_target(study, loaded),
     )
+
+
+def asks_the_model(study: Study) -> bool:
+    """Whether a metric of the study needs the model's scores of changed images."""
+    from gradcam_eval.metrics import METRICS
+
+    return any(METRICS[metric].needs == "predict" for metric, _ in study.measures)
 
 
 def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:

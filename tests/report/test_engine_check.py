@@ -1,9 +1,12 @@
 """A study's report says first how far an engine for exploring was off."""
 
+import html
+import json
+
 import pandas as pd
 from study_folder import Plan, make_study
 
-from gradcam_eval.report.engine_check import engine_warning
+from gradcam_eval.report.engine_check import engine_line, engine_warning
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
 
@@ -31,3 +34,20 @@ def test_other_engines_need_no_warning(tmp_path):
     assert engine_warning(read_folder(folder), "toy_net") == ""
     with_engine(folder, "openvino_bf16", ["", ""])  # no metric asked the model
     assert engine_warning(read_folder(folder), "toy_net") == ""
+
+
+def test_the_page_says_which_engine_ran_and_what_it_took(tmp_path):
+    folder = make_study(tmp_path / "study", Plan(samples=("a", "b", "c"), failed=("c",)))
+    assert engine_line(read_folder(folder), "toy_net") == ""
+    with_engine(folder, ["openvino", "tensorflow", ""], [2e-7, 0, ""])
+    facts = json.loads((folder / "environment.json").read_text())
+    times = {"frozen": 6.84, "openvino": 2.41}
+    facts["engines"] = {"toy_net": {"engine": "openvino", "ms_per_image": times}}
+    (folder / "environment.json").write_text(json.dumps(facts))
+    said = engine_line(read_folder(folder), "toy_net")
+    assert said == (
+        "The forward passes of the metrics ran in OpenVINO (1 image) and TensorFlow's live graph "
+        "(1 image); a class's probability differs from TensorFlow's by 2e-07 at most. A forward "
+        "pass of one image took 6.84 ms in TensorFlow's frozen graph, 2.41 ms in OpenVINO."
+    )
+    assert said in html.unescape(write_report(folder).read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from gradcam_eval.core import InputError
 from gradcam_eval.methods import METHODS, register_method
+from gradcam_eval.models.engine_choice import EngineChoice
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import run_study
@@ -169,6 +170,26 @@ def test_killed_while_an_image_is_written_leaves_it_whole_or_not_at_all(
     run_study(values, results=tmp_path / "parts")
     run_study(values, results=tmp_path / "whole")
     assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
+
+
+def test_the_engine_is_chosen_once_and_kept_for_a_resumed_run(values, tmp_path, monkeypatch):
+    folder = run_study(values, results=tmp_path).folder
+    facts = json.loads((folder / "environment.json").read_text())
+    assert facts["engines"]["tiny"]["engine"] == "frozen"
+    facts["engines"]["tiny"] = {"engine": "tensorflow", "ms_per_image": {}}
+    (folder / "environment.json").write_text(json.dumps(facts))
+    chosen = "gradcam_eval.models.engine_choice.choose_engine"
+    monkeypatch.setattr(chosen, lambda *_: pytest.fail("chosen again"))
+    run_study(values, results=tmp_path)
+    again = json.loads((folder / "environment.json").read_text())
+    assert again["engines"] == facts["engines"]
+    monkeypatch.setattr(chosen, lambda *_: EngineChoice("frozen", {"frozen": 1.0}))
+    for unusable in ({"engine": "abacus"}, "frozen", {"engine": "frozen", "speed": 1}):
+        facts["engines"]["tiny"] = unusable
+        (folder / "environment.json").write_text(json.dumps(facts))
+        run_study(values, results=tmp_path)
+        again = json.loads((folder / "environment.json").read_text())
+        assert again["engines"]["tiny"] == {"engine": "frozen", "ms_per_image": {"frozen": 1.0}}
 
 
 def test_a_finished_study_is_not_computed_again(values, tmp_path, judged, monkeypatch):
@@ -367,9 +388,8 @@ def test_two_models_stand_side_by_side_each_with_its_cost(values, model, tmp_pat
     assert found.images["sample"].tolist() == ORDER * 2
     assert found.cost["model"].tolist() == ["tiny"] * 3 + ["second"] * 3
     assert found.cost["method"].tolist() == ["forward", "layer_cam", "eigen_cam"] * 2
-    # two methods and the forward pass, one round beside the first call and the warm-up
     assert stages == [
-        (f"{m}: {s}", n) for m in ("tiny", "second") for s, n in (("images", 5), ("cost", 9))
+        (f"{m}: {s}", n) for m in ("tiny", "second") for s, n in (("images", 5), ("cost", 2))
     ]
     assert len(steps) == sum(total for _, total in stages)
 

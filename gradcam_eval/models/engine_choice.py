@@ -1,0 +1,80 @@
+"""Which engine computes a model's forward passes fastest here, of those that give its numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from gradcam_eval.models.engine import LARGEST_DIFFERENCE, Engine, Predictor
+from gradcam_eval.models.inputs import input_shape
+
+_IMAGES = 8  # in a timed call
+_WORTH_MS = 2.5  # of an image on the frozen graph: what is faster gains nothing by another engine
+_GAIN = 0.9  # of the frozen graph's time, which another engine must stay below
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engine of a model's many forward passes.
+
+    Attributes
+    ----------
+    engine : the fastest that was timed and whose probabilities are TensorFlow's to 1e-5
+    ms_per_image : of each engine that was timed, in milliseconds of wall-clock time
+    """
+
+    engine: Engine
+    ms_per_image: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.ms_per_image.items())
+        return f"the metrics' forward passes run on {self.engine}" + (
+            f" (an image takes: {times})" if times else ""
+        )
+
+
+def choose_engine(model: keras.Model, size: tuple[int, int]) -> EngineChoice:
+    """Time the engines that are installed on a batch of noise, and choose.
+
+    The frozen graph is the choice where an image takes it less than 2.5 ms, or where OpenVINO is
+    not installed, cannot compute the model, differs by more than 1e-5 in a probability, or takes
+    more than .9 of its time; TensorFlow's live graph where the frozen one differs by so much.
+
+    Parameters
+    ----------
+    model : classifier
+    size : (H, W) of its images
+    """
+    shape = input_shape(model, size)
+    noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, *shape)).astype(np.float32)
+    frozen = Predictor(model, engine="frozen")
+    if frozen.difference(noise) > LARGEST_DIFFERENCE:
+        return EngineChoice("tensorflow")
+    ms = {"frozen": _ms_per_image(frozen, noise)}
+    if ms["frozen"] < _WORTH_MS or importlib.util.find_spec("openvino") is None:
+        return EngineChoice("frozen", ms)
+    fast = Predictor(model, engine="openvino")
+    with warnings.catch_warnings(record=True) as refusals:  # that OpenVINO cannot compute it
+        warnings.simplefilter("always")
+        difference = fast.difference(noise)
+    if refusals or difference > LARGEST_DIFFERENCE:
+        return EngineChoice("frozen", ms)
+    ms["openvino"] = _ms_per_image(fast, noise)
+    return EngineChoice("openvino" if ms["openvino"] < _GAIN * ms["frozen"] else "frozen", ms)
+
+
+def _ms_per_image(predictor: Predictor, images: np.ndarray) -> float:
+    """Return the shortest of three calls: what else the machine does only lengthens one."""
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        predictor.on_engine(images)
+        taken.append(time.perf_counter() - start)
+    return min(taken) * 1000 / len(images)
