@@ -164,7 +164,8 @@ class Explainer:
         Returns
         -------
         Heatmaps, keyed by (layer path, method name); methods that look at no layer have "input"
-        for one, fusions all layers joined by "+"
+        for one, fusions all layers joined by "+". A layer and a method are also found as they were
+        written here, as in ``maps["last", "smooth_grad_cam_pp(noise=0.0)"]``
 
         Raises
         ------
@@ -205,6 +206,7 @@ class Explainer:
             refused=refused,
             find_centres=cache(partial(find_centres, self.model, batch.inputs, calls)),
             in_pixels=frozenset(cell.key for cell in cells if cell.method.kind == "layer"),
+            layer_names=self._passes.named.get(batch.inputs.shape[:2], {}),
         )
 
     def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -21,6 +21,9 @@ Geometry: TypeAlias = Literal["stretch", "receptive_field"]
 class Heatmaps(Mapping[Key, Heatmap]):
     """Heatmaps by (layer path, method name), each float32 (N, h, w) on its method's own scale.
 
+    A key may also be written as it was asked for: a layer's name, role or index that stands for one
+    layer, and a method with its options in any spelling, as in ``maps["last", "rise(p=0.50)"]``.
+
     Attributes
     ----------
     scores : float32 (N,), the explained score of each image
@@ -33,6 +36,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
         that is not known; called only when a map is to be placed so
     in_pixels : heatmaps whose positions are the image's pixels where they are as many, although
         they are of a layer, such as Guided Grad-CAM
+    layer_names : the paths that each name and index stands for that the layers were named by
     """
 
     maps: Mapping[Key, Heatmap]
@@ -42,6 +46,7 @@ class Heatmaps(Mapping[Key, Heatmap]):
     refused: Mapping[Key, str] = field(default_factory=dict)
     find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
     in_pixels: frozenset[Key] = frozenset()
+    layer_names: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -59,11 +64,39 @@ class Heatmaps(Mapping[Key, Heatmap]):
         return self.classes
 
     def __getitem__(self, key: Key) -> Heatmap:
-        """Return the maps of one (layer, method)."""
-        if key not in self.maps:
-            known = ", ".join(f"{layer} / {method}" for layer, method in self.maps)
-            raise KeyError(f"no heatmap {key!r}: there are {known}")
-        return self.maps[key]
+        """Return the maps of one (layer, method).
+
+        Raises
+        ------
+        KeyError : there are none; the message says why, or which there are
+        """
+        if key in self.maps:
+            return self.maps[key]
+        meant = self._meant(key)
+        if len(meant) == 1 and meant[0] in self.maps:
+            return self.maps[meant[0]]
+        if len(meant) > 1:
+            paths = ", ".join(layer for layer, _ in meant)
+            raise KeyError(f"{key[0]!r} stands for {len(meant)} layers: name one of {paths}")
+        if meant and meant[0] in self.refused:
+            raise KeyError(f"no heatmap {key!r}: {self.refused[meant[0]]}")
+        known = ", ".join(f"{layer} / {method}" for layer, method in self.maps)
+        raise KeyError(f"no heatmap {key!r}: there are {known}")
+
+    def _meant(self, key: object) -> list[Key]:
+        """Return the keys that a key stands for, with the layers' paths and the method's label."""
+        from gradcam_eval.methods import find_methods  # TensorFlow: not to be imported early
+
+        if not isinstance(key, tuple) or len(key) != 2 or not isinstance(key[0], str | int):
+            return []
+        try:
+            (method,) = find_methods(key[1])
+        except (InputError, ValueError):  # no method's name, or several
+            return []
+        if key[0] in self.layer_names and method.kind in ("input", "fusion"):  # of no one layer
+            return [each for each in (*self.maps, *self.refused) if each[1] == method.label]
+        paths = self.layer_names.get(key[0], [str(key[0])])
+        return [(path, method.label) for path in paths]
 
     def __iter__(self) -> Iterator[Key]:
         """Iterate over the (layer, method) keys, layers first, in the order asked."""

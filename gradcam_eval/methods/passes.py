@@ -17,7 +17,7 @@ from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.objective import Objective
-from gradcam_eval.models.selection import resolve_layers
+from gradcam_eval.models.selection import resolve_each
 from gradcam_eval.models.tap import LayerCall
 
 
@@ -43,6 +43,7 @@ class Passes:
     tokens, image_input : see `Explainer`
     how : how a pass is compiled
     calls : what the layers stand for, by the size (H, W) of the images
+    named : the paths that each name or index stands for, by that size
     compiled : the passes, by the images' shape and by what is asked of them
     """
 
@@ -54,6 +55,7 @@ class Passes:
     image_input: str | int | None
     how: Compiling
     calls: dict[tuple[int, int], list[LayerCall]] = field(default_factory=dict)
+    named: dict[tuple[int, int], dict[str | int, list[str]]] = field(default_factory=dict)
     compiled: dict[Any, list[CompiledPass]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -121,7 +123,11 @@ class Passes:
             return given
         read = self.objective.read
         found = find_layers(self.model, inputs=inputs, tokens=self.tokens, explained=read)
-        return [*given, *resolve_layers(found, names)]
+        each = resolve_each(found, names)
+        self.named[inputs.shape[:2]] = {
+            name: [call.path for call in calls] for name, calls in each.items()
+        }
+        return [*given, *{c.path: c for calls in each.values() for c in calls}.values()]
 
     def _traced_methods(self, *, with_input: bool) -> list[Method]:
         """Return the methods of a pass; a fusion's own formula runs on what the pass returns."""

@@ -34,14 +34,18 @@ def resolve_layers(found: ModelLayers, wanted: str | int | Sequence[str | int]) 
     -----
     UserWarning : a layer was asked for by name that is no candidate for a reason
     """
+    each = resolve_each(found, wanted).values()
+    return list({call.path: call for calls in each for call in calls}.values())
+
+
+def resolve_each(
+    found: ModelLayers, wanted: str | int | Sequence[str | int]
+) -> dict[str | int, list[LayerCall]]:
+    """Return the calls that each name or index stands for; all else as `resolve_layers`."""
     names = as_list(wanted)
     if not names:
         raise InputError("no layer was named: give 'last', 'stages', 'all', a glob or a path")
-    chosen: dict[str, LayerCall] = {}
-    for name in names:
-        for call in _resolve(found, name):
-            chosen[call.path] = call
-    return list(chosen.values())
+    return {name: _resolve(found, name) for name in names}
 
 
 def as_list(wanted: Any) -> list[Any]:

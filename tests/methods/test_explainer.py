@@ -319,6 +319,40 @@ def test_heatmaps_resize_and_name_what_they_hold(model, images):
         heatmaps["high", "layer_cam"]
 
 
+def test_a_heatmap_is_found_under_the_text_it_was_asked_for(model, images):
+    written = ["smooth_grad_cam_pp(noise=0.0, samples=2)", "grad_cam", "smooth_grad(samples=2)"]
+    maps = explain(model, images[:1], layers=["last", 0, "hi*"], methods=written)
+    kept = "smooth_grad_cam_pp(samples=2, noise=0)"
+    first = next(iter(maps))[0]  # the path of the layer with index 0 is not what was written
+    assert len(maps) == 5
+    for spelling in (*written[:2], kept, "smooth_grad_cam_pp( samples = 2, noise=0 )"):
+        label = "grad_cam" if spelling == "grad_cam" else kept
+        assert maps["last", spelling] is maps["hi*", spelling] is maps["high", label]
+        assert maps[0, spelling] is maps[maps.layer_names[0][0], label]
+    assert maps.resized()["last", written[0]].shape == (1, *SIZE)
+    assert ("last", written[0]) in maps
+    assert maps["last", "smooth_grad( samples=2 )"] is maps["input", written[2]]
+    assert ("last", "layer_cam") not in maps
+    for key in (
+        ("last", "grad_cam(power=2)"),
+        ("stages", "grad_cam"),
+        ("low", "smooth_grad(samples=2)"),
+        "last",
+    ):
+        with pytest.raises(KeyError, match=f"no heatmap .*: there are {first} / smooth"):
+            maps[key]
+
+
+def test_a_key_that_stands_for_several_heatmaps_or_a_refused_one_says_so(model, images):
+    several = explain(model, images[:1], layers="*")
+    with pytest.raises(KeyError, match=r"'\*' stands for 3 layers: name one of low, .*, high"):
+        several["*", "grad_cam"]
+    skipping = Explainer(model, "last", ["grad_cam", "cam"], skip_refused=True)(images[:1])
+    with pytest.raises(KeyError, match="no heatmap") as caught:
+        skipping["last", "cam"]
+    assert skipping.refused["high", "cam"] in caught.value.args[0]
+
+
 def test_mixed_precision_gives_finite_float32_maps(rng):
     policy = keras.mixed_precision.Policy("mixed_float16")
     model = keras.Sequential(
