@@ -7,6 +7,7 @@ left alone. Every function takes the rows of one model and one metric.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -64,7 +65,8 @@ def curve_figure(
     """Draw the mean score over the share of changed pixels, a line per cell.
 
     The best cell, Grad-CAM at the last layer and the controls stand out; the other cells are thin
-    grey lines. The bands are 95 % bootstrap intervals of the mean over images, point by point.
+    grey lines. The bands are 95 % bootstrap intervals of the mean over images, point by point. Each
+    line is a mean over the images that it has a curve of, and the legend says how many.
 
     Parameters
     ----------
@@ -81,26 +83,26 @@ def curve_figure(
     lines = {key: _matrix(group) for key, group in curves.groupby(["layer", "method"], sort=False)}
     shown = _highlights(summary, metric, last_layer)
     others = [key for key in lines if key not in shown]
+    counts = [len(lines[key][1]) for key in others]
     for i, key in enumerate(others):
-        label = f"the other {plural(len(others), 'cell')}" if i == 0 else None
+        label = f"the other {plural(len(others), 'cell')}, {_n(counts)}" if i == 0 else None
         grid, scores = lines[key]
         axes.plot(grid, scores.mean(axis=0), color=FAINT, linewidth=0.8, label=label, zorder=1)
     for key, (label, colour, style) in shown.items():
         if key not in lines:
             continue
         grid, scores = lines[key]
-        text = f"{label}: area {_estimate(summary, key)}"
+        text = f"{label}: {_rule(metric)} {_estimate(summary, key)}, n = {len(scores)}"
         axes.plot(grid, scores.mean(axis=0), color=colour, linestyle=style, linewidth=2, label=text)
         if len(scores) > 1 and label.startswith(("best", "random")):
             low, high = bootstrap_interval(scores, resamples=1000)
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
-    n = curves["sample"].nunique()
     changed = _CHANGED.get(metric["name"], "changed, most relevant first")
     axes.set(xlabel=f"share of pixels {changed}", xlim=(0, 1))
     unit = "probability" if "probability" in str(metric.get("unit")) else "score"
     axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    title_left(axes, f"{_heading(metric)}\nmean of n = {n} images, band: 95 % interval")
+    title_left(axes, f"{_heading(metric)}\nmean over each line's n images, band: 95 % interval")
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("the other"))
     legend_below(figure, [handles[i] for i in order], [labels[i] for i in order])
@@ -120,13 +122,15 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     best = set(
         best_cells(summary, [metric])[["layer", "method"]].itertuples(index=False, name=None)
     )
+    has_own_n = cells["n"].nunique() > 1
     for row in cells.to_dict("records"):
         at = methods.index(row["method"]), layers.index(row["layer"])
         weight = "bold" if (row["layer"], row["method"]) in best else "normal"
         axes.text(
             *at, number(row["mean"]), ha="center", va="bottom", color=INK, size=10, weight=weight
         )
-        text = interval(row["low"], row["high"]) or f"n = {row['n']}"
+        known = interval(row["low"], row["high"])
+        text = f"{known}\nn = {row['n']}" if known and has_own_n else known or f"n = {row['n']}"
         axes.text(*at, text, ha="center", va="top", color=INK, size=7)
     axes.set_xticks(range(len(methods)), methods)
     axes.set_yticks(range(len(layers)), [_break(layer) for layer in layers])
@@ -138,7 +142,7 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     axes.grid(False)
     title_left(
         axes,
-        f"{_heading(metric)}, {_n(cells)}\n{_unit(metric)}{statistic(metric)} [95 % interval]",
+        f"{_heading(metric)}, {_n(cells['n'])}\n{_unit(metric)}{statistic(metric)} [95 % interval]",
         pad=24,
     )
     return figure
@@ -152,7 +156,8 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     `cost` has the rows of one batch size.
     """
     figure, axes = chart(6.2, 5.6)
-    cells = cost.merge(summary[summary["kind"] == "cam"], on=["layer", "method"])
+    known = summary[summary["kind"] == "cam"]
+    cells = cost.merge(known, on=["layer", "method"])
     cells = cells[cells["mean"].notna() & cells["median_ms_per_image"].notna()]
     methods, layers = list(cells["method"].unique()), list(summary["layer"].unique())
     layers = [layer for layer in layers if layer in set(cells["layer"])]
@@ -166,6 +171,9 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
             color=_depth(layers.index(row["layer"]), len(layers)),
             markersize=7, markeredgecolor="white", elinewidth=0.8, ecolor="#9aa5b199",
         )  # fmt: skip
+        if known["n"].nunique() > 1:
+            at = row["median_ms_per_image"], row["mean"]
+            axes.annotate(f"n = {row['n']}", at, (6, 4), textcoords="offset points", size=6)
     best = best_cells(summary, [metric])
     ringed = cells.merge(best[["layer", "method"]], on=["layer", "method"])
     axes.plot(
@@ -182,7 +190,7 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     batch = int(cost["batch_size"].iloc[0])
     axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
     axes.set_ylabel(textwrap.fill(f"{metric['name']} ({_unit(metric)}95 % interval)", 36), size=9)
-    title_left(axes, f"{_heading(metric)}\nagainst cost, {_n(summary[summary['kind'] == 'cam'])}")
+    title_left(axes, f"{_heading(metric)}\nagainst cost, {_n(known['n'])}")
     legend_below(figure, *axes.get_legend_handles_labels(), columns=2)
     return figure
 
@@ -275,12 +283,16 @@ def _unit(metric: dict[str, Any]) -> str:
     return f"{metric['unit']}, " if metric.get("unit") else ""
 
 
-def _n(cells: pd.DataFrame) -> str:
-    """Write how many images stand behind the cells."""
-    if cells.empty:
-        return "n = 0"
-    low, high = cells["n"].min(), cells["n"].max()
+def _n(counts: Sequence[int] | pd.Series) -> str:
+    """Write how many images stand behind each of several cells."""
+    low, high = min(counts, default=0), max(counts, default=0)
     return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+def _rule(metric: dict[str, Any]) -> str:
+    """Name what a curve's one number is, by the protocol's record."""
+    said = str((metric.get("parameters") or {}).get("area") or "")
+    return "mean" if said.startswith("mean") else "area"
 
 
 def _break(name: str) -> str:

@@ -65,9 +65,48 @@ def test_curves_are_means_over_images_and_few_stand_out(folder, summary):
     np.testing.assert_allclose(random.get_ydata(), mine.to_numpy())
     text = words(figure)
     assert any(t.startswith("best, top") for t in text)
-    assert any("n = 5" in t for t in text)
+    assert sum("n = 5" in t for t in text) == len(text) - len(words_beside_legend(figure))
     thin = [line for line in figure.axes[0].get_lines() if line.get_linewidth() < 1]
     assert len(thin) == 4 - len([t for t in text if t.startswith(("best", "last layer"))])
+
+
+def words_beside_legend(figure):
+    legend = {t.get_text() for each in figure.legends for t in each.get_texts()}
+    return [t for t in words(figure) if t not in legend]
+
+
+def test_every_line_point_and_mean_has_its_own_number_of_images(folder):
+    records = folder.records
+    gone = (records["layer"] == "top") & (records["method"] == "eigen_cam")
+    gone &= records["sample"].isin(["disc_0", "disc_1"]) & (records["metric"] == "deletion")
+    rows, metric = rows_of(summarise(records[~gone]), folder, 0)
+    curves = folder.curves[folder.curves["metric"] == "deletion"]
+    missing = (curves["layer"] == "top") & (curves["method"] == "eigen_cam")
+    curves = curves[~(missing & curves["sample"].isin(["disc_0", "disc_1"]))]
+    figure = curve_figure(curves, rows, metric, last_layer="low/conv")
+    legend = [t for t in words(figure) if "n = " in t]
+    best = rows[rows["kind"] == "cam"].sort_values("mean").iloc[0]
+    for name, count in (
+        (f"best, {best['layer']}", int(best["n"])),
+        ("random", 5),
+        ("the other", None),
+    ):
+        (line,) = [t for t in legend if t.startswith(name)]
+        assert line.endswith(f", n = {count}" if count else "n = 3 to 5")
+    assert not any("n = " in t for t in words_beside_legend(figure))
+    table = words(heat_table(rows, metric))
+    assert sum(t.endswith("\nn = 3") for t in table) == 1
+    assert sum(t.endswith("\nn = 5") for t in table) == 3
+    cost = cost_figure(folder.cost[folder.cost["batch_size"] == 1], rows, metric)
+    assert sorted(t.get_text() for t in cost.axes[0].texts) == ["n = 3", *["n = 5"] * 3]
+
+
+def test_the_one_number_of_a_curve_is_called_what_its_protocol_makes_it(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    curves = folder.curves[folder.curves["metric"] == "deletion"]
+    for area, word in (("mean over the fractions", "mean"), ("trapezoid over …", "area")):
+        figure = curve_figure(curves, rows, {**metric, "parameters": {"area": area}})
+        assert any(t.startswith("best, ") and f": {word} 0." in t for t in words(figure))
 
 
 def test_curves_with_unlike_fractions_share_a_grid(folder, summary):
