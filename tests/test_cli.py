@@ -468,6 +468,40 @@ def test_protocols_are_a_table_or_json(call):
     assert "unknown metric 'deletoin': did you mean 'deletion'?" in err
 
 
+PROTOCOL = """
+from dataclasses import replace
+
+from gradcam_eval import register_protocol
+from gradcam_eval.protocols import PROTOCOLS
+
+rise = replace(PROTOCOLS["rise2018"], metrics=("deletion",), source="ours")
+register_protocol(replace(rise, name="coarse", step_pixels={}))
+"""
+
+
+@pytest.fixture
+def restored_tables():
+    """Leave the tables of metrics and protocols as they were."""
+    before = dict(METRICS), dict(PROTOCOLS)
+    yield
+    for table, known in zip((METRICS, PROTOCOLS), before, strict=True):
+        table.clear()
+        table.update(known)
+
+
+@pytest.mark.usefixtures("restored_tables")
+def test_a_users_own_protocol_is_imported_listed_and_checked(call, workplace):
+    (workplace / "coarse.py").write_text(PROTOCOL.format(4096))
+    code, out, err = call("--import", "coarse.py", "protocols", "--metric", "deletion", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)[-1]["name"] == "coarse"
+    assert json.loads(out)[-1]["step_pixels"] == 4096
+    (workplace / "none.py").write_text(PROTOCOL.format(0).replace("coarse", "none"))
+    code, out, err = call("--import", "none.py", "metrics")
+    assert (code, out) == (2, "")
+    assert err == "gradcam-eval: the protocol 'none', step_pixels = 0: expected 1 or more\n"
+
+
 PLUGIN = """
 from gradcam_eval import register_method
 

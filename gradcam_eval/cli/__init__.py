@@ -49,7 +49,8 @@ def options(
         typer.Option(
             "--import",
             metavar="MODULE",
-            help="Import a module, or a .py file, that registers methods or metrics; repeatable.",
+            help="Import a module, or a .py file, that registers methods, metrics or protocols; "
+            "repeatable.",
         ),
     ] = None,
 ) -> None:

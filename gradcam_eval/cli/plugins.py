@@ -1,4 +1,4 @@
-"""A user's own methods and metrics: Python code that registers them, imported before a command."""
+"""A user's own methods, metrics and protocols: code that registers them, imported first."""
 
 from __future__ import annotations
 

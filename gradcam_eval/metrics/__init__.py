@@ -29,6 +29,7 @@ from gradcam_eval.metrics.instances import instance_evenness, instance_fair_shar
 from gradcam_eval.metrics.local_fidelity import infidelity
 from gradcam_eval.metrics.max_box import max_box_acc
 from gradcam_eval.metrics.overlap import iou
+from gradcam_eval.metrics.own_protocols import register_protocol
 from gradcam_eval.metrics.pixel_precision import pxap
 from gradcam_eval.metrics.pixel_scores import pixel_average_precision, pixel_roc_auc
 from gradcam_eval.metrics.pointing import pointing_game
@@ -97,6 +98,7 @@ __all__ = [
     "pointing_game",
     "pxap",
     "register_metric",
+    "register_protocol",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "result_value",

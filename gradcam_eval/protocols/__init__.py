@@ -42,6 +42,7 @@ from gradcam_eval.protocols.robustness import (
 from gradcam_eval.protocols.sanity import SANITY, SanityProtocol
 
 __all__ = [
+    "BUILT_IN",
     "IMAGENET_MEAN",
     "PROTOCOLS",
     "AnyProtocol",
@@ -120,6 +121,8 @@ _FAMILIES: dict[str, tuple[AnyProtocol, ...]] = {
     "localization": LOCALIZATION,
 }
 PROTOCOLS: dict[str, AnyProtocol] = {entry.name: entry for entry in _ALL}
+BUILT_IN = frozenset(PROTOCOLS)  # `register_protocol` adds others
+_FAMILY_OF = {type(entry): family for family, each in _FAMILIES.items() for entry in each}
 
 
 def protocol(name: str, metric: str) -> AnyProtocol:
@@ -162,7 +165,7 @@ def family_of(name: str) -> str:
     """
     if isinstance(PROTOCOLS[name], ComplexityProtocol):  # it stands among those of robustness
         return "complexity"
-    return next((each for each, entries in _FAMILIES.items() if PROTOCOLS[name] in entries), "own")
+    return _FAMILY_OF.get(type(PROTOCOLS[name]), "own")
 
 
 _SAID_APART = ("name", "metrics", "source", "departures", "seed")  # a study has its own seed

@@ -77,7 +77,7 @@ class FaithfulnessProtocol:
                 f"the protocol {self.name!r} has tolerance {self.tolerance} and ties {self.ties!r}:"
                 " wanted 0 or more, and ties='stable'"
             )
-        fills = {self.removal.rule, self.start.rule}
+        fills = {getattr(fill, "rule", None) for fill in (self.removal, self.start)}
         if self.tolerance is not None and "noisy_linear" in fills:
             raise InputError(
                 f"the protocol {self.name!r} imputes and has a tolerance: wanted one of the two"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gradcam_eval.environment import describe_environment
 from gradcam_eval.files import write_table, write_text
 from gradcam_eval.metrics import METRICS
-from gradcam_eval.protocols import describe
+from gradcam_eval.protocols import BUILT_IN, describe
 from gradcam_eval.store import FORMAT
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import LoadedModel, Subject
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 def fingerprint_of(study: Study, loaded: Sequence[LoadedModel]) -> str:
     """Return a digest of all that decides the results: study, models and version; not the images.
 
-    Each image has a digest of its own, since a folder may grow.
+    Protocols of the user's own count with every parameter, since no version fixes them. Each image
+    has a digest of its own, since a folder may grow.
     """
     from importlib.metadata import version
 
-    return study.fingerprint(version("gradcam-eval"), *(each.identity for each in loaded))
+    names = {protocol for _, protocol in study.measures} - BUILT_IN
+    own = [json.dumps(describe(name), sort_keys=True) for name in sorted(names)]
+    return study.fingerprint(version("gradcam-eval"), *(each.identity for each in loaded), *own)
 
 
 def write_provenance(
