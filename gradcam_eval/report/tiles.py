@@ -47,9 +47,10 @@ def draw_tile(axes: Any, x: float, y: float, image: NDArray[np.uint8], note: str
     axes.imshow(square(image, TILE), extent=extent, interpolation="nearest", aspect="auto")
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     if note:
-        note = "\n".join(textwrap.wrap(note, 24))
+        note = "\n".join(map(printable, textwrap.wrap(note, 24)))  # line ends of our own
         box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 3}
-        draw_text(axes, x + TILE / 2, y + TILE / 2, note, ha="center", va="center", bbox=box)
+        style = {"size": 9, "color": INK, "ha": "center", "va": "center", "bbox": box}
+        axes.text(x + TILE / 2, y + TILE / 2, note, parse_math=False, **style)
 
 
 def draw_text(axes: Any, x: float, y: float, text: str, **style: Any) -> None:
