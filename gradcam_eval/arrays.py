@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gradcam_eval.core import Heatmap
+from gradcam_eval.core import Heatmap, Undefined
 
 
 def resize(maps: Heatmap, size: tuple[int, int]) -> Heatmap:
@@ -75,32 +77,89 @@ def _cubic(n: int, m: int) -> NDArray[np.float64]:
     return matrix
 
 
-def place(
-    maps: Heatmap,
-    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
-    frame: tuple[int, int],
-    size: tuple[int, int] | None = None,
-) -> Heatmap:
-    """Put each value of a heatmap where it lies on the image; bilinear between, nearest beyond.
+Geometry: TypeAlias = Literal["auto", "stretch", "receptive_field"]  # how a map is laid on an image
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where the positions of a layer's map lie on an image of (H, W) pixels.
+
+    Attributes
+    ----------
+    centres : float64 (h,) and (w,), where the map's rows and columns lie, in pixels of the image:
+        0 is the middle of its first pixel; they may lie beyond its border
+    seen : the rows, and the columns, that any position sees: first, and one after the last
+    frame : (H, W)
+    """
+
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]]
+    seen: tuple[tuple[int, int], tuple[int, int]]
+    frame: tuple[int, int]
+
+    def __str__(self) -> str:
+        """Say what of the image the map sees: rows and columns, from the first to the last."""
+        (top, bottom), (left, right) = self.seen
+        height, width = self.frame
+        return (
+            f"rows {top} to {bottom - 1}, columns {left} to {right - 1} of the image's "
+            f"{height}×{width}"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (h, w) of the map."""
+        return len(self.centres[0]), len(self.centres[1])
+
+    def matrices(
+        self, size: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return R (H, h) and C (W, w): ``R @ map @ C.T`` is the map on the image.
+
+        `size` is (H, W) of the result, by default the image's. Linear between the positions,
+        nearest beyond the outermost ones, also where none of them sees anything.
+        """
+        places = zip(self.centres, self._pixels(size), strict=True)
+        rows, columns = (_linear(centres, at) for centres, at in places)
+        return rows, columns
+
+    def is_seen(
+        self, size: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows (H,) and which columns (W,) of the result any position sees."""
+        sides = zip(self.seen, self._pixels(size), strict=True)
+        rows, columns = ((at >= low - 0.5) & (at <= end - 0.5) for (low, end), at in sides)
+        return rows, columns
+
+    def _pixels(self, size: tuple[int, int] | None) -> list[NDArray[np.float64]]:
+        """Return where the pixels of the result lie, in pixels of the image."""
+        sides = zip(self.frame, size or self.frame, strict=True)
+        return [(np.arange(m) + 0.5) * n / m - 0.5 for n, m in sides]
+
+
+Placing: TypeAlias = Placement | Undefined | None  # None: corner to corner; Undefined: not known
+
+
+def place(maps: Heatmap, placement: Placement, size: tuple[int, int] | None = None) -> Heatmap:
+    """Put each value of a heatmap where it lies on the image.
+
+    Bilinear between the positions, nearest beyond the outermost ones, and 0 (no evidence) on the
+    pixels that none of them sees. A map without an order (constant, one value) stays without one.
 
     Parameters
     ----------
     maps : float (h, w) or (N, h, w)
-    centres : float (h,) and (w,), where the map's rows and columns lie, in pixels of the image:
-        0 is the middle of its first pixel; they may lie beyond its border
-    frame : (H, W) of the image
+    placement : where its positions lie
     size : (H, W), the size wanted; by default the image's
 
     Returns
     -------
     float32 (H, W) or (N, H, W), on the maps' own scale
     """
-    wanted = size or frame
-    rows, columns = (
-        _linear(each, (np.arange(n) + 0.5) * pixels / n - 0.5)
-        for each, n, pixels in zip(centres, wanted, frame, strict=True)
-    )
-    return _interpolated(maps, rows, columns)
+    placed = _interpolated(maps, *placement.matrices(size))
+    is_seen = np.logical_and.outer(*placement.is_seen(size))
+    lowest = maps.min(axis=(-2, -1), keepdims=True)
+    is_flat = lowest == maps.max(axis=(-2, -1), keepdims=True)
+    return np.where(is_flat, lowest, np.where(is_seen, placed, 0)).astype(np.float32)
 
 
 def _interpolated(

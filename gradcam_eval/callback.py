@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from gradcam_eval.methods.batch import as_batch
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
+from gradcam_eval.models.tap import kept
 from gradcam_eval.report.overlay import overlay
 
 _TILE = 160  # pixels that an image's shorter side has at least in the picture
@@ -131,7 +130,7 @@ class HeatmapCallback(keras.callbacks.Callback):
 
     def _explain(self) -> Heatmaps:
         assert self._explainer is not None
-        with _kept(self.model):
+        with kept(self.model):
             return self._explainer(self.images, self.targets)
 
     def _show(self, epochs: int, heatmaps: Heatmaps | None = None) -> None:
@@ -158,24 +157,6 @@ def _check_options(options: dict[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise unknown_name("option", name, known)
-
-
-@contextmanager
-def _kept(model: keras.Model) -> Iterator[None]:
-    """Put back what layers count, or draw random numbers from, while the block runs."""
-    if not model.built:  # nothing has counted or drawn yet
-        yield
-        return
-    learned = {id(variable) for variable in model.trainable_variables}
-    others = [variable for variable in model.variables if id(variable) not in learned]
-    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in others]
-    try:
-        yield
-    finally:
-        for variable, value in zip(others, before, strict=True):
-            now = keras.ops.convert_to_numpy(variable)
-            if now.tobytes() != value.tobytes():
-                variable.assign(value)
 
 
 def as_rgb(images: NDArray[np.float32]) -> NDArray[np.uint8]:

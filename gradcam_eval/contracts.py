@@ -48,8 +48,8 @@ class Subject:
         return self.make_explainer()
 
     def make_explainer(self) -> Explainer:
-        """Make an `Explainer` of the method."""
-        return Explainer(self.model, self.layers, self.method.label)
+        """Make an `Explainer` of the method, whose maps are as the method made them."""
+        return Explainer(self.model, self.layers, self.method.label, geometry="stretch")
 
 
 def gives_finite_float32_maps(subject: Subject) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-    from gradcam_eval.methods.heatmaps import Geometry, Heatmaps
+    from gradcam_eval.arrays import Geometry
+    from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.models.target import Score
 
 
@@ -48,7 +49,7 @@ class Question:
     score: Score = "logit"
     head: str | None = None
     tokens: str | None = None
-    geometry: Geometry = "stretch"
+    geometry: Geometry = "auto"
 
 
 def check_question(asked: LocalModel, question: Question) -> None:
@@ -93,8 +94,7 @@ def explain_to_file(
     model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
     picture = load_image(source, spec.input_size or ANY_SIZE)
     heatmaps = _explain(model, spec, picture, question)
-    is_placed = question.geometry != "stretch"
-    _write(picture, heatmaps.resized(geometry=question.geometry) if is_placed else heatmaps, out)
+    _write(picture, heatmaps, out)
     return [*_describe(heatmaps, spec, asked, question.score), f"written to {out}"]
 
 
@@ -119,6 +119,7 @@ def _explain(model: keras.Model, spec: ModelSpec, picture: Image, question: Ques
         score=question.score,
         head=question.head,
         tokens=question.tokens,
+        geometry=question.geometry,
     )
     against = question.against and _class(model, spec, question.against)
     return explainer(picture, _class(model, spec, question.target), against=against)
@@ -166,7 +167,9 @@ def _describe(heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str
         lines.append(f"preprocessing of the picture: {asked.preprocess}{range_}")
     for (layer, method), stack in heatmaps.items():
         reason = degenerate_reason(stack[0])
-        height, width = stack.shape[1:]
+        known = heatmaps.placed.get((layer, method))
+        height, width = (stack if known is None else known.maps).shape[1:]
         shown = f", but {reason}: the picture shows no heatmap" if reason else ""
-        lines.append(f"layer {layer}, method {method}: {height}×{width} map{shown}")
+        place = "" if known is None else f" of {known.placement}"
+        lines.append(f"layer {layer}, method {method}: {height}×{width} map{place}{shown}")
     return lines

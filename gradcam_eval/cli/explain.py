@@ -33,6 +33,13 @@ ClassesOption = Annotated[
 ScoreOption = Annotated[
     Literal["logit", "probability", "log_odds"], typer.Option(help="What is explained.")
 ]
+GeometryOption = Annotated[
+    Literal["auto", "stretch", "receptive_field"],
+    typer.Option(
+        help="How a map is laid on the image; auto places one that does not cover it. See "
+        "docs/explaining.md."
+    ),
+]
 HeadOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
 ]
@@ -78,10 +85,7 @@ def explain(
     score: ScoreOption = "logit",
     head: HeadOption = None,
     tokens: TokensOption = None,
-    geometry: Annotated[
-        Literal["stretch", "receptive_field"],
-        typer.Option(help="How a map is laid on the image: see docs/explaining.md."),
-    ] = "stretch",
+    geometry: GeometryOption = "auto",
     output: Annotated[
         Path | None,
         typer.Option(

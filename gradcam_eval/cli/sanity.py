@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gradcam_eval.cli.explain import ClassesOption, HeadOption, PreprocessOption, ScoreOption
+from gradcam_eval.cli.explain import (
+    ClassesOption,
+    GeometryOption,
+    HeadOption,
+    PreprocessOption,
+    ScoreOption,
+)
 from gradcam_eval.cli.lists import TokensOption
 from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
 
@@ -63,6 +69,7 @@ def sanity(
     score: ScoreOption = "logit",
     head: HeadOption = None,
     tokens: TokensOption = None,
+    geometry: GeometryOption = "auto",
     preprocess: PreprocessOption = "none",
     classes: ClassesOption = None,
 ) -> None:
@@ -87,6 +94,7 @@ def sanity(
         score=score,
         head=head,
         tokens=tokens,
+        geometry=geometry,
     )
     found = run_checks(asked, images, order=order, steps=steps, seed=seed)
     for check in found.checks:

@@ -70,7 +70,13 @@ _ALL = (
         passes=ablation.ablation_cam_passes,
         check=ablation.check_ablation_cam,
     ),
-    Method("guided_grad_cam", guided.guided_grad_cam, "layer", passes=guided.guided_passes),
+    Method(
+        "guided_grad_cam",
+        guided.guided_grad_cam,
+        "layer",
+        passes=guided.guided_passes,
+        in_pixels=True,
+    ),
     # at no layer
     Method("gradient", gradient.gradient, "input", passes=gradient.gradient_passes),
     Method("gradient_x_input", gradient.gradient_x_input, "input", passes=gradient.gradient_passes),

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam_eval.arrays import Placement, Placing, place
 from gradcam_eval.core import Heatmap
+from gradcam_eval.methods import member_of
 from gradcam_eval.methods.cells import HeatmapCell
 from gradcam_eval.methods.compiled import CompiledPass
 from gradcam_eval.methods.formula import check_map
-from gradcam_eval.methods.heatmaps import Key
+from gradcam_eval.methods.heatmaps import Key, Placed, placement_for
+from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.traced import map_key
+from gradcam_eval.models.tap import LayerCall
 
 _SATURATED = 1e-6  # a softmax's gradient is about p (1 − p): below this, float32 has no digits left
 
@@ -30,20 +34,59 @@ def refused_cells(cells: Sequence[HeatmapCell], passes: Sequence[CompiledPass]) 
     return {key: reason for key, reason in reasons.items() if reason is not None}
 
 
-def maps_of(found: Mapping[str, NDArray[Any]], cells: Sequence[HeatmapCell]) -> dict[Key, Heatmap]:
-    """Return the map of each cell, fused where the method fuses those of several layers.
+def maps_of(
+    found: Mapping[str, NDArray[Any]], cells: Sequence[HeatmapCell], placings: Mapping[str, Placing]
+) -> tuple[dict[Key, Heatmap], dict[Key, Placed]]:
+    """Return the map of each cell, laid on the image, and those that were placed for it.
+
+    A fusion fuses the maps of several layers, which are laid on the image before.
+
+    Parameters
+    ----------
+    found : what the passes returned
+    cells : whose maps are returned
+    placings : where each layer's map lies, by path
+
+    Raises
+    ------
+    InputError : a method returned maps of another size than its layer's, which cannot be placed
 
     Warns
     -----
     UserWarning : maps that are not finite, and whose
     """
     maps = {key: each for name, each in found.items() if (key := map_key(name))}
+    placed = _placed(maps, cells, placings)
+    maps |= {key: place(each.maps, each.placement) for key, each in placed.items()}
     given = {
         cell.key: _fused(cell, maps) if cell.method.kind == "fusion" else maps[cell.key]
         for cell in cells
     }
     _warn_of_overflow(given)
-    return given
+    return given, {key: each for key, each in placed.items() if key in given}
+
+
+def in_pixels(method: Method, maps: Heatmap, call: LayerCall, frame: tuple[int, int]) -> bool:
+    """Whether a method's maps at a layer have the pixels of an image (H, W) for positions."""
+    if method.in_pixels or method.kind != "layer":
+        return method.in_pixels
+    return maps.shape[-2:] == frame != call.map_shape[:2]
+
+
+def _placed(
+    maps: Mapping[Key, Heatmap], cells: Sequence[HeatmapCell], placings: Mapping[str, Placing]
+) -> dict[Key, Placed]:
+    found = {}
+    for cell in cells:
+        method = member_of(cell.method) if cell.method.kind == "fusion" else cell.method
+        for call in cell.calls:
+            key, placing = (call.path, method.label), placings.get(call.path)
+            if not isinstance(placing, Placement):
+                continue
+            if not in_pixels(method, maps[key], call, placing.frame):
+                placement_for(key, maps[key], placing)
+                found[key] = Placed(maps[key], placing)
+    return found
 
 
 def _warn_of_overflow(maps: Mapping[Key, Heatmap]) -> None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam_eval.arrays import Geometry, Placing
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods
-from gradcam_eval.methods.answer import maps_of, refused_cells, warn_of_saturation
+from gradcam_eval.methods.answer import in_pixels, maps_of, refused_cells, warn_of_saturation
 from gradcam_eval.methods.batch import as_batch, as_regions, check_settings
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import ENGINES, Engine
-from gradcam_eval.methods.heatmaps import Heatmaps, Key
+from gradcam_eval.methods.heatmaps import Heatmaps, Key, check_geometry
 from gradcam_eval.methods.passes import Compiling, Passes
 from gradcam_eval.methods.targets import Targets, target_indices
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid, output_layout, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
-from gradcam_eval.models.placement import find_centres
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
@@ -59,12 +59,18 @@ class Explainer:
     memory : bytes that the activations and gradients of one call may take; layers beyond them are
         explained by another pass
     seed : of whatever is random in a method
+    geometry : how a layer's map is laid on the image. "auto": by its receptive field where an edge
+        of the map is more than one stride of the layer off the image's edge (a crop, a window,
+        convolutions without padding), corner to corner otherwise; "stretch": always corner to
+        corner; "receptive_field": always by its field. The maps that are placed have the image's
+        size
     skip_refused : leave out the heatmaps that a method refuses (CAM at a layer that is not pooled,
-        guided backpropagation through another activation than ReLU) instead of raising
+        guided backpropagation through another activation than ReLU) instead of raising; likewise
+        those of a layer whose place on the image is not known
 
     Raises
     ------
-    InputError : unknown layer, method or score, or a model that these cannot be made from
+    InputError : unknown layer, method, score or geometry, or a model that these cannot be made from
     """
 
     def __init__(  # noqa: PLR0913 - what is explained, said once
@@ -81,9 +87,11 @@ class Explainer:
         batch_size: int = 16,
         memory: int = 2 * 2**30,
         seed: int = 0,
+        geometry: Geometry = "auto",
         skip_refused: bool = False,
     ) -> None:
         check_score(score)
+        check_geometry(geometry)
         if engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
@@ -101,7 +109,7 @@ class Explainer:
             as_list(layers),
             token_grid(tokens),
             image_input,
-            Compiling(engine, batch_size, memory, seed, skip_refused),
+            Compiling(engine, batch_size, memory, seed, skip_refused, geometry),
         )
         if self._passes.has_layers and not self._passes.layers:
             raise InputError("no layer was named: wanted a role such as 'last', a path or an index")
@@ -198,16 +206,37 @@ class Explainer:
         self._size = batch.inputs.shape[:2]
         cells = cells_of(calls, self.methods)
         refused = refused_cells(cells, compiled)
+        kept = [cell for cell in cells if cell.key not in refused]
+        maps, placed = maps_of(found, kept, self._passes.placings_on(batch.inputs))
         return Heatmaps(
-            maps=maps_of(found, [cell for cell in cells if cell.key not in refused]),
+            maps=maps,
             scores=found["scores"],
             image_size=batch.inputs.shape[:2],
             classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
             refused=refused,
-            find_centres=cache(partial(find_centres, self.model, batch.inputs, calls)),
-            in_pixels=frozenset(cell.key for cell in cells if cell.method.kind == "layer"),
             layer_names=self._passes.named.get(batch.inputs.shape[:2], {}),
+            geometry=self._passes.how.geometry,
+            placed=placed,
+            find_placings=partial(self._passes.placings_on, batch.inputs),
+            in_pixels=frozenset(
+                cell.key
+                for cell in kept
+                if any(in_pixels(cell.method, maps[cell.key], c, self._size) for c in cell.calls)
+            ),
+            members={
+                cell.key: tuple(call.path for call in cell.calls)
+                for cell in kept
+                if cell.method.kind == "fusion"
+            },
         )
+
+    def placings(self, image_size: tuple[int, int] | None = None) -> Mapping[str, Placing]:
+        """Return where each layer's map lies on images of a size, by path.
+
+        A `Placement`; None for a map that is laid corner to corner; `Undefined` with the reason
+        where the place is not known, so that methods refuse the layer.
+        """
+        return self._passes.placings_on(self._passes.inputs_of(image_size or self._size))
 
     def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:
         if classes is not None:
@@ -225,8 +254,9 @@ def explain(  # noqa: PLR0913 - the one call that says all
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
     score: Score | OutputFunction = "logit",
+    geometry: Geometry = "auto",
 ) -> Heatmaps:
-    """Explain images once: `Explainer(model, layers, methods, score=score)(images, targets)`.
+    """Explain images once, as an `Explainer(model, layers, methods, …)(images, targets)` does.
 
     Keep an `Explainer` to explain more: making one compiles the model again. It also takes heads,
     contrasts of classes, regions, grids of tokens and engines.
@@ -242,14 +272,17 @@ def explain(  # noqa: PLR0913 - the one call that says all
         "predicted:2" for the class with the second highest score
     score : what is explained: "logit", "probability" or "log_odds" of the target class, or a
         function of the model's outputs → (N,)
+    geometry : how maps are laid on the image: "auto", "stretch" or "receptive_field", as for
+        `Explainer`
 
     Returns
     -------
     Heatmaps, float32 (N, h, w) on the raw scale, keyed by (layer path, method name); larger is
-    more relevant. `resized()` lays them on the images
+    more relevant. Each covers its image corner to corner; `resized()` gives them the images' size
 
     Raises
     ------
     InputError : unknown layer, method or score, images that do not fit, targets out of range
     """
-    return Explainer(model, layers, methods, score=score)(images, targets)
+    explainer = Explainer(model, layers, methods, score=score, geometry=geometry)
+    return explainer(images, targets)

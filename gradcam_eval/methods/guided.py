@@ -63,8 +63,8 @@ def guided_backprop(probe: Probe) -> Any:
 def guided_grad_cam(probe: Probe) -> Any:
     """Guided Grad-CAM: guided backpropagation, where Grad-CAM shows the class.
 
-    L = up(Grad-CAM) · max_c |R_c|, with Grad-CAM enlarged to (H, W) bilinearly and R the gradient
-    of guided backpropagation. Range [0, ∞).
+    L = up(Grad-CAM) · max_c |R_c|, with Grad-CAM laid on the image, (H, W), bilinearly and R the
+    gradient of guided backpropagation. Range [0, ∞).
 
     Returns
     -------
@@ -87,9 +87,8 @@ def guided_grad_cam(probe: Probe) -> Any:
     Localization", ICCV 2017, section 3.2; code: github.com/ramprs/grad-cam.
     """
     coarse = grad_cam(probe.activations, probe.gradients)
-    size = probe.images.shape[1:3]
     fine = strongest_channel(_guided_gradients("guided_grad_cam", probe))
-    return tf.image.resize(coarse[..., None], size)[..., 0] * fine
+    return probe.on_image(coarse) * fine
 
 
 def guided_passes(sizes: Sizes, options: Options) -> Passes:

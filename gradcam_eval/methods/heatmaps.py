@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.arrays import place, resize
+from gradcam_eval.arrays import Geometry, Placement, Placing, place, resize
 from gradcam_eval.core import Heatmap, InputError, Undefined, unknown_name
 
 Key = tuple[str, str]
-Centres: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]  # of rows, of columns
-Geometry: TypeAlias = Literal["stretch", "receptive_field"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A layer's maps as the method made them, float32 (N, h, w), and where they lie."""
+
+    maps: Heatmap
+    placement: Placement
+
+
+def check_geometry(geometry: str) -> None:
+    """Raise InputError for an unknown geometry."""
+    if geometry not in get_args(Geometry):
+        raise unknown_name("geometry", geometry, get_args(Geometry))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +36,9 @@ class Heatmaps(Mapping[Key, Heatmap]):
     A key may also be written as it was asked for: a layer's name, role or index that stands for one
     layer, and a method with its options in any spelling, as in ``maps["last", "rise(p=0.50)"]``.
 
+    Each covers its image corner to corner, so that stretching it over the image is right: the maps
+    of a layer that does not see all of the image, or sees it shifted, are placed on it (N, H, W).
+
     Attributes
     ----------
     scores : float32 (N,), the explained score of each image
@@ -32,11 +47,14 @@ class Heatmaps(Mapping[Key, Heatmap]):
         (N, K), of the same pass; None for a score function, which knows no classes
     refused : why a heatmap that was asked for is not there, by (layer path, method name); only
         where an `Explainer` was told to skip what a method refuses
-    find_centres : returns where each layer's rows and columns lie on the image, in pixels, or why
-        that is not known; called only when a map is to be placed so
-    in_pixels : heatmaps whose positions are the image's pixels where they are as many, although
-        they are of a layer, such as Guided Grad-CAM
     layer_names : the paths that each name and index stands for that the layers were named by
+    geometry : by which the maps were laid on the images
+    placed : the maps that were placed by their layer's receptive field
+    find_placings : a geometry → where each layer's map lies by it, by path; called only for another
+        geometry than these maps have
+    in_pixels : maps whose positions are the image's pixels although they are of a layer, such as
+        Guided Grad-CAM
+    members : of a fusion, the paths of the layers whose maps it was made from
     """
 
     maps: Mapping[Key, Heatmap]
@@ -44,9 +62,12 @@ class Heatmaps(Mapping[Key, Heatmap]):
     image_size: tuple[int, int]
     classes: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
     refused: Mapping[Key, str] = field(default_factory=dict)
-    find_centres: Callable[[], Mapping[str, Centres | Undefined]] = dict
+    geometry: Geometry = "auto"
+    placed: Mapping[Key, Placed] = field(default_factory=dict)
+    find_placings: Callable[[Geometry], Mapping[str, Placing]] = lambda geometry: {}
     in_pixels: frozenset[Key] = frozenset()
     layer_names: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
+    members: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[np.int64]:
@@ -107,47 +128,80 @@ class Heatmaps(Mapping[Key, Heatmap]):
         return len(self.maps)
 
     def resized(
-        self, size: tuple[int, int] | None = None, geometry: Geometry = "stretch"
+        self, size: tuple[int, int] | None = None, geometry: Geometry | None = None
     ) -> Heatmaps:
         """Return the same heatmaps at (H, W), bilinearly.
 
         Parameters
         ----------
         size : (H, W); by default the images' size
-        geometry : "stretch", corner to corner; or "receptive_field": each value at the middle of
-            the pixels that its position sees by local paths if the image had no border, which is
-            elsewhere wherever convolutions are not padded evenly, and nearest beyond the outermost
+        geometry : "stretch", corner to corner; "receptive_field": each value at the middle of the
+            pixels that its position sees by local paths if the image had no border, nearest beyond
+            the outermost, and 0 where no position sees anything; "auto": the second where an edge
+            of the map is more than one stride of its layer off the image's edge, else the first.
+            None: that by which the maps were made
 
         Raises
         ------
-        InputError : an unknown geometry, or a layer whose receptive field is not computed
+        InputError : an unknown geometry, a layer whose receptive field is not known, or a fusion
+            whose members lie elsewhere by this geometry
         """
-        if geometry not in get_args(Geometry):
-            raise unknown_name("geometry", geometry, get_args(Geometry))
         wanted = size or self.image_size
-        if geometry == "stretch":
-            return replace(self, maps={key: resize(maps, wanted) for key, maps in self.items()})
-        centres = self.find_centres()
-        return replace(
-            self,
-            maps={
-                key: resize(maps, wanted)
-                if maps.shape[-2:] == self.image_size
-                and (key in self.in_pixels or key[0] not in centres)
-                else place(maps, _centres_of(key, maps, centres), self.image_size, wanted)
-                for key, maps in self.items()
-            },
+        if geometry is None or geometry == self.geometry:
+            placings: Mapping[str, Placing] = {}
+            maps = {key: self._at(key, wanted) for key in self}
+        else:
+            check_geometry(geometry)
+            placings = self.find_placings(geometry)
+            maps = {key: self._laid(key, wanted, placings) for key in self}
+        return replace(self, maps=maps, placed={}, geometry=geometry or self.geometry)
+
+    def _at(self, key: Key, size: tuple[int, int]) -> Heatmap:
+        known = self.placed.get(key)
+        return (
+            resize(self[key], size) if known is None else place(known.maps, known.placement, size)
         )
 
+    def _laid(self, key: Key, size: tuple[int, int], placings: Mapping[str, Placing]) -> Heatmap:
+        """Return a map as another geometry lays it."""
+        known = self.placed.get(key)
+        maps = self[key] if known is None else known.maps
+        if key in self.in_pixels or self._is_in_place(key, placings):
+            return resize(maps, size)
+        elsewhere = Undefined("it is not one layer's: give the geometry to what explains")
+        placement = placement_for(key, maps, placings.get(key[0], elsewhere))
+        return resize(maps, size) if placement is None else place(maps, placement, size)
 
-def _centres_of(key: Key, maps: Heatmap, known: Mapping[str, Centres | Undefined]) -> Centres:
+    def _is_in_place(self, key: Key, placings: Mapping[str, Placing]) -> bool:
+        """Whether a map that is not one layer's is right as it is: a fusion, or of the pixels."""
+        if key not in self.members:
+            return key[0] not in placings and self[key].shape[-2:] == self.image_size
+        mine = self.find_placings(self.geometry)
+        paths = self.members[key]
+        return all(mine.get(each) is None and placings.get(each) is None for each in paths)
+
+
+def placement_for(key: Key, maps: Heatmap, placing: Placing) -> Placement | None:
+    """Return where the maps (N, h, w) of one (layer, method) lie; None: corner to corner.
+
+    Raises
+    ------
+    InputError : that is not known, or the method returned maps of another size than its layer's
+    """
     layer, method = key
-    centres = known.get(layer, Undefined("it is not one layer's, as this model calls it"))
-    if not isinstance(centres, Undefined) and tuple(map(len, centres)) != maps.shape[-2:]:
-        centres = Undefined(f"{method} gave it another size ({maps.shape[-2]}×{maps.shape[-1]})")
-    if isinstance(centres, Undefined):
-        raise InputError(
-            f"the map of {layer!r} cannot be placed by its receptive field: {centres.reason}; "
-            "use geometry='stretch'"
-        )
-    return centres
+    if isinstance(placing, Placement) and placing.shape != maps.shape[-2:]:
+        height, width = maps.shape[-2:]
+        placing = Undefined(f"{method} gave it another size ({height}×{width})")
+    if isinstance(placing, Undefined):
+        raise InputError(refusal_of(layer, placing))
+    return placing
+
+
+def refusal_of(layer: str, why: Undefined, *, can_stretch: bool = True) -> str:
+    """Return why the map of a layer cannot be laid on the image, and what to do."""
+    advice = (
+        "geometry='stretch' lays it over the whole image all the same"
+        if can_stretch
+        else "choose another layer"
+    )
+    return f"the map of {layer!r} cannot be placed on the image: {why.reason}; {advice}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
+from gradcam_eval.arrays import Geometry, Placing
 from gradcam_eval.methods import member_of
 from gradcam_eval.methods.compiled import CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.registry import Method
@@ -17,6 +18,7 @@ from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.objective import Objective
+from gradcam_eval.models.placement import find_placements
 from gradcam_eval.models.selection import resolve_each
 from gradcam_eval.models.tap import LayerCall
 
@@ -30,6 +32,7 @@ class Compiling:
     memory: int
     seed: int
     skip_refused: bool
+    geometry: Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class Passes:
     how : how a pass is compiled
     calls : what the layers stand for, by the size (H, W) of the images
     named : the paths that each name or index stands for, by that size
+    placings : where the layers' maps lie, by the size of the images and the geometry
     compiled : the passes, by the images' shape and by what is asked of them
     """
 
@@ -56,6 +60,7 @@ class Passes:
     how: Compiling
     calls: dict[tuple[int, int], list[LayerCall]] = field(default_factory=dict)
     named: dict[tuple[int, int], dict[str | int, list[str]]] = field(default_factory=dict)
+    placings: dict[Any, Mapping[str, Placing]] = field(default_factory=dict)
     compiled: dict[Any, list[CompiledPass]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -77,6 +82,20 @@ class Passes:
             if size not in self.calls:
                 self.calls[size] = self._find_calls(inputs)
             return self.calls[size]
+
+    def placings_on(
+        self, inputs: ModelInputs, geometry: Geometry | None = None
+    ) -> Mapping[str, Placing]:
+        """Return where the maps lie on images of a size, by path (computed once for each).
+
+        `geometry` is that of the explainer by default.
+        """
+        key = inputs.shape[:2], geometry or self.how.geometry
+        with self.lock:
+            if key not in self.placings:
+                calls = self.calls_on(inputs)
+                self.placings[key] = find_placements(self.model, inputs, calls, key[1])
+            return self.placings[key]
 
     def groups(self, calls: list[LayerCall]) -> list[list[LayerCall]]:
         """Return the calls in groups that one pass each explains, as `memory` holds them."""
@@ -109,6 +128,7 @@ class Passes:
                             has_ranks,
                             seed=self.how.seed,
                             skip_refused=self.how.skip_refused,
+                            placings=self.placings_on(inputs),
                         ),
                         self.how.engine,
                     )

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
+from gradcam_eval.arrays import Placement
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:
@@ -28,6 +33,7 @@ class Probe:
     seed : of whatever is random in the method; the draw must not depend on N or on an image's
         place in the batch, so that an image's map is the same in every batch
     chunk : most images that should be in one forward pass
+    placing : where the layer's map lies on the image; None: corner to corner
     """
 
     images: Any
@@ -38,3 +44,15 @@ class Probe:
     score_from: Callable[[Any, Any], Any] | None
     seed: int
     chunk: int
+    placing: Placement | None = None
+
+    def on_image(self, maps: Any, scale: Callable[[Any], Any] = lambda maps: maps) -> Any:
+        """Lay maps (M, h, w) of the layer's positions on the image: (M, H, W).
+
+        `scale` is applied to what is laid, before it becomes 0 where the layer sees nothing.
+        """
+        if self.placing is None:
+            return scale(tf.image.resize(maps[..., None], self.images.shape[1:3])[..., 0])
+        rows, columns = (tf.constant(each, maps.dtype) for each in self.placing.matrices())
+        is_seen = tf.constant(np.logical_and.outer(*self.placing.is_seen()), maps.dtype)
+        return scale(tf.einsum("Hh,mhw,Ww->mHW", rows, maps, columns)) * is_seen

@@ -54,6 +54,7 @@ class Method:
     check : (name, options) → nothing; raises InputError where an option has a value that the
         method cannot take
     options : those chosen that are not the defaults
+    in_pixels : whether a method of kind "layer" returns maps of the image's pixels
     """
 
     name: str
@@ -64,6 +65,7 @@ class Method:
     refuses: Callable[[Any, Any, Any], str | None] | None = None
     check: Callable[[str, Options], None] | None = None
     options: Options = field(default_factory=dict)
+    in_pixels: bool = False
 
     @property
     def label(self) -> str:

@@ -23,7 +23,7 @@ def score_cam(probe: Probe, *, channels: int | None = None, fill: str = "mean") 
     """Score-CAM: weigh each channel by the score of the image seen through it.
 
     L = [Σₖ αₖ Aᵏ]₊ with α = softmax(S) over the channels, Sₖ = f(X ∘ Hᵏ) − f(X_b) and
-    Hᵏ = s(up(Aᵏ)): the channel enlarged to (H, W) bilinearly, then scaled to 0..1.
+    Hᵏ = s(up(Aᵏ)): the channel laid on the image, (H, W), bilinearly, then scaled to 0..1.
     Range [0, max A], since the weights are positive and sum to 1.
 
     Parameters
@@ -52,6 +52,8 @@ def score_cam(probe: Probe, *, channels: int | None = None, fill: str = "mean") 
     - A channel that is constant over the image cannot be scaled to 0..1; it gets weight 0 and does
       not count in the softmax, as in the authors' code. An image with no other channels has an
       all-zero map.
+    - Where the layer sees a part of the image alone (a crop), the mask is scaled over that part and
+      0 beyond it.
     - Choosing channels by their spread is Faster-Score-CAM's idea, not the paper's.
 
     References
@@ -68,7 +70,7 @@ def score_cam(probe: Probe, *, channels: int | None = None, fill: str = "mean") 
     colour = fill_colour(images, fill)
 
     def score(image: Any, place: Any) -> Any:
-        mask = _unit_range(_enlarged(tf.gather(flat, image * count + place), images.shape[1:3]))
+        mask = probe.on_image(tf.gather(flat, image * count + place), _unit_range)
         seen = blend(tf.gather(images, image), mask, tf.gather(colour, image))
         return probe.score(seen, image)
 
@@ -86,10 +88,6 @@ def check_score_cam(name: str, options: Options) -> None:
 def score_cam_passes(sizes: Sizes, options: Options) -> Passes:
     """One forward pass for each channel asked about; no backward pass."""
     return Passes(how_many("score_cam", options["channels"], sizes.channels))
-
-
-def _enlarged(planes: Any, size: tuple[int, int]) -> Any:
-    return tf.image.resize(planes[..., None], size)[..., 0]
 
 
 def _unit_range(planes: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,15 +10,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.arrays import Placement, Placing
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.methods.formula import check_map
 from gradcam_eval.methods.fused import FUSED
-from gradcam_eval.methods.heatmaps import Key
+from gradcam_eval.methods.heatmaps import Key, refusal_of
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import INPUT, Method
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import from_map
 from gradcam_eval.models.objective import Asked, Objective, chosen, explained, probabilities
+from gradcam_eval.models.receptive_field import NO_ROW_EACH
 from gradcam_eval.models.tap import LayerCall, record, substituted
 
 
@@ -52,6 +54,8 @@ class Plan:
     seed : of whatever is random in the methods
     chunk : most images that a method puts into one forward pass
     skip_refused : leave out what a method refuses, and say it in `found`, instead of raising
+    placings : where each layer's map lies on the image, by path; corner to corner where it is not
+        named, and refused where that is not known
     fuses : leave the formulas that `fused_maps` knows to it, and return A and G of their layers
     found : filled while the plan is traced
     """
@@ -67,6 +71,7 @@ class Plan:
     seed: int = 0
     chunk: int = 16
     skip_refused: bool = False
+    placings: Mapping[str, Placing] = field(default_factory=dict)
     fuses: bool = False
     found: Found = field(default_factory=Found)
 
@@ -137,7 +142,14 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
         plan.found.classes = answer["probabilities"].shape[-1]
     asker = _Asker(plan, images, extras, settled[0])
     for i, call in enumerate(plan.calls):
-        at = _AtLayer(call, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i]))
+        placing = plan.placings.get(call.path)
+        if isinstance(placing, Undefined):
+            is_whole = call.field is not NO_ROW_EACH
+            _refuse(plan, call, refusal_of(call.path, placing, can_stretch=is_whole))
+            continue
+        at = _AtLayer(
+            call, placing, seen.raw[i], *_floats(call, seen.activations[i], seen.gradients[i])
+        )
         for method in plan.methods:
             if _is_left(plan, method, at):
                 plan.found.left[call.path, method.label] = method.formula
@@ -151,6 +163,17 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
             draw = partial(method.formula, asker.probe(), **method.options)
             answer |= _unless_refused(plan, (INPUT, method.label), draw)
     return {**answer, "scores": tf.cast(answer["scores"], tf.float32)}
+
+
+def _refuse(plan: Plan, call: LayerCall, reason: str) -> None:
+    """Refuse a layer whose map's place is not known, for every method that looks at it."""
+
+    def refuse() -> Any:
+        raise InputError(reason)
+
+    for method in plan.methods:
+        if method.kind != "input":
+            _unless_refused(plan, (call.path, method.label), refuse)
 
 
 def _unless_refused(plan: Plan, key: Key, draw: Callable[[], Any]) -> dict[str, Any]:
@@ -168,9 +191,10 @@ def _unless_refused(plan: Plan, key: Key, draw: Callable[[], Any]) -> dict[str, 
 
 @dataclass(frozen=True, eq=False)
 class _AtLayer:
-    """A layer call, what it returned, and that as a map with its gradient."""
+    """A layer call, what it returned, that as a map with its gradient, and where this lies."""
 
     call: LayerCall
+    placing: Placement | None
     raw: Any
     activation: Any
     gradient: Any
@@ -196,6 +220,7 @@ class _Asker:
             score_from=self._from(at) if at else None,
             seed=self.plan.seed,
             chunk=self.plan.chunk,
+            placing=at.placing if at else None,
         )
 
     def score(self, images: Any, owner: Any) -> Any:

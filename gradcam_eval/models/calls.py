@@ -18,6 +18,7 @@ from gradcam_eval.models.onednn import channels_first_advice
 from gradcam_eval.models.reach.operation import Reach
 from gradcam_eval.models.receptive_field import (
     NO_PLACE,
+    NO_ROW_EACH,
     Reaches,
     ReceptiveField,
     field_of,
@@ -88,8 +89,9 @@ def trace_calls(
         reach = reaches.get(output.name) if is_here else _INSIDE
         layout, seen = _read(tuple(output.shape), reach, inputs.layout, tokens)
         if not has_images_rows(output):
-            layout, seen = "channels_last", NO_PLACE
-        calls.append(LayerCall(call.path, call.layer, call.index, call.shape, layout))
+            layout, seen = "channels_last", NO_ROW_EACH
+        size = inputs.shape[:2]
+        calls.append(LayerCall(call.path, call.layer, call.index, call.shape, layout, seen, size))
         outputs.append(output)
         fields.append(seen)
     return Traced(tuple(calls), tuple(outputs), tuple(fields), tuple(ends), traced.graph, reaches)
@@ -125,10 +127,10 @@ def _read(
         return tokens, field_of(reach, tokens)
     if len(shape) != 4:
         return "channels_last", NO_PLACE
-    seen = field_of(reach, expected)
+    seen = field_of(reach, expected, shape)
     if seen is NO_PLACE:  # a model may change its layout on the way
         other: Layout = "channels_last" if expected == "channels_first" else "channels_first"
-        turned = field_of(reach, other)
+        turned = field_of(reach, other, shape)
         if turned is not NO_PLACE:
             return other, turned
     return expected, seen

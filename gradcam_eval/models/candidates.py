@@ -16,7 +16,7 @@ from gradcam_eval.models.ending import ancestors, prediction_operations, without
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reach.sides import NOTHING, Side, hull, image_side
 from gradcam_eval.models.receptive_field import (
-    NO_PLACE,
+    NOWHERE,
     ReceptiveField,
     fitting_grid,
     walk,
@@ -158,8 +158,8 @@ def _doubt(call: LayerCall, field: ReceptiveField | Undefined) -> str | None:
     height, width = call.map_shape[:2]
     if height == width == 1:
         return "its map is 1×1, one value for the whole image"
-    if field is NO_PLACE:
-        return NO_PLACE.reason
+    if isinstance(field, Undefined) and field in NOWHERE:
+        return field.reason
     if isinstance(field, ReceptiveField) and field.blind:
         count = field.rows.has_place.size * field.columns.has_place.size
         return (

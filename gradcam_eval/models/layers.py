@@ -21,7 +21,7 @@ from gradcam_eval.models.candidates import (
 )
 from gradcam_eval.models.inputs import Key, ModelInputs, model_inputs
 from gradcam_eval.models.layout import TokenGrid, token_grid
-from gradcam_eval.models.receptive_field import NO_PLACE, FieldAxis, ReceptiveField
+from gradcam_eval.models.receptive_field import NOWHERE, FieldAxis, ReceptiveField
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.zoo import loaded_spec
 
@@ -169,7 +169,7 @@ def describe_call(found: ModelLayers, call: LayerCall) -> dict[str, Any]:
     """Return a call's row of `list_layers`."""
     seen = found.fields.get(call.path)
     rows = seen.rows if isinstance(seen, ReceptiveField) else None
-    is_map = len(call.map_shape) == 3 and bool(call.map_shape[0]) and seen is not NO_PLACE
+    is_map = len(call.map_shape) == 3 and bool(call.map_shape[0]) and seen not in NOWHERE
     ratio = found.input_size[0] / (call.map_shape[0] or 1) if is_map else None
     return {
         "path": call.path,
@@ -198,7 +198,7 @@ def _note(found: ModelLayers, call: LayerCall) -> str:
     if call.path in found.undeclared:
         return f"tokens: declare tokens='{found.undeclared[call.path]}' to explain it"
     seen = found.fields.get(call.path)
-    if len(call.map_shape) != 3 or seen is None or seen is NO_PLACE:
+    if len(call.map_shape) != 3 or seen is None or seen in NOWHERE:
         return ""
     if isinstance(seen, Undefined):
         return f"receptive field: {seen.reason}"

@@ -16,15 +16,25 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.models.layout import Layout, TokenGrid
-from gradcam_eval.models.reach.operation import Reach
+from gradcam_eval.models.reach.operation import Reach, static_value
 from gradcam_eval.models.reach.rules import POINTWISE, RULES, WITHOUT_VALUES
-from gradcam_eval.models.reach.sides import NotComputedError, Side, image_side, rearranged
+from gradcam_eval.models.reach.sides import (
+    NOTHING,
+    Integers,
+    NotComputedError,
+    Side,
+    image_side,
+    rearranged,
+)
 
 Reaches: TypeAlias = dict[str, Reach | Undefined]  # by the tensor's name in its graph
 
 NO_PLACE = Undefined("its positions do not lie on the image as rows and columns")
+NO_ROW_EACH = Undefined("it returns a row for each part of an image, a window or a frame")
+NOWHERE = (NO_PLACE, NO_ROW_EACH)
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_BRANCHES = ("If", "StatelessIf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +46,30 @@ class FieldAxis:
     pixels : int64 (n, 2), the exact interval of pixels each position depends on, from the first
         to one after the last; both 0 where it sees nothing but padding (which, behind a global
         operation, counts as seeing what all see)
-    has_place : (n,), whether a position sees anything by a local path, one that no global
-        operation interrupts
+    local : int64 (n, 2), the same by local paths alone, those that no global operation interrupts
+    has_place : (n,), whether a position sees anything by a local path
     is_global : whether a global operation (a pooled gate, attention, group normalisation) lets
         every position see more
     size, stride : pixels that a position sees by local paths if the image had no border, and from
         one to the next; None where positions do not lie evenly
     centres : float64 (n,), the middles of those fields, in pixels; None likewise
+    is_apart : whether a position sees places that lie apart, so that the interval is none
     """
 
     pixels: NDArray[np.int64]
+    local: NDArray[np.int64]
     has_place: NDArray[np.bool_]
     is_global: bool
     size: float | None = None
     stride: float | None = None
     centres: NDArray[np.float64] | None = None
+    is_apart: bool = False
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """The pixels that the positions together see by local paths: first, and one after last."""
+        local = self.local[self.has_place]
+        return (int(local[:, 0].min()), int(local[:, 1].max())) if local.size else (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +119,10 @@ def walk(graph: Any, sources: Mapping[str, Reach]) -> Reaches:
 
 def _through(op: Any, inputs: list[Reach | Undefined]) -> list[Reach | Undefined]:
     if op.type in _CALLS:
-        return _through_function(op, inputs)
+        return _through_function(op, op.get_attr("f").name, inputs)
+    if op.type in _BRANCHES and (taken := static_value(op.inputs[0])) is not None:
+        branch = op.get_attr("then_branch" if taken else "else_branch")
+        return _through_function(op, branch.name, inputs[1:])
     unknown = next((each for each in inputs if isinstance(each, Undefined)), None)
     if unknown is not None:
         return [unknown] * len(op.outputs)
@@ -122,9 +144,11 @@ def _rule(op: Any, inputs: list[Reach]) -> Any:
     return RULES[op.type]
 
 
-def _through_function(op: Any, inputs: list[Reach | Undefined]) -> list[Reach | Undefined]:
+def _through_function(
+    op: Any, name: str, inputs: list[Reach | Undefined]
+) -> list[Reach | Undefined]:
     """Walk the function that an operation calls, as grouped convolutions do."""
-    inner = op.graph._get_function(op.get_attr("f").name).graph  # there is no public way
+    inner = op.graph._get_function(name).graph  # there is no public way
     if len(inner.inputs) != len(inputs) or len(inner.outputs) != len(op.outputs):
         # a function that was loaded from a file, whose graph is not that of the call
         return [Undefined(f"the function that {op.name} calls cannot be looked into")] * len(
@@ -136,8 +160,13 @@ def _through_function(op: Any, inputs: list[Reach | Undefined]) -> list[Reach | 
     return [reaches.get(tensor.name) for tensor in inner.outputs]
 
 
-def field_of(reach: Reach | Undefined, layout: Layout) -> ReceptiveField | Undefined:
+def field_of(
+    reach: Reach | Undefined, layout: Layout, shape: tuple[int | None, ...] = ()
+) -> ReceptiveField | Undefined:
     """Return the receptive field of a map, given its tensor's reach and how it lies on the image.
+
+    `shape` is the tensor's, with its axis of images: a map of one row (or column) lies on all rows
+    that it sees.
 
     Returns
     -------
@@ -149,7 +178,12 @@ def field_of(reach: Reach | Undefined, layout: Layout) -> ReceptiveField | Undef
     if isinstance(layout, TokenGrid):
         reach = _on_grid(reach, layout)
     axes = (2, 3) if layout == "channels_first" else (1, 2)
-    if reach is None or tuple(side.axis for side in reach) != axes:
+    if reach is None:
+        return NO_PLACE
+    if len(shape) == 4 and any(side.axis is not None for side in reach):
+        rows, columns = (_as_one(s, n, shape[n]) for s, n in zip(reach, axes, strict=True))
+        reach = rows, columns
+    if tuple(side.axis for side in reach) != axes:
         return NO_PLACE
     return ReceptiveField(_field_axis(reach[0]), _field_axis(reach[1]))
 
@@ -183,12 +217,25 @@ def _on_grid(reach: Reach, grid: TokenGrid) -> Reach:
     return rows, columns
 
 
-def _field_axis(side: Side) -> FieldAxis:
-    low, high = side.everywhere
-    first, last = np.minimum(side.first, low), np.maximum(side.last, high)
+def _as_one(side: Side, axis: int, length: int | None) -> Side:
+    """Return a side that a reduction left with one position, which sees all that it sees."""
+    if side.axis is not None or length != 1 or side.everywhere == NOTHING:
+        return side
+    low, high = (np.array([end], np.int64) for end in side.everywhere)
+    return Side(axis, low, high)
+
+
+def _intervals(first: Integers, last: Integers) -> NDArray[np.int64]:
     pixels = np.stack([first, last + 1], axis=1)
     pixels[first > last] = 0
-    field = FieldAxis(pixels, ~side.is_blind, is_global=low <= high)
+    return pixels
+
+
+def _field_axis(side: Side) -> FieldAxis:
+    low, high = side.everywhere
+    pixels = _intervals(np.minimum(side.first, low), np.maximum(side.last, high))
+    local = _intervals(side.first, side.last)
+    field = FieldAxis(pixels, local, ~side.is_blind, is_global=low <= high, is_apart=side.is_apart)
     grid = side.grid
     if grid is None or not grid.is_even or not grid.stride:
         return field

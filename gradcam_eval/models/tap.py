@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.models.layout import Layout, map_shape, to_map
+from gradcam_eval.models.receptive_field import ReceptiveField
 
 _TRACING = threading.RLock()  # two threads that tap one model would restore each other's calls
 _ABSENT = object()
@@ -37,6 +39,8 @@ class LayerCall:
     index : which call of the layer this is, counted from 0 in the order of execution
     shape : the output's shape without the batch axis; None for an axis of unknown size
     layout : how the output becomes a map (h, w, channels)
+    field : what the map sees of an image, or why that is not known; None where nobody computed it
+    image_size : (H, W) of the images for which `shape` and `field` are
     """
 
     path: str
@@ -44,6 +48,8 @@ class LayerCall:
     index: int
     shape: tuple[int | None, ...]
     layout: Layout = "channels_last"
+    field: ReceptiveField | Undefined | None = None
+    image_size: tuple[int, int] | None = None
 
     @property
     def map_shape(self) -> tuple[int | None, ...]:
@@ -102,6 +108,24 @@ def _reporting(
         return output if replacement is None else replacement
 
     return reporting
+
+
+@contextmanager
+def kept(model: keras.Model) -> Iterator[None]:
+    """Put back what layers count, or draw random numbers from, while the block runs."""
+    if not model.built:  # nothing has counted or drawn yet
+        yield
+        return
+    learned = {id(variable) for variable in model.trainable_variables}
+    others = [variable for variable in model.variables if id(variable) not in learned]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in others]
+    try:
+        yield
+    finally:
+        for variable, value in zip(others, before, strict=True):
+            now = keras.ops.convert_to_numpy(variable)
+            if now.tobytes() != value.tobytes():
+                variable.assign(value)
 
 
 @contextmanager

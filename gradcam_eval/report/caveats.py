@@ -32,11 +32,30 @@ def caveats(
     model : its name
     """
     texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts, summary)]
+    texts.append(placed(folder, model))
     left_out = missing(folder, model)
     texts.append(copies(folder, model))
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
     texts += [_uneven(verdicts, summary)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
+
+
+def placed(folder: Folder, model: str) -> str:
+    """Say which layers' maps are not laid on the images corner to corner, and what they see."""
+    layers = folder.layers[folder.layers["model"] == model]
+    if "geometry" not in layers:  # a folder of an earlier version
+        return ""
+    rows = layers[layers["geometry"] == "receptive_field"]
+    if rows.empty:
+        return ""
+    named = [f"{row['path']} ({row['sees']})" for row in rows.head(_MOST_NAMED).to_dict("records")]
+    more = len(rows) - len(named)
+    return (
+        f"The maps of {plural(len(rows), 'layer')} do not fit the images corner to corner and are "
+        "placed where their layer's receptive field is: "
+        + "; ".join(named + ([f"and {more} more"] if more else []))
+        + "."
+    )
 
 
 def _small(verdicts: list[Verdict]) -> str:

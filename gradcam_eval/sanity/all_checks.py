@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import load_samples
 from gradcam_eval.files import replacing, write_table, write_text
@@ -33,7 +34,7 @@ class Asked:
     Attributes
     ----------
     model, preprocess, classes : as of `load_with_spec`
-    layers, methods, score, head, tokens : as of `Explainer`
+    layers, methods, score, head, tokens, geometry : as of `Explainer`
     protocol : of the checks
     """
 
@@ -46,6 +47,7 @@ class Asked:
     score: Score = "logit"
     head: str | None = None
     tokens: str | None = None
+    geometry: Geometry = "auto"
 
     def explained(self) -> dict[str, Any]:
         """Return what every check is told, by keyword."""
@@ -55,6 +57,7 @@ class Asked:
             "score": self.score,
             "head": self.head,
             "tokens": self.tokens,
+            "geometry": self.geometry,
         }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
@@ -32,6 +33,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     score: Score = "logit",
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
+    geometry: Geometry = "auto",
     protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
@@ -43,7 +45,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     ----------
     model : keras.Model; it is not changed
     images : float32 (N, H, W, C) or (H, W, C), 0..255
-    layers, methods, score, head, tokens : as of `Explainer`
+    layers, methods, score, head, tokens, geometry : as of `Explainer`
     protocol : "sanity2018" or "sanity2018_code": by what heatmaps are compared
     seed : of what is random in a method, of the controls and of the bootstrap
 
@@ -58,6 +60,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     rules = find_rules(protocol)
     batch = as_images(images)
     options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
+    options["geometry"] = geometry
     explainer = Explainer(model, layers, methods, skip_refused=True, **options)
     most = explainer(batch)
     least = explainer(batch, most.probabilities.argmin(axis=1))
@@ -77,6 +80,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     score: Score = "logit",
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
+    geometry: Geometry = "auto",
     protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
@@ -89,8 +93,8 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     model : f, keras.Model trained on the data
     permuted : g, of the same architecture, trained on the same images with `permuted_labels` until
         it fits them
-    images, layers, methods, score, head, tokens, protocol, seed : as of `class_sensitivity`; the
-        layers' names must be both's
+    images, layers, methods, score, head, tokens, geometry, protocol, seed : as of
+        `class_sensitivity`; the layers' names must be both's
     targets : as of `Explainer`; by default what f predicts
 
     Returns
@@ -109,6 +113,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     rules = find_rules(protocol)
     batch = as_images(images)
     options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
+    options["geometry"] = geometry
     one, other = (
         Explainer(each, layers, methods, skip_refused=True, **options) for each in (model, permuted)
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap, Truth, Undefined
+from gradcam_eval.core import Heatmap, InputError, Truth, Undefined
 from gradcam_eval.methods.controls import ControlInput, random
 from gradcam_eval.metrics.similarity import MEASURES, framed
 from gradcam_eval.protocols import SanityProtocol
@@ -22,7 +22,14 @@ Stacks: TypeAlias = Mapping[tuple[str, str], Heatmap]  # (layer, method) → (N,
 
 
 def stacks_of(heatmaps: Heatmaps) -> dict[tuple[str, str], Heatmap]:
-    """Return every cell's heatmaps at the images' size; one that is constant stays so."""
+    """Return every cell's heatmaps at the images' size; one that is constant stays so.
+
+    Raises
+    ------
+    InputError : every cell is refused, with the reason of the first
+    """
+    if heatmaps.refused and not heatmaps:
+        raise InputError(next(iter(heatmaps.refused.values())))
     size = heatmaps.image_size
     return {key: np.stack([framed(each, size) for each in maps]) for key, maps in heatmaps.items()}
 

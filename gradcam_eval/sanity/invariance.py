@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.arrays import degenerate_reason
+from gradcam_eval.arrays import Geometry, degenerate_reason
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
@@ -35,6 +35,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     score: Score = "logit",
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
+    geometry: Geometry = "auto",
     shift: float = SHIFT,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -48,7 +49,8 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     model : keras.Model whose first layer with weights is a Conv2D or Dense layer with a bias; what
         comes before may only scale and shift (`Rescaling`). It is not changed.
     images : float32 (N, H, W, C) or (H, W, C), 0..255; shifted images may leave 0..255
-    layers, methods, score, head, tokens : as of `Explainer`; the model's prediction is explained
+    layers, methods, score, head, tokens, geometry : as of `Explainer`; the model's prediction is
+        explained
     shift : c, grey levels, the same for all pixels and channels
     seed : of what is random in a method
 
@@ -82,6 +84,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
             score=score,
             head=head,
             tokens=tokens,
+            geometry=geometry,
             engine="tensorflow",
             seed=seed,
             skip_refused=True,

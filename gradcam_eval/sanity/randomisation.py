@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
@@ -40,6 +41,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     score: Score = "logit",
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
+    geometry: Geometry = "auto",
     order: str = "cascading",
     steps: int | None = None,
     protocol: str = DEFAULT,
@@ -57,8 +59,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     images : float32 (N, H, W, C) or (H, W, C), 0..255
     layers, methods, targets : as of `Explainer`; a protocol that explains what each model predicts
         takes no targets
-    score, head, tokens : as of `Explainer`: what of which output is explained, and how a
-        transformer's tokens lie on the image
+    score, head, tokens, geometry : as of `Explainer`: what of which output is explained, and how a
+        transformer's tokens and a layer's map lie on the image
     order : "cascading" from the model's output to its input, each step keeping the former ones;
         "cascading_bottom_up"; or "independent", each step alone, all else as trained
     steps : most steps; the first takes one layer, the others share the rest evenly in the order
@@ -121,6 +123,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
             score=score,
             head=head,
             tokens=tokens,
+            geometry=geometry,
             engine="tensorflow",  # weights change with every call: a frozen graph would not pay
             seed=seed,
             skip_refused=True,

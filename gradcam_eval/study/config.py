@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
 
+from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.study.dataset import HOW, DataEntry
 
@@ -79,6 +80,8 @@ class Study(_Strict):
     target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
         class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
+    geometry : how a layer's map is laid on the image: "auto", by its receptive field where it would
+        otherwise be off by more than one stride of the layer; "stretch"; or "receptive_field"
     engine : what computes the metrics' forward passes; see `Predictor`. "auto" takes the fastest
         that is installed and gives this model's probabilities on this processor, to 1e-5; the
         report says which. "openvino_bf16" makes no reference numbers, and the report says how far
@@ -99,6 +102,7 @@ class Study(_Strict):
     protocols: dict[str, tuple[str, ...]] = {}
     target: str | StrictInt = "predicted"
     score: Literal["logit", "probability", "log_odds"] = "logit"
+    geometry: Geometry = "auto"
     engine: Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"] = "auto"
     seed: StrictInt = Field(default=0, ge=0)
     cost: Cost = Cost()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,8 @@ def forecast(
     judged += sum(each.each_image for each in calls_of)
     changed = max(_changed(protocol) for _, protocol in study.measures)
     forwards = images * (asked * (1 + changed) + judged)
-    map_values = sum(_map_pixels(cell, size) for cell in cells)
+    placed = {path for path, each in explainer.placings(size).items() if each is not None}
+    map_values = sum(_map_pixels(cell, size, placed) for cell in cells)
     calls = explainer.calls(size)
     activations = sum(math.prod(_sides(call, size)) * (call.map_shape[2] or 1) for call in calls)
     largest = max((CHUNK, *plan.batch_sizes) if plan else (CHUNK,))
@@ -136,9 +137,9 @@ def _changed(protocol: str) -> int:
     return rules.draws if isinstance(rules, SensitivityProtocol) else 0
 
 
-def _map_pixels(cell: HeatmapCell, size: tuple[int, int]) -> int:
+def _map_pixels(cell: HeatmapCell, size: tuple[int, int], placed: Container[str]) -> int:
     """Return how many values a cell's heatmap has; a fusion's is as large as its largest member."""
-    sides = [_sides(call, size) for call in cell.calls]
+    sides = [size if call.path in placed else _sides(call, size) for call in cell.calls]
     return max((math.prod(each) for each in sides), default=math.prod(size))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gradcam_eval.arrays import Placing
+from gradcam_eval.core import Undefined
 from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.study.config import ModelEntry, Study
@@ -46,7 +48,8 @@ class LoadedModel:
 class Subject:
     """One model of a study, compiled, with what all its images share.
 
-    `layers` are the explained layers' rows of `list_layers`, in the network's order.
+    `layers` are the explained layers' rows of `list_layers`, in the network's order, with how their
+    maps are laid on the image (`geometry`) and what of it they see where that is not all (`sees`).
     """
 
     label: str
@@ -101,18 +104,25 @@ def make_subject(
     elif not asks_the_model(study):
         engine = EngineChoice("frozen")
     engine = engine or choose_engine(loaded.model, loaded.size)
+    explainer = Explainer(
+        loaded.model,
+        calls,
+        study.methods,
+        score=study.score,
+        seed=study.seed,
+        geometry=study.geometry,
+        skip_refused=True,
+    )
+    placings = explainer.placings(loaded.size)
     return Subject(
         label=loaded.label,
         study=study,
-        explainer=Explainer(
-            loaded.model,
-            calls,
-            study.methods,
-            score=study.score,
-            seed=study.seed,
-            skip_refused=True,
+        explainer=explainer,
+        layers=tuple(
+            {**describe_call(found, call), **_laid(placings[call.path])}
+            for call in found.calls
+            if call in calls
         ),
-        layers=tuple(describe_call(found, call) for call in found.calls if call in calls),
         engine=engine,
         predictor=Predictor(loaded.model, engine=engine.engine),
         class_names=loaded.spec.class_names,
@@ -125,6 +135,14 @@ def asks_the_model(study: Study) -> bool:
     from gradcam_eval.metrics import METRICS
 
     return any(METRICS[metric].needs == "predict" for metric, _ in study.measures)
+
+
+def _laid(placing: Placing) -> dict[str, str]:
+    if isinstance(placing, Undefined):
+        return {"geometry": "undefined", "sees": placing.reason}
+    if placing is None:
+        return {"geometry": "stretch", "sees": ""}
+    return {"geometry": "receptive_field", "sees": str(placing)}
 
 
 def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:

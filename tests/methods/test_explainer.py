@@ -313,7 +313,15 @@ def test_heatmaps_resize_and_name_what_they_hold(model, images):
     resized = heatmaps.resized()
     assert resized["high", "grad_cam"].shape == (5, *SIZE)
     assert heatmaps.resized((7, 9))["low", "grad_cam"].shape == (5, 7, 9)
-    assert heatmaps["high", "grad_cam"].shape == (5, 9, 7)
+    assert heatmaps["low", "grad_cam"].shape == (5, 22, 18)
+    assert heatmaps["high", "grad_cam"].shape == (5, *SIZE)  # placed: without padding it is off
+    assert heatmaps.resized(geometry="stretch").placed == {}
+    stretched = explain(model, images, layers="high", geometry="stretch")
+    assert stretched["high", "grad_cam"].shape == (5, 9, 7)
+    np.testing.assert_array_equal(
+        heatmaps.resized(geometry="stretch")["high", "grad_cam"],
+        stretched.resized()["high", "grad_cam"],
+    )
     assert len(heatmaps) == 2
     with pytest.raises(KeyError, match="there are low / grad_cam, high / grad_cam"):
         heatmaps["high", "layer_cam"]

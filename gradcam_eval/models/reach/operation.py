@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from gradcam_eval.models.reach.sides import NotComputedError, Side
@@ -12,9 +13,13 @@ from gradcam_eval.models.reach.sides import NotComputedError, Side
 Reach: TypeAlias = tuple[Side, Side] | None  # rows and columns; None: independent of the image
 # What TensorFlow and Keras work out the arguments of other operations with.
 _ARITHMETIC = (
-    *("Add", "AddV2", "Cast", "Ceil", "ConcatV2", "Equal", "Floor", "FloorDiv", "Maximum"),
-    *("Minimum", "Mul", "Pack", "Range", "RealDiv", "SelectV2", "Sub"),
+    *("Abs", "Add", "AddV2", "Cast", "Ceil", "ConcatV2", "Equal", "ExpandDims", "Fill", "Floor"),
+    *("FloorDiv", "FloorMod", "GatherV2", "Greater", "GreaterEqual", "Identity", "Less"),
+    *("LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "Max", "Maximum", "Min", "Minimum"),
+    *("Mul", "Neg", "NotEqual", "Pack", "Prod", "Range", "RealDiv", "Reshape", "Rint", "Round"),
+    *("SelectV2", "Slice", "Split", "Squeeze", "StridedSlice", "Sub", "Sum", "Unpack"),
 )
+_SHAPES = ("Shape", "Size", "Rank")  # known without a value, where the shape is
 Rule: TypeAlias = Callable[[Any, list[Reach]], Reach | list[Reach]]
 
 
@@ -36,22 +41,35 @@ def constant(op: Any, position: int) -> Any:
 def static_value(tensor: Any) -> Any:
     """Return what a tensor holds whatever the model is given, or None where it depends on that."""
     value = tf.get_static_value(tensor)
-    if value is None and _is_arithmetic_of_constants(tensor):
+    known = _shapes_behind(tensor) if value is None else None
+    if known is not None:
         with tf.compat.v1.Session(graph=tensor.graph) as session:
-            value = session.run(tensor)
+            value = session.run(tensor, known)
     return value
 
 
-def _is_arithmetic_of_constants(tensor: Any) -> bool:
-    seen, waiting = {tensor.op}, [tensor.op]
+def _shapes_behind(tensor: Any) -> dict[Any, Any] | None:
+    """Return the shapes from which a tensor is computed by arithmetic alone; None: by more."""
+    shapes, seen, waiting = {}, {tensor.op}, [tensor.op]
     while waiting:
         operation = waiting.pop()
+        if operation.type in _SHAPES:
+            if not operation.inputs[0].shape.is_fully_defined():
+                return None
+            shapes[operation.outputs[0]] = _shape_value(operation)
+            continue
         if operation.type not in ("Const", *_ARITHMETIC):
-            return False
+            return None
         inputs = {each.op for each in operation.inputs} - seen
         seen |= inputs
         waiting += inputs
-    return True
+    return shapes
+
+
+def _shape_value(operation: Any) -> Any:
+    shape = operation.inputs[0].shape
+    given = {"Shape": shape.as_list(), "Size": shape.num_elements(), "Rank": shape.rank}
+    return np.array(given[operation.type], operation.outputs[0].dtype.as_numpy_dtype)
 
 
 def each_side(reach: Reach, change: Callable[[Side], Side]) -> Reach:

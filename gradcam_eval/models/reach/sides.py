@@ -17,6 +17,7 @@ Interval = tuple[int, int]  # first and last pixel, both inside
 
 FAR = 2**40
 NOTHING: Interval = (FAR, -FAR)  # the neutral element of `join`: sees no pixel
+_ROUNDING = 1e-6  # of a stride
 OUTSIDE = -1  # in an index: a position that is padding
 
 
@@ -57,6 +58,8 @@ class Side:
     everywhere : the pixels that all positions see besides, through a global operation
     grid : where the positions lie; None where they do not lie evenly
     dilation : > 1 between TensorFlow's SpaceToBatchND and BatchToSpaceND
+    is_apart : whether paths were joined on which a position sees places that lie apart, as of two
+        crops that are stacked: the interval that holds both is no place then
     """
 
     axis: int | None
@@ -65,6 +68,7 @@ class Side:
     everywhere: Interval = NOTHING
     grid: Grid | None = None
     dilation: int = 1
+    is_apart: bool = False
 
     @property
     def is_blind(self) -> NDArray[np.bool_]:
@@ -169,8 +173,21 @@ def united(sides: Sequence[Side]) -> Side:
         first=np.minimum.reduce([side.first for side in fitting]),
         last=np.maximum.reduce([side.last for side in fitting]),
         grid=_united_grid([side.grid for side in fitting]),
+        is_apart=any(_are_apart(fitting[0], side) for side in fitting),
     )
     return _everywhere(joined, [*fitting, *map(spread, others)])
+
+
+def _are_apart(one: Side, other: Side) -> bool:
+    """Whether the same positions of two tensors lie more than one stride apart."""
+    if one.is_apart or other.is_apart:
+        return True
+    if one.grid is not None and other.grid is not None:
+        stride = max(abs(one.grid.stride), abs(other.grid.stride))
+        distance = np.abs(one.grid.centres - other.grid.centres)
+        return bool((distance > stride * (1 + _ROUNDING)).any())  # false of a NaN: it has no place
+    gap = np.maximum(one.first, other.first) - np.minimum(one.last, other.last)
+    return bool((gap[~(one.is_blind | other.is_blind)] > 1).any())
 
 
 def _everywhere(side: Side, sides: Sequence[Side]) -> Side:
@@ -214,7 +231,8 @@ def concatenated(sides: Sequence[Side | None], lengths: Sequence[int], axis: int
         ]
         grid = replace(grids[0], centres=np.concatenate(places))
     first, last = (np.concatenate([getattr(p, end) for p in parts]) for end in ("first", "last"))
-    return Side(axis, first, last, seen, grid)
+    is_apart = any(part.is_apart for part in parts)
+    return Side(axis, first, last, seen, grid, is_apart=is_apart)
 
 
 def _as_part(side: Side | None, length: int, axis: int) -> Side:

@@ -151,6 +151,51 @@ def _resize(op: Any, reaches: list[Reach]) -> Reach:
     return _on_axes(only(reaches), (1, 2), [change(1), change(2)])
 
 
+def _resize_cubic(op: Any, reaches: list[Reach]) -> Reach:
+    if op.get_attr("align_corners") or not op.get_attr("half_pixel_centers"):
+        raise NotComputedError("it resizes without half-pixel centres")
+    return _sampled(op, reaches, lambda scale: 2)
+
+
+def _resize_area(op: Any, reaches: list[Reach]) -> Reach:
+    if op.get_attr("align_corners"):
+        raise NotComputedError("it resizes with aligned corners")
+    return _sampled(op, reaches, lambda scale: max(scale, 1) / 2)
+
+
+# Half of the kernel's width, in pixels of the input if nothing is made smaller.
+_RADIUS = {"triangle": 1, "box": 0.5, "gaussian": 1.5, "keyscubic": 2, "mitchellcubic": 2}
+_RADIUS |= {"lanczos1": 1, "lanczos3": 3, "lanczos5": 5}
+
+
+def _scale_and_translate(op: Any, reaches: list[Reach]) -> Reach:
+    """Resize as `tf.image.resize` does with antialiasing, or by Lanczos' and other kernels."""
+    kernel, shape = op.get_attr("kernel_type").decode(), static_shape(op.outputs[0])
+    before = static_shape(op.inputs[0])
+    ratio = [m / n for n, m in zip(before[1:3], shape[1:3], strict=True)]
+    if kernel not in _RADIUS or not np.allclose(constant(op, 2), ratio) or constant(op, 3).any():
+        raise NotComputedError("it does more than to resize the whole")
+    widens = op.get_attr("antialias")
+    return _sampled(op, reaches, lambda scale: _RADIUS[kernel] * (max(scale, 1) if widens else 1))
+
+
+def _sampled(op: Any, reaches: list[Reach], radius: Callable[[float], float]) -> Reach:
+    """Resize by a kernel of this radius about each output's place, given input per output."""
+    shape = static_shape(op.outputs[0])
+
+    def change(axis: int) -> Callable[[Side], Side]:
+        def stretch(side: Side) -> Side:
+            n, m = len(side.first), shape[axis]
+            at, half = (np.arange(m) + 0.5) * n / m - 0.5, radius(n / m)
+            low, high = np.floor(at - half) + 1, np.ceil(at + half) - 1
+            index = np.stack([low, np.maximum(low, high)], axis=1).clip(0, n - 1)
+            return windowed(side, index.astype(np.int64), at, 2 * half - 1)
+
+        return stretch
+
+    return _on_axes(only(reaches), (1, 2), [change(1), change(2)])
+
+
 def _pad(op: Any, reaches: list[Reach]) -> Reach:
     reach, amounts = only(reaches), constant(op, 1)
     return _padded(reach, op, [(int(low), int(high)) for low, high in amounts])
@@ -223,6 +268,9 @@ RULES: dict[str, Rule] = {
     "ExtractImagePatches": _patches,
     "ResizeBilinear": _resize,
     "ResizeNearestNeighbor": _resize,
+    "ResizeBicubic": _resize_cubic,
+    "ResizeArea": _resize_area,
+    "ScaleAndTranslate": _scale_and_translate,
     "Pad": _pad,
     "PadV2": _pad,
     "MirrorPad": _pad,
