@@ -10,6 +10,7 @@ from gradcam_eval.methods.fills import check_fill, fill_colour
 from gradcam_eval.methods.loops import check_count, everyone, fold, per_image
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
+from gradcam_eval.models.half import scaled_gradients
 
 
 def gradient(probe: Probe) -> Any:
@@ -125,10 +126,14 @@ def integrated_gradients_passes(sizes: Sizes, options: Options) -> Passes:
 
 def input_gradients(probe: Probe, images: Any, owner: Any) -> Any:
     """Return the gradient of each image's score: (m, H, W, C), (m,) → (m, H, W, C)."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(images)
         score = probe.score(images, owner)
-    found = tape.gradient(score, images, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def backward(weights: Any) -> list[Any]:
+        return [tape.gradient(score, images, weights, tf.UnconnectedGradients.ZERO)]
+
+    (found,) = scaled_gradients(score, backward)
     return tf.cast(found, images.dtype)
 
 

@@ -13,6 +13,7 @@ from gradcam_eval.methods.linearity import first_non_linear
 from gradcam_eval.methods.loops import everyone
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import Options, Passes, Sizes
+from gradcam_eval.models.half import scaled_gradients
 
 _GUIDED = {"Relu": "GradcamEvalGuidedRelu", "Relu6": "GradcamEvalGuidedRelu6"}
 
@@ -110,5 +111,7 @@ def _guided_gradients(method: str, probe: Probe) -> Any:
             "'smooth_grad', or score='logit' where that is the final softmax or sigmoid"
         )
     # A tape would not see the override: it asks for gradients by the type of the operation.
-    (found,) = tf.gradients(score, images, unconnected_gradients="zero")
+    (found,) = scaled_gradients(
+        score, lambda weights: tf.gradients(score, images, weights, unconnected_gradients="zero")
+    )
     return found

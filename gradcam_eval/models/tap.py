@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.models.half import scaled_gradients
 from gradcam_eval.models.layout import Layout, map_shape, to_map
 from gradcam_eval.models.receptive_field import ReceptiveField
 
@@ -165,7 +166,7 @@ def record(
     InputError : a layer was not called, or runs inside a compiled function of its own
     """
     seen: dict[int, list[Any]] = {}
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
         def keep(layer: keras.Operation, output: Any) -> None:
             if isinstance(output, tf.Tensor):
@@ -176,7 +177,11 @@ def record(
             outputs = forward()
         explained = score(outputs)
     raw = [_output_of(call, seen, explained.graph) for call in calls]
-    gradients = tape.gradient(explained, raw) if needs_gradient else [None] * len(raw)
+    gradients = [None] * len(raw)
+    if needs_gradient:
+        gradients = scaled_gradients(
+            explained, lambda weights: tape.gradient(explained, raw, output_gradients=weights)
+        )
     return Recording(
         outputs,
         raw,

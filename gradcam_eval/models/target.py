@@ -52,6 +52,8 @@ def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
     ClassScores: `logits` is the input of the final softmax or sigmoid. A model without one gives
     logits already; its probabilities are then softmax(outputs), or sigmoid(outputs) for K = 1.
     A mean, product or choice of several softmaxes or sigmoids gives probabilities and no logits.
+    Where the model computes its probabilities in half precision, they are computed again from the
+    logits in float32: float16 has none below 6e-8, and three digits.
 
     Raises
     ------
@@ -66,11 +68,12 @@ def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
         )
     ending = find_ending(tensor)
     axis = ending.class_axis or (1 if layout == "channels_first" else rank - 1)
+    is_exact = tensor.dtype not in (tf.float16, tf.bfloat16) or isinstance(ending.logits, Undefined)
     tensor, logits = (_classes_last(each, axis) for each in (tensor, ending.logits))
-    if ending.activation:
+    is_softmax = ending.activation != "Sigmoid" if ending.activation else logits.shape[-1] != 1
+    if ending.activation and is_exact:
         p = tf.exp(tensor) if ending.activation == "LogSoftmax" else tensor
-        return ClassScores(logits, p, is_softmax=ending.activation != "Sigmoid")
-    is_softmax = logits.shape[-1] != 1
+        return ClassScores(logits, p, is_softmax)
     activation = tf.nn.softmax if is_softmax else tf.nn.sigmoid
     return ClassScores(logits, activation(logits), is_softmax)
 

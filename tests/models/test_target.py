@@ -118,3 +118,16 @@ def test_the_logit_behind_a_compiled_function_is_refused_and_its_probability_is_
 def test_an_unknown_score_names_the_valid_ones():
     with pytest.raises(InputError, match="did you mean 'logit'"):
         check_score("logits")
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_probabilities_in_half_precision_are_computed_from_the_logits(kind):
+    """exp(−20) = 2e-9 is 0 in float16, and its gradient too."""
+    activation = getattr(tf.nn, kind)
+
+    @tf.function(autograph=False)
+    def run(logits):
+        return class_scores(activation(logits)).probabilities
+
+    logits = np.array([[0, -20, -4]], np.float32)
+    np.testing.assert_allclose(run(tf.constant(logits, tf.float16)), activation(logits), rtol=1e-6)
