@@ -129,7 +129,8 @@ class HeatmapCallback(keras.callbacks.Callback):
             self._writer = None
 
     def _explain(self) -> Heatmaps:
-        assert self._explainer is not None
+        if self._explainer is None:
+            raise RuntimeError("the callback explains only after `on_train_begin`")
         with kept(self.model):
             return self._explainer(self.images, self.targets)
 

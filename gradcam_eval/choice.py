@@ -57,7 +57,7 @@ def choice_shares(
         raise InputError(
             f"the records hold {len(kinds)} pairs of a model and a metric: keep those of one"
         )
-    cells = records[records["kind"] == "cam"]
+    cells = records[records["kind"] != "control"]
     rule = estimator_of(records, seed=seed, resamples=resamples)
     table = table_of(cells, rule.aggregate).dropna()
     if len(table) < 2 or table.shape[1] == 0:

@@ -25,6 +25,10 @@ _SIZE = (24, 20)
 _MAPS = {"low": (22, 18), "high": (9, 7)}  # of its layers
 
 
+class ContractError(AssertionError):
+    """A method does not keep a contract; the message says which, and how."""
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A method on a small model: convolutions with ReLU, a mean over positions and a dense layer.
@@ -55,16 +59,21 @@ class Subject:
 def gives_finite_float32_maps(subject: Subject) -> None:
     """A map for each image: float32, finite, not constant, of the layer's or the image's size."""
     for (layer, _), maps in subject.explainer(subject.images).items():
-        assert maps.dtype == np.float32, f"maps are {maps.dtype}, not float32"
-        assert np.isfinite(maps).all(), "a map has values that are not finite"
-        assert len(maps) == len(subject.images), (
-            f"{len(maps)} maps for {len(subject.images)} images"
+        _check(maps.dtype == np.float32, f"maps are {maps.dtype}, not float32")
+        _check(np.isfinite(maps).all(), "a map has values that are not finite")
+        _check(
+            len(maps) == len(subject.images), f"{len(maps)} maps for {len(subject.images)} images"
         )
         allowed = _allowed_sizes(subject, layer)
-        assert maps.shape[1:] in allowed, (
-            f"maps are {maps.shape[1:]}: wanted {' or '.join(map(str, allowed))}"
-        )
-        assert any(each.max() > each.min() for each in maps), "every map is constant"
+        sizes = " or ".join(map(str, allowed))
+        _check(maps.shape[1:] in allowed, f"maps are {maps.shape[1:]}: wanted {sizes}")
+        _check(any(each.max() > each.min() for each in maps), "every map is constant")
+
+
+def _check(is_kept: bool, problem: str) -> None:
+    """Raise ContractError unless a contract is kept; `python -O` drops `assert`, but not this."""
+    if not is_kept:
+        raise ContractError(problem)
 
 
 def _allowed_sizes(subject: Subject, layer: str) -> list[tuple[int, int]]:
@@ -78,7 +87,7 @@ def is_finite_where_nothing_is_to_be_seen(subject: Subject) -> None:
     """Black, white and constant images give finite maps: no 0/0."""
     flat = np.stack([np.full_like(subject.images[0], value) for value in (0, 127.5, 255)])
     for maps in subject.explainer(flat).values():
-        assert np.isfinite(maps).all(), "a constant image gives values that are not finite"
+        _check(np.isfinite(maps).all(), "a constant image gives values that are not finite")
 
 
 def does_not_depend_on_the_batch(subject: Subject) -> None:
@@ -93,7 +102,7 @@ def does_not_depend_on_the_batch(subject: Subject) -> None:
         for key, maps in together.items():
             allowed = 1e-5 * np.abs(maps[n]).max() + 16 * rounding * abs(together.scores[n])
             difference = np.abs(alone[key][0] - maps[n]).max()
-            assert difference <= allowed, f"alone and in a batch differ by {difference:g}"
+            _check(difference <= allowed, f"alone and in a batch differ by {difference:g}")
 
 
 def gives_the_same_again(subject: Subject) -> None:
@@ -101,14 +110,14 @@ def gives_the_same_again(subject: Subject) -> None:
     first = subject.explainer(subject.images)
     second = subject.make_explainer()(subject.images)
     for key, maps in first.items():
-        assert np.array_equal(maps, second[key]), "the same seed gives other maps"
+        _check(np.array_equal(maps, second[key]), "the same seed gives other maps")
 
 
 def leaves_the_images(subject: Subject) -> None:
     """The array of images that was given is as it was."""
     given = subject.images.copy()
     subject.explainer(given)
-    assert np.array_equal(given, subject.images), "the images were changed"
+    _check(np.array_equal(given, subject.images), "the images were changed")
 
 
 def leaves_the_model(subject: Subject) -> None:
@@ -134,7 +143,7 @@ def leaves_the_model_after_an_exception(subject: Subject) -> None:
     except RuntimeError:
         pass
     else:
-        raise AssertionError("an exception inside the method was swallowed")
+        raise ContractError("an exception inside the method was swallowed")
     finally:
         METHODS[subject.method.name] = registered
     _assert_same(before, _state(subject))
@@ -146,9 +155,9 @@ def works_in_a_thread(subject: Subject) -> None:
     thread = threading.Thread(target=lambda: found.append(explainer(subject.images)))
     thread.start()
     thread.join()
-    assert found, "it raised in a thread"
+    _check(bool(found), "it raised in a thread")
     for key, maps in explainer(subject.images).items():
-        assert np.array_equal(maps, found[0][key]), "a thread gives other maps"
+        _check(np.array_equal(maps, found[0][key]), "a thread gives other maps")
 
 
 def asks_as_often_as_it_says(subject: Subject) -> None:
@@ -166,8 +175,9 @@ def asks_as_often_as_it_says(subject: Subject) -> None:
     count.assign(0)
     explainer(subject.images)
     asked = int(count.numpy()) / len(subject.images)
-    assert asked == said, (
-        f"{asked:g} forward passes an image, and {said} are said: register it with its passes=…"
+    _check(
+        asked == said,
+        f"{asked:g} forward passes an image, and {said} are said: register it with its passes=…",
     )
 
 
@@ -196,7 +206,7 @@ def check_method(name: str) -> None:
 
     Raises
     ------
-    AssertionError : the first contract that is broken, and how
+    ContractError : the first contract that is broken, and how; it is an AssertionError
     InputError : no such method
 
     Examples
@@ -207,8 +217,8 @@ def check_method(name: str) -> None:
     for contract, check in CONTRACTS.items():
         try:
             check(subject)
-        except (AssertionError, InputError) as error:
-            raise AssertionError(f"{name} breaks the contract {contract!r}: {error}") from error
+        except (ContractError, InputError) as error:
+            raise ContractError(f"{name} breaks the contract {contract!r}: {error}") from error
 
 
 def make_subject(name: str) -> Subject:
@@ -258,4 +268,4 @@ def _state(subject: Subject) -> dict[str, object]:
 def _assert_same(before: dict[str, object], after: dict[str, object]) -> None:
     for name, value in before.items():
         pairs = zip(value, after[name], strict=True)  # type: ignore[call-overload]
-        assert all(np.array_equal(a, b) for a, b in pairs), f"the model's {name} changed"
+        _check(all(np.array_equal(a, b) for a, b in pairs), f"the model's {name} changed")

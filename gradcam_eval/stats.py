@@ -180,7 +180,7 @@ def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.D
     rows = []
     for model in summary["model"].unique():
         for metric in metrics:
-            wanted = (summary["model"] == model) & (summary["kind"] == "cam")
+            wanted = (summary["model"] == model) & (summary["kind"] != "control")
             wanted &= (summary["metric"] == metric["name"]) & summary["mean"].notna()
             cells = summary[wanted & (summary["protocol"] == metric["protocol"])]
             if cells.empty:

@@ -72,7 +72,7 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
 
 def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     """Say how much was judged, and how well the model does on it."""
-    cams = summary[summary["kind"] == "cam"]
+    cams = summary[summary["kind"] != "control"]
     cells = len(cams.drop_duplicates(["layer", "method"]))
     images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
     count = len(images) or folder.records[folder.records["model"] == model]["sample"].nunique()
@@ -110,7 +110,7 @@ def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
 
 def _told_apart(verdict: Verdict) -> str:
     """Say from how many other cells the data tell the best one, and whether one is ahead of it."""
-    total = int((verdict.others["kind"] == "cam").sum())
+    total = int((verdict.others["kind"] != "control").sum())
     if not total:
         return ""
     text = ""

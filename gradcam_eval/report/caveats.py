@@ -175,7 +175,7 @@ def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
     """Warn where the best cell's mean is over fewer images than other cells'."""
     for verdict in verdicts:
         rows = summary[summary["metric"] == verdict.metric["name"]]
-        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] == "cam")]
+        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] != "control")]
         if verdict.best["n"] < rows["n"].max():
             return (
                 f"The best cell by {verdict.label} has a value on {verdict.best['n']} "

@@ -159,13 +159,14 @@ def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
             entry = chosen.iloc[0].to_dict() if len(chosen) else None
             is_best = (layer, method) in best[metric["name"], metric["protocol"]]
             entries.append({"value": entry, "is_best": is_best})
-        groups[rows["kind"].iloc[0]].append({"layer": layer, "method": method, "entries": entries})
+        kind = "control" if rows["kind"].iloc[0] == "control" else "cam"
+        groups[kind].append({"layer": layer, "method": method, "entries": entries})
     return groups
 
 
 def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
     """Return the layer × method matrix of one metric, each mean with a shade: darker is better."""
-    cells = of_metric(summary[summary["kind"] == "cam"], metric)
+    cells = of_metric(summary[summary["kind"] != "control"], metric)
     means = cells["mean"].astype(float)
     low, span = means.min(), means.max() - means.min()
     share = (means - low) / span if span > 0 else means * 0

@@ -111,7 +111,7 @@ def curve_figure(
 
 def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     """Draw the layer × method matrix of means, darker is better and bold the best."""
-    cells = summary[summary["kind"] == "cam"]
+    cells = summary[summary["kind"] != "control"]
     layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
     figure, axes = chart(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
     means = cells.pivot(index="layer", columns="method", values="mean")
@@ -156,7 +156,7 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
     `cost` has the rows of one batch size.
     """
     figure, axes = chart(6.2, 5.6)
-    known = summary[summary["kind"] == "cam"]
+    known = summary[summary["kind"] != "control"]
     cells = cost.merge(known, on=["layer", "method"])
     cells = cells[cells["mean"].notna() & cells["median_ms_per_image"].notna()]
     methods, layers = list(cells["method"].unique()), list(summary["layer"].unique())

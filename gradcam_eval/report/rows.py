@@ -21,7 +21,7 @@ def shows_ties(rows: pd.DataFrame) -> bool:
 
 def winners(summary: pd.DataFrame, metric: dict[str, Any]) -> set[tuple[str, str]]:
     """Return the cells with the best mean of one model by one metric, ties and all."""
-    cells = of_metric(summary[summary["kind"] == "cam"], metric)
+    cells = of_metric(summary[summary["kind"] != "control"], metric)
     best = best_cells(cells, [metric])
     if best.empty:
         return set()

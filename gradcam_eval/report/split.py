@@ -81,7 +81,8 @@ def _table(metric: dict[str, Any], parts: list[pd.DataFrame]) -> dict[str, Any]:
             {"value": cells.get(key), "is_best": key in won}
             for cells, won in zip(found, best, strict=True)
         ]
-        rows[first["kind"]].append({"layer": key[0], "method": key[1], "entries": entries})
+        kind = "control" if first["kind"] == "control" else "cam"
+        rows[kind].append({"layer": key[0], "method": key[1], "entries": entries})
     return {"metric": metric, "rows": rows, "usual": usual}
 
 

@@ -57,8 +57,9 @@ def summary_table(
         if (metric, protocol) in tied:
             table.add_column(Text("row\nby\nrow"), justify="right", no_wrap=True)
     for model in models:
-        for kind in ("cam", "control"):
-            rows = summary[(summary["model"] == model) & (summary["kind"] == kind)]
+        for is_control in (False, True):
+            is_kind = (summary["kind"] == "control") == is_control
+            rows = summary[(summary["model"] == model) & is_kind]
             _add_rows(table, rows, usual, tied, name=model if len(models) > 1 else None)
             if len(rows):
                 table.add_section()

@@ -37,13 +37,13 @@ class Verdict:
     @property
     def open_cells(self) -> int:
         """How many other cells the data cannot tell from the best one."""
-        cams = self.others[self.others["kind"] == "cam"]
+        cams = self.others[self.others["kind"] != "control"]
         return int(((cams["low"] <= self.slack) & (cams["high"] >= -self.slack)).sum())
 
     @property
     def cells_ahead(self) -> int:
         """How many other cells are better on the images that both have, if not in their mean."""
-        cams = self.others[self.others["kind"] == "cam"]
+        cams = self.others[self.others["kind"] != "control"]
         return sum(self.change(row) == "worse" for row in cams.to_dict("records"))
 
     def change(self, row: dict[Any, Any]) -> str:

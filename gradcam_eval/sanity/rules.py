@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from gradcam_eval.protocols import SanityProtocol, protocol
 
 
@@ -14,5 +16,4 @@ def find_rules(name: str) -> SanityProtocol:
     16
     """
     found = protocol(name, "sanity")
-    assert isinstance(found, SanityProtocol)
-    return found
+    return cast(SanityProtocol, found)

@@ -28,7 +28,7 @@ class Scores:
     ----------
     parts : samples × cells (model, layer, method): a number, or an array that an aggregate takes;
         NaN where there is no value
-    kinds : cell → "cam" or "control"
+    kinds : cell → the kind of its method, or "control"
     sign : 1 where higher is better, else −1
     aggregate : how images become one value; a key of `AGGREGATES`
     is_hits : whether all values are 0 or 1
@@ -47,7 +47,7 @@ class Scores:
     @property
     def cells(self) -> list[Cell]:
         """The cells that are no controls, in the order of the records."""
-        return [cell for cell, kind in self.kinds.items() if kind == "cam"]
+        return [cell for cell, kind in self.kinds.items() if kind != "control"]
 
     @property
     def controls(self) -> list[Cell]:

@@ -23,6 +23,7 @@ from gradcam_eval.core import (
     reason_of,
 )
 from gradcam_eval.data.groups import GROUPS
+from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
 from gradcam_eval.models.classes import class_name
@@ -44,9 +45,14 @@ class Cell:
     method: str
 
     @property
+    def is_control(self) -> bool:
+        """Whether no method made it."""
+        return not self.layer
+
+    @property
     def kind(self) -> str:
-        """Return "cam" or "control"."""
-        return "cam" if self.layer else "control"
+        """Return the method's kind ("cam", "layer", "fusion" or "input"), or "control"."""
+        return "control" if self.is_control else find_methods(self.method)[0].kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +92,7 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         cell: replace(
             shared,
             heatmap=heatmap,
-            explain=asked.of((cell.layer, cell.method)) if cell.kind == "cam" else None,
+            explain=asked.of((cell.layer, cell.method)) if not cell.is_control else None,
         )
         for cell, heatmap in found.items()
         if not isinstance(heatmap, Undefined)

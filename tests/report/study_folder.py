@@ -145,7 +145,8 @@ def _judge(rows, cell, sample, plan, rng):
     quality += rng.normal(0, 0.07)
     fraction = np.linspace(0, 1, 29)
     for metric, protocol, _, _, _ in plan.metrics:
-        kind = "cam" if layer else "control"
+        kinds = ("cam", "layer", "input")  # whatever a method is, its cell is no control
+        kind = kinds[plan.methods.index(method) % 3] if layer else "control"
         row = [*cell, kind, sample, metric, protocol]
         undefined = plan.everything_undefined or (
             not plan.truth and (metric == "pointing_game" or method == "oracle")

@@ -9,7 +9,7 @@ from gradcam_eval.metrics.similarity import rank_correlation
 from gradcam_eval.models.catalogue import ModelSpec
 from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.config import Study
-from gradcam_eval.study.judge import _named, failed_row, judge, reason_of, seed_of
+from gradcam_eval.study.judge import Cell, _named, failed_row, judge, reason_of, seed_of
 from gradcam_eval.study.subject import LoadedModel, make_subject
 
 SIDE = 40
@@ -367,3 +367,18 @@ def test_an_engine_for_exploring_makes_numbers_however_far_it_is_off(subject, rn
     judged = judge(off, make_sample(rng))
     assert {record.status for record in table(judged).values()} == {"value"}
     assert (judged.row["engine"], judged.row["engine_difference"]) == ("openvino_bf16", 3e-3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "method", "kind"),
+    [
+        ("conv", "grad_cam", "cam"),
+        ("conv", "score_cam(channels=4)", "layer"),
+        ("low+high", "fusion_mean", "fusion"),
+        ("input", "rise", "input"),
+        ("input", "smooth_grad(samples=3)", "input"),
+        ("", "random", "control"),
+    ],
+)
+def test_a_cell_has_the_kind_of_its_method(layer, method, kind):
+    assert Cell(layer, method).kind == kind
