@@ -99,9 +99,10 @@ def as_numbers(what: str, given: Any, dtype: Any) -> NDArray[Any]:
         ) from error
 
 
-def check_settings(*, batch_size: int, seed: int) -> None:
-    """Raise InputError unless both are whole numbers that the compiled pass can take."""
-    for name, value, lowest in (("batch_size", batch_size, 1), ("seed", seed, -(2**63))):
+def check_settings(*, batch_size: int, seed: int, draws: int = 1) -> None:
+    """Raise InputError unless these are whole numbers that the compiled pass can take."""
+    settings = (("batch_size", batch_size, 1), ("draws", draws, 1), ("seed", seed, -(2**63)))
+    for name, value, lowest in settings:
         if not isinstance(value, int | np.integer) or not lowest <= value < 2**63:
             wanted = "1 or more" if lowest == 1 else "a whole number of 64 bits"
             raise InputError(f"{name} is {value}: wanted {wanted}")

@@ -16,7 +16,8 @@ from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.answer import in_pixels, maps_of, refused_cells, warn_of_saturation
 from gradcam_eval.methods.batch import as_batch, as_regions, check_settings
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
-from gradcam_eval.methods.compiled import ENGINES, Engine
+from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine
+from gradcam_eval.methods.draws import Found, mean_of_draws, warn_of_randomness
 from gradcam_eval.methods.heatmaps import Heatmaps, Key, check_geometry
 from gradcam_eval.methods.passes import Compiling, Passes
 from gradcam_eval.methods.targets import Targets, target_indices
@@ -64,6 +65,9 @@ class Explainer:
         convolutions without padding), corner to corner otherwise; "stretch": always corner to
         corner; "receptive_field": always by its field. The maps that are placed have the image's
         size
+    draws : runs of a model that stays random at inference (Monte Carlo dropout), over which its
+        maps, scores and probabilities are the mean; one run for every other model. With 1, the
+        first call runs a random model twice, and warns if the maps differ
     skip_refused : leave out the heatmaps that a method refuses (CAM at a layer that is not pooled,
         guided backpropagation through another activation than ReLU) instead of raising; likewise
         those of a layer whose place on the image is not known
@@ -88,6 +92,7 @@ class Explainer:
         memory: int = 2 * 2**30,
         seed: int = 0,
         geometry: Geometry = "auto",
+        draws: int = 1,
         skip_refused: bool = False,
     ) -> None:
         check_score(score)
@@ -96,12 +101,14 @@ class Explainer:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
             check_openvino()
-        check_settings(batch_size=batch_size, seed=seed)
+        check_settings(batch_size=batch_size, seed=seed, draws=draws)
         self.model = model
         self.methods = find_methods(methods)
         names = tuple(getattr(model, "output_names", None) or ())
         self.objective = Objective(score, head, names, output_layout(model))
         self.batch_size = batch_size
+        self.draws = draws
+        self._has_run_twice = False
         self._passes = Passes(
             model,
             self.methods,
@@ -181,7 +188,8 @@ class Explainer:
 
         Warns
         -----
-        UserWarning : the probability that is explained is saturated, so its gradient is rounding
+        UserWarning : the probability that is explained is saturated, so its gradient is rounding;
+            or two runs of the model differ, since a layer draws random numbers at inference
         """
         batch = as_batch(self.model, images, self._passes.image_input, known=self._inputs)
         trace = (against is not None, regions is not None)
@@ -197,9 +205,7 @@ class Explainer:
             *([] if regions is None else [as_regions(regions, count)]),
             *batch.extras,
         ]
-        found: dict[str, NDArray[Any]] = {}
-        for each in compiled:
-            found |= each(arrays, batch_size=self.batch_size)
+        found = self._found(compiled, arrays)
         if self.objective.score == "probability":
             warn_of_saturation(found, stacklevel=3)
         calls = self.calls(inputs=batch.inputs)
@@ -237,6 +243,25 @@ class Explainer:
         where the place is not known, so that methods refuse the layer.
         """
         return self._passes.placings_on(self._passes.inputs_of(image_size or self._size))
+
+    def _found(self, compiled: Sequence[CompiledPass], arrays: list[NDArray[Any]]) -> Found:
+        """Return what the passes return for these arrays, of a random model over the draws."""
+
+        def run(targets: Any) -> Found:
+            given = arrays if targets is None else [arrays[0], targets, *arrays[2:]]
+            found: Found = {}
+            for each in compiled:
+                found |= each(given, batch_size=self.batch_size)
+            return found
+
+        random = compiled[0].plan.found.random
+        if not random:
+            return run(None)
+        found = mean_of_draws(run, self.draws)
+        if self.draws == 1 and not self._has_run_twice:
+            self._has_run_twice = True
+            warn_of_randomness(found, run(found.get("targets")), random, stacklevel=3)
+        return found
 
     def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:
         if classes is not None:

@@ -17,11 +17,14 @@ from gradcam_eval.methods.fused import FUSED
 from gradcam_eval.methods.heatmaps import Key, refusal_of
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import INPUT, Method
+from gradcam_eval.models.ending import ancestors
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import from_map
 from gradcam_eval.models.objective import Asked, Objective, chosen, explained, probabilities
 from gradcam_eval.models.receptive_field import NO_ROW_EACH
 from gradcam_eval.models.tap import LayerCall, record, substituted
+
+_RANDOM = ("Random", "Multinomial", "TruncatedNormal")  # in the names of TensorFlow's operations
 
 
 @dataclass
@@ -33,11 +36,13 @@ class Found:
     classes : how many there are; None where the score knows none
     refused : why a method cannot explain a layer, or the model, by (layer, method)
     left : the formulas that the pass leaves to `fused_maps`, by (layer, method)
+    random : names of the model's operations that draw random numbers
     """
 
     classes: int | None = None
     refused: dict[Key, str] = field(default_factory=dict)
     left: dict[Key, Callable[..., Any]] = field(default_factory=dict)
+    random: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +141,7 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
         score,
         needs_gradient=needs_gradient,
     )
+    plan.found.random[:] = _random_operations(answer["scores"])
     if not callable(plan.objective.score):
         answer["targets"] = settled[0].targets
         answer["probabilities"] = probabilities(plan.objective, seen.outputs, settled[0])
@@ -254,6 +260,12 @@ class _Asker:
             return self._explained(outputs, owner)
 
         return score_from
+
+
+def _random_operations(score: Any) -> list[str]:
+    """Return the operations that draw what a score is made from; a graph of inference has none."""
+    drawn = (op for op in ancestors([score]) if any(kind in op.type for kind in _RANDOM))
+    return sorted(op.name for op in drawn)
 
 
 def _needs_gradient(method: Method) -> bool:

@@ -82,6 +82,14 @@ class Predictor:
         ).numpy()
         return found
 
+    def variation(self, images: NDArray[np.float32]) -> float:
+        """Return the largest difference of a probability between two calls in TensorFlow, in 0..1.
+
+        0 but for a model that stays random at inference, and for rounding on some devices.
+        """
+        reference = self.reading("probability")
+        return float(np.abs(reference(images) - reference(images)).max())
+
     def __call__(self, images: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return the class probabilities of a batch, float32 (N, K), each row in 0..1."""
         return self._answer(images, LiveFunction.traced)

@@ -87,6 +87,7 @@ class Study(_Strict):
         report says which. "openvino_bf16" makes no reference numbers, and the report says how far
         off it is
     protocols : a metric's protocol, or several, where it is not the metric's default alone
+    draws : runs over which the heatmaps of a model that stays random at inference are the mean
     """
 
     name: str
@@ -105,6 +106,7 @@ class Study(_Strict):
     geometry: Geometry = "auto"
     engine: Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"] = "auto"
     seed: StrictInt = Field(default=0, ge=0)
+    draws: StrictInt = Field(default=1, ge=1)
     cost: Cost = Cost()
 
     @field_validator("name")

@@ -113,8 +113,9 @@ def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, I
     """Return what computes this image's scores, how far it is off, and why that is too far.
 
     The largest difference of a probability from TensorFlow's; "" where no metric of the study asks
-    the model. For exploring no difference is too large. Where the study leaves the engine to us,
-    TensorFlow itself computes an image on which the chosen one is too far off.
+    the model, or where the model itself gives another answer at each call. For exploring no
+    difference is too large. Where the study leaves the engine to us, TensorFlow itself computes an
+    image on which the chosen one is too far off.
     """
     # TensorFlow: not to be imported early
     from gradcam_eval.models.engine import EXPLORING, LARGEST_DIFFERENCE
@@ -124,6 +125,8 @@ def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, I
     difference = subject.predictor.difference(sample.image[None])
     if difference <= LARGEST_DIFFERENCE or subject.predictor.engine in EXPLORING:
         return subject.predictor, difference, None
+    if subject.predictor.variation(sample.image[None]) > LARGEST_DIFFERENCE:
+        return subject.predictor, "", None  # a random model, which is not the engine's fault
     if subject.study.engine == "auto":
         return subject.reference, 0.0, None
     refusal = InputError(

@@ -111,6 +111,7 @@ def make_subject(
         score=study.score,
         seed=study.seed,
         geometry=study.geometry,
+        draws=study.draws,
         skip_refused=True,
     )
     placings = explainer.placings(loaded.size)

@@ -1,0 +1,113 @@
+"""Models that stay random at inference: noticed, said, and explained by the mean over runs."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gradcam_eval.core import InputError
+from gradcam_eval.methods.draws import mean_of_draws
+from gradcam_eval.methods.explainer import Explainer
+from gradcam_eval.models.engine import Predictor
+
+
+@keras.saving.register_keras_serializable("test_draws")
+class AlwaysOn(keras.layers.Dropout):
+    """Monte Carlo dropout."""
+
+    def call(self, inputs, training=False):
+        return super().call(inputs, training=True)
+
+
+def by_tensorflow(values):
+    """Noise that Keras knows nothing of: the frozen graph draws it too."""
+    return values * tf.random.uniform(tf.shape(values), 0.2, 1.8)
+
+
+def model_with(*layers):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            keras.layers.Conv2D(16, 3, activation="relu", name="conv"),
+            *layers,
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ]
+    )
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.uniform(0, 1, w.shape) for w in model.get_weights()])
+    return model
+
+
+RANDOM = {
+    "keras": lambda: AlwaysOn(0.4),
+    "tensorflow": lambda: keras.layers.Lambda(by_tensorflow, output_shape=lambda shape: shape),
+}
+
+
+@pytest.fixture
+def images(rng):
+    return rng.uniform(0, 1, (2, 12, 12, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_random_layer_is_said_once(images, kind, engine):
+    explainer = Explainer(model_with(RANDOM[kind]()), "conv", engine=engine)
+    with pytest.warns(UserWarning, match=r"random at inference.*differ by 0\.\d+ .*draws=") as said:
+        explainer(images, 1)
+    assert said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer(images, 1)
+
+
+def test_the_mean_over_draws_is_that_of_the_model_without_noise(images):
+    """The score is linear in each factor, whose mean is 1; a mean's error falls with √n."""
+    ((_, plain),) = Explainer(model_with(), "conv", "hires_cam")(images, 1).items()
+
+    def off(draws):
+        model = model_with(RANDOM["keras"]())
+        found = Explainer(model, "conv", "hires_cam", draws=draws)(images, 1)
+        ((_, maps),) = found.items()
+        return np.sqrt(np.square(maps - plain).mean() / np.square(plain).mean())
+
+    one = np.mean([np.sqrt(0.4 / 0.6)])  # of one draw, by the variance of a scaled Bernoulli
+    assert off(64) < one / 4
+
+
+def test_all_draws_explain_the_class_of_the_first():
+    given = []
+
+    def explain(targets):
+        given.append(targets)
+        n = len(given)
+        return {"targets": np.array([n]), "scores": np.float32([n]), "a\tb": np.full((1, 1, 1), n)}
+
+    found = mean_of_draws(explain, 3)
+    assert [None if each is None else each.tolist() for each in given] == [None, [1], [1]]
+    assert found["targets"] == [1]
+    assert found["scores"] == 2
+    assert found["a\tb"] == 2
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "rise(masks=4)", "smooth_grad(samples=2)"])
+def test_a_method_that_draws_makes_no_model_random(images, method):
+    explainer = Explainer(model_with(keras.layers.Dropout(0.4)), "conv", method, draws=3)
+    explainer(images, 1)
+    (compiled,) = next(iter(explainer._passes.compiled.values()))
+    assert not compiled.plan.found.random
+
+
+def test_a_predictor_says_how_much_two_calls_differ(images):
+    images *= 0.02  # so that the softmax is not saturated
+    assert Predictor(model_with()).variation(images) == 0
+    assert Predictor(model_with(AlwaysOn(0.4))).variation(images) > 1e-5
+
+
+def test_no_draws_are_refused():
+    with pytest.raises(InputError, match="draws is 0: wanted 1 or more"):
+        Explainer(model_with(), draws=0)
