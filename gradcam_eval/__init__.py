@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         top_k_intersection,
     )
     from gradcam_eval.metrics.agreement import Agreement, agreement
+    from gradcam_eval.metrics.levels import in_levels
     from gradcam_eval.models.catalogue import model_spec
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.layers import list_layers
@@ -132,6 +133,7 @@ _HOMES = {
         "top_k_intersection",
     ),
     "gradcam_eval.metrics.agreement": ("Agreement", "agreement"),
+    "gradcam_eval.metrics.levels": ("in_levels",),
     "gradcam_eval.models.engine": ("Predictor",),
     "gradcam_eval.models.layers": ("list_layers",),
     "gradcam_eval.models.catalogue": ("model_spec",),
@@ -184,6 +186,7 @@ __all__ = [
     "explain",
     "faithfulness_correlation",
     "grid_pointing_game",
+    "in_levels",
     "increase_in_confidence",
     "infidelity",
     "input_invariance",

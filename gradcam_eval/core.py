@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.texts import is_writable, one_line, shortened
 
-Image: TypeAlias = NDArray[np.float32]  # (H, W, 3), RGB, 0..255
+Image: TypeAlias = NDArray[np.float32]  # (H, W, C), 0..255: RGB, or grey with C = 1
 Heatmap: TypeAlias = NDArray[np.float32]  # (h, w), raw scale, larger = more relevant
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W), True on the object
 Boxes: TypeAlias = NDArray[np.float32]  # (n, 4): x0, y0, x1, y1 in pixels, half-open
@@ -234,7 +234,7 @@ class Sample:
     ----------
     id : content hash of the file's bytes (hex), stable across machines
     name : short human name, unique in its data set
-    image : float32 (H, W, 3), 0..255, at the model's size
+    image : float32 (H, W, C), 0..255, at the model's size; C = 3 for RGB, 1 for grey
     labels : indices of the classes that are right for this image; empty where unknown
     n_main : how many of them, from the first on, are the main label: several where the data set's
         class has several in the model, as "dog" has in ImageNet
@@ -242,6 +242,7 @@ class Sample:
     original_truth : the annotation of what `image` shows, in the file's own pixels: of the whole
         file, or of its crop, or with padding, so that a heatmap is stretched to it corner to corner
     groups : (group, value) by which summaries can be split, as ("hard", "yes")
+    applied : what was done to the file's values (a window, grey by luminance), for the record
     """
 
     id: str
@@ -254,6 +255,7 @@ class Sample:
     licence: str = ""
     groups: tuple[tuple[str, str], ...] = ()
     n_main: int = 1
+    applied: str = ""
 
     def __post_init__(self) -> None:
         """Refuse texts that no table can keep."""

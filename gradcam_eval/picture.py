@@ -11,7 +11,8 @@ from PIL import Image as PillowImage
 
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Image, InputError
-from gradcam_eval.data.decode import load_image
+from gradcam_eval.data.decode import Decoded, as_array, open_image
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.files import replacing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import class_name, resolve_class
@@ -19,6 +20,7 @@ from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import check_model_name, load_model
 from gradcam_eval.report.grid import Maps, overlay_grid
 from gradcam_eval.report.overlay import overlay
+from gradcam_eval.values import LEVELS, Values, as_rgb
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +38,7 @@ class LocalModel:
     name: str
     preprocess: str = "none"
     classes: Path | None = None
+    values: Values = LEVELS
 
 
 @dataclass(frozen=True)
@@ -76,26 +79,35 @@ def check_output(out: Path, source: str) -> None:
         raise InputError(f"the output {out} is the image itself: give another name")
 
 
-def readable_image(source: str, *, allow_url: bool = False) -> PillowImage.Image:
+def readable_image(
+    source: str, *, allow_url: bool = False, pixels: Pixels | None = None
+) -> Decoded:
     """Read an image at its own size, before a broken one costs the loading of a model."""
-    pixels = load_image(source, allow_url=allow_url)
-    return PillowImage.fromarray(np.rint(pixels).astype(np.uint8))
+    return open_image(source, allow_url=allow_url, pixels=pixels)
 
 
 def explain_to_file(
-    source: PillowImage.Image, asked: LocalModel, question: Question, *, out: Path
+    source: Decoded, asked: LocalModel, question: Question, *, out: Path
 ) -> list[str]:
     """Explain an image and write the picture; return what a person should know, in lines.
 
     One layer and one method give the overlay at the model's input size; more give a grid.
     """
     from gradcam_eval.models.identity import load_with_spec
+    from gradcam_eval.models.inputs import input_shape
 
-    model, spec = load_with_spec(asked.name, preprocess=asked.preprocess, classes=asked.classes)
-    picture = load_image(source, spec.input_size or ANY_SIZE)
+    model, spec = load_with_spec(
+        asked.name, preprocess=asked.preprocess, classes=asked.classes, values=asked.values
+    )
+    *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
+    picture = as_array(source.picture, channels, (size[0], size[1]))
     heatmaps = _explain(model, spec, picture, question)
     _write(picture, heatmaps, out)
-    return [*_describe(heatmaps, spec, asked, question.score), f"written to {out}"]
+    said = [
+        *_describe(heatmaps, spec, asked, question.score, channels),
+        *_describe_pixels(source, channels),
+    ]
+    return [*said, f"written to {out}"]
 
 
 def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
@@ -141,15 +153,24 @@ def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
             with replacing(out) as file:
                 PillowImage.fromarray(overlay(picture, next(iter(maps.values())))).save(file)
             return
-        image = np.rint(picture).astype(np.uint8)
-        figure = overlay_grid(Maps(image, None, np.zeros((0, 4), np.float32), maps))
+        figure = overlay_grid(Maps(as_rgb(picture), None, np.zeros((0, 4), np.float32), maps))
         with replacing(out) as file:
             figure.savefig(file)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def _describe(heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str) -> list[str]:
+def _describe_pixels(source: Decoded, channels: int) -> list[str]:
+    """Say what was done to the file's values, and what may be wrong with them."""
+    said = [f"pixels: {note}" for note in source.notes]
+    if channels == 1 and not source.is_grey:
+        said.append("pixels: grey by luminance, since the model takes one channel")
+    return [*said, *(f"warning: {warning}" for warning in source.warnings)]
+
+
+def _describe(
+    heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str, channels: int
+) -> list[str]:
     target = int(heatmaps.targets[0])
     probabilities = heatmaps.probabilities[0]
     lines = [
@@ -163,7 +184,9 @@ def _describe(heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str
         ),
     ]
     if asked.name not in MODELS:  # a file does not say, and a wrong one fails without a word
-        range_ = " (RGB, 0 to 255)" if asked.preprocess == "none" else ""
+        low, high = asked.values
+        kind = "grey" if channels == 1 else "RGB"
+        range_ = f" ({kind}, {low:g} to {high:g})" if asked.preprocess == "none" else ""
         lines.append(f"preprocessing of the picture: {asked.preprocess}{range_}")
     for (layer, method), stack in heatmaps.items():
         reason = degenerate_reason(stack[0])

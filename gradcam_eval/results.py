@@ -173,21 +173,32 @@ def run_study(
     fresh : start anew instead of resuming; what an earlier run left is removed
     progress : told what happens
     data : samples, entries or tensors that are in memory, instead of what the study names; see
-        `data.open_source`. A dict needs no "data" then
+        `data.open_source`. A dict needs no "data" then, or one without a path, as in
+        {"values": [0, 1]}
 
     Raises
     ------
     InputError : the study is wrong, or its folder holds another study's results
     """
-    from gradcam_eval.data import IN_MEMORY, open_source
+    from gradcam_eval.data import open_source
     from gradcam_eval.study.config import Study, load_study, make_study
     from gradcam_eval.study.run import Progress, run
 
-    source = None if data is None else open_source(data)
     if isinstance(study, dict):
-        study = make_study(study if source is None else {"data": IN_MEMORY, **study})
+        study = make_study(study if data is None else _in_memory(study))
     elif not isinstance(study, Study):
         study = load_study(study)
+    source = None
+    if data is not None:
+        source = open_source(data, drawn=study.data.drawing, values=study.data.within)
     progress = progress or Progress()
     folder = run(study, results=Path(results), fresh=fresh, progress=progress, data=source)
     return Results(folder)
+
+
+def _in_memory(study: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's values, with the path of its data where it names none."""
+    from gradcam_eval.data import IN_MEMORY
+
+    named = study.get("data", IN_MEMORY)
+    return {**study, "data": {"path": IN_MEMORY, **named} if isinstance(named, dict) else named}

@@ -18,7 +18,7 @@ import gradcam_eval
 ROWS = """
 texts
 core
-aggregates arrays files jit resources
+aggregates arrays files jit resources values
 intervals
 records
 statistics

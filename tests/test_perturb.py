@@ -178,8 +178,8 @@ def test_constant_fill_is_one_colour():
 
 
 def test_a_colour_for_other_channels_is_refused():
-    with pytest.raises(InputError, match="images have 1 channels, but the fill colour"):
-        constant_fill(np.zeros((1, 2, 2, 1), np.float32), IMAGENET_MEAN)
+    with pytest.raises(InputError, match="images have 2 channels, but the fill colour"):
+        constant_fill(np.zeros((1, 2, 2, 2), np.float32), IMAGENET_MEAN)
 
 
 def slow_rise_blur(image):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradcam_eval.cli.data_report import as_json_object, captions, names_of, report_lines
+from gradcam_eval.cli.explain import BitsOption, LargeOption, WindowOption
 from gradcam_eval.cli.terminal import cell, console, say
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.files import replacing
@@ -126,6 +127,15 @@ def check(
             metavar="CSV", help="The data set's class names (name) to the model's (index, …)."
         ),
     ] = None,
+    window: WindowOption = None,
+    bits: BitsOption = None,
+    large: LargeOption = "refuse",
+    boxes: Annotated[
+        str, typer.Option(metavar="FRAME", help="Where EXIF turns a file: 'stored' or 'upright'.")
+    ] = "",
+    boxes_unit: Annotated[
+        str, typer.Option(metavar="UNIT", help="'pixels', or 'relative' for boxes from 0 to 1.")
+    ] = "",
     out: SheetOption = None,
     tiles: Annotated[int, typer.Option(min=1, max=200, help="Pictures on the sheet.")] = 24,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings end with 1 too.")] = False,
@@ -136,7 +146,7 @@ def check(
     Ends with 0 where every image and object can be used, with 1 where one cannot (or, with
     --strict, where there is a warning), with 2 where the data set cannot be read as a whole.
     """
-    from gradcam_eval.data import Entry, open_source
+    from gradcam_eval.data import Drawing, Entry, Pixels, open_source
     from gradcam_eval.data.check import check_entries
     from gradcam_eval.data.sheet import contact_sheet
 
@@ -144,10 +154,12 @@ def check(
     mapped = _class_map(model, classes)
     options = {"annotations": annotations, "labels": labels, "split": split, "part": part}
     given = {key: value for key, value in options.items() if value is not None}
-    source = open_source(path, format=format, options=given)
+    drawn: Any = (boxes, boxes_unit)  # checked there
+    rules = Pixels(window, bits, large)
+    source = open_source(path, format=format, options=given, drawn=Drawing(*drawn))
     entries = [entry for entry in source.entries if isinstance(entry, Entry)]  # of a path, all are
     with _shown_steps(len(entries)) as step:
-        report = check_entries(path, entries, mapped, step=step)
+        report = check_entries(path, entries, mapped, step=step, pixels=rules)
     code = report.exit_code(strict=strict)
     if as_json:
         print(json.dumps(as_json_object(report, code), indent=2))
@@ -155,7 +167,9 @@ def check(
         for line in report_lines(report, model, names_of(mapped)):
             say(line)
     if out is not None:
-        sheet = contact_sheet(entries, captions(report), called=names_of(mapped), tiles=tiles)
+        sheet = contact_sheet(
+            entries, captions(report), called=names_of(mapped), tiles=tiles, pixels=rules
+        )
         _save(sheet, out, quiet=as_json)
     raise typer.Exit(code)
 

@@ -30,6 +30,28 @@ ClassesOption = Annotated[
 ]
 
 
+ValuesOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="For a model file: the range of values that it takes, if not 0 to 255.",
+    ),
+]
+WindowOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="For grey files of more than 8 bits and DICOM: the values that are black and white.",
+    ),
+]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="For 16-bit grey files: how many bits are used, as 12."),
+]
+LargeOption = Annotated[
+    Literal["refuse", "reduce"],
+    typer.Option(help="Very large JPEG and TIFF files: refuse them, or reduce them."),
+]
 ScoreOption = Annotated[
     Literal["logit", "probability", "log_odds"], typer.Option(help="What is explained.")
 ]
@@ -94,6 +116,10 @@ def explain(
     ] = None,
     preprocess: PreprocessOption = "none",
     classes: ClassesOption = None,
+    values: ValuesOption = None,
+    window: WindowOption = None,
+    bits: BitsOption = None,
+    large: LargeOption = "refuse",
     allow_url: Annotated[
         bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
     ] = False,
@@ -103,8 +129,11 @@ def explain(
     Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
     """
     from gradcam_eval import picture
+    from gradcam_eval.data.depth import Pixels
+    from gradcam_eval.values import LEVELS, as_values
 
-    asked = picture.LocalModel(model, preprocess, classes)
+    asked = picture.LocalModel(model, preprocess, classes, as_values(values or LEVELS))
+    rules = Pixels(window, bits, large)
     question = picture.Question(
         layers=tuple(layer or ["last"]),
         methods=tuple(method or ["grad_cam"]),
@@ -117,7 +146,7 @@ def explain(
     )
     out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
     picture.check_output(out, image)
-    pixels = picture.readable_image(image, allow_url=allow_url)
+    pixels = picture.readable_image(image, allow_url=allow_url, pixels=rules)
     with silent_stderr():  # looking a method up imports TensorFlow
         picture.check_question(asked, question)
     for line in picture.explain_to_file(pixels, asked, question, out=out):

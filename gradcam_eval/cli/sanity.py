@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gradcam_eval.cli.explain import (
+    BitsOption,
     ClassesOption,
     GeometryOption,
     HeadOption,
+    LargeOption,
     PreprocessOption,
     ScoreOption,
+    ValuesOption,
+    WindowOption,
 )
 from gradcam_eval.cli.lists import TokensOption
 from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
@@ -72,13 +76,19 @@ def sanity(
     geometry: GeometryOption = "auto",
     preprocess: PreprocessOption = "none",
     classes: ClassesOption = None,
+    values: ValuesOption = None,
+    window: WindowOption = None,
+    bits: BitsOption = None,
+    large: LargeOption = "refuse",
 ) -> None:
     """Check whether heatmaps depend on the weights, on the class, and not on the input's coding.
 
     Example: gradcam-eval sanity efficientnet_lite0 photos --method grad_cam --method eigen_cam
     """
+    from gradcam_eval.data.depth import Pixels
     from gradcam_eval.picture import LocalModel, Question, check_question
     from gradcam_eval.sanity.rules import find_rules
+    from gradcam_eval.values import LEVELS, as_values
 
     chosen = find_rules(protocol).measure(measure)
     layers, methods = tuple(layer or ["last"]), tuple(method or ["grad_cam"])
@@ -95,6 +105,8 @@ def sanity(
         head=head,
         tokens=tokens,
         geometry=geometry,
+        values=as_values(values or LEVELS),
+        pixels=Pixels(window, bits, large),
     )
     found = run_checks(asked, images, order=order, steps=steps, seed=seed)
     for check in found.checks:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 import numpy as np
 
 from gradcam_eval.core import InputError, Mask
 from gradcam_eval.texts import is_writable, writable
 
+BoxFrame: TypeAlias = Literal["", "upright", "stored"]
+BoxUnit: TypeAlias = Literal["", "pixels", "relative"]
 Polygon: TypeAlias = tuple[tuple[float, float], ...]  # (x, y) in the file's pixels
 Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in the file's pixels, half-open
 
@@ -23,6 +25,8 @@ Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in the file
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """One annotated object in the pixels of the image file, upright as it is decoded.
+
+    Its entry may say otherwise: drawn on the stored pixels, or relative to the sides.
 
     Attributes
     ----------
@@ -81,12 +85,16 @@ class Entry:
     Attributes
     ----------
     name : unique in its data set and stable: the image's path in it, with /
-    file : the image's path, uint8 RGB pixels (H, W, 3), or a function that returns the file's
-        bytes or such pixels, called from any thread
+    file : the image's path, pixels (H, W, channels), uint8 or float32, 0..255, or a function that
+        returns the file's bytes or such pixels, called from any thread
     labels : the data set's own names of the classes that are right for the image, the main first
     annotate : reads what is drawn, for a file of this (H, W); raises InputError where it cannot,
         which makes this image a row that says so
     subset : the data set's own split or group ("val", "small"), by which summaries can be split
+    boxes : the frame of all that is drawn where EXIF turns the file: "upright" as it is shown,
+        "stored" as its pixels lie in the file; "" where nobody said, which counts as upright
+    boxes_unit : of boxes and polygons: "pixels", or "relative", from 0 to 1 of the sides; "" where
+        nobody said, which counts as pixels, and boxes from 0 to 1 are refused
     """
 
     name: str
@@ -96,6 +104,8 @@ class Entry:
     subset: str = ""
     credit: str = ""
     licence: str = ""
+    boxes: BoxFrame = ""
+    boxes_unit: BoxUnit = ""
 
     def __post_init__(self) -> None:
         """Take a path as text as well, and refuse texts that cannot be kept."""

@@ -14,6 +14,7 @@ import numpy as np
 from gradcam_eval.core import InputError, reason_of
 from gradcam_eval.data.annotation import Annotation, Box, Entry, Refusal
 from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.extent import (
     Size,
     box_area,
@@ -22,9 +23,11 @@ from gradcam_eval.data.extent import (
     is_empty,
     overlap_with_mask,
 )
-from gradcam_eval.data.pipeline import label_indices, object_classes, open_picture
+from gradcam_eval.data.opening import Opened, open_entry
+from gradcam_eval.data.pipeline import label_indices, object_classes
+from gradcam_eval.data.placement import annotation_of
 from gradcam_eval.data.streaming import read_ahead
-from gradcam_eval.data.truth import check_annotation, file_box
+from gradcam_eval.data.truth import file_box
 
 Severity = Literal["error", "warning"]
 # An error costs a study the image or the object; a warning is to be looked at.
@@ -37,6 +40,8 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "empty mask": ("error", "an object's mask has no pixel, or its outline no area"),
     "box beyond image": ("warning", "a box reaches beyond its image, and is cut at its edge"),
     "box apart from mask": ("warning", "a box and its object's mask overlap by less than half"),
+    "turned by EXIF": ("warning", "what is drawn may belong to the stored pixels: say boxes = …"),
+    "narrow values": ("warning", "the values use little of their range: say bits or window"),
     "same content": ("warning", "several images are the same file"),
     "unmapped class": ("warning", "the model has no class of this name: its images have no label"),
 }
@@ -114,6 +119,7 @@ def check_entries(
     classes: ClassMap,
     *,
     step: Callable[[], None] = lambda: None,
+    pixels: Pixels | None = None,
 ) -> DataReport:
     """Decode every image of a data set, read all that is drawn on it, and report.
 
@@ -123,13 +129,15 @@ def check_entries(
     entries : as a reader lists them
     classes : the data set's names of classes → the model's indices
     step : called after each image
+    pixels : how deep and very large files are read
 
     Returns
     -------
     DataReport, the same for any number of threads
     """
     found = []
-    for facts in read_ahead(partial(check_entry, classes=classes), entries, os.cpu_count() or 1):
+    check = partial(check_entry, classes=classes, pixels=pixels)
+    for facts in read_ahead(check, entries, os.cpu_count() or 1):
         found.append(facts)
         step()
     images = tuple(found)
@@ -148,17 +156,16 @@ def check_entries(
     return DataReport(source, images, class_counts, own + tuple(_duplicates(images)) + unmapped)
 
 
-def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
+def check_entry(entry: Entry, classes: ClassMap, pixels: Pixels | None = None) -> ImageFacts:
     """Return the facts about one image; nothing but its own problems comes of a bad one."""
     try:
-        digest, picture = open_picture(entry)
+        opened = open_entry(entry, pixels)
     except Exception as error:  # whatever a file or a user's own function may raise
         kind = "unusable text" if isinstance(entry.file, Refusal) else "unreadable image"
         return ImageFacts(entry.name, problems=(_lost(kind, entry, error),))
-    size = (picture.height, picture.width)
+    digest, size = opened.digest, opened.place.size
     try:
-        annotation = entry.annotate(size)
-        check_annotation(annotation, size)
+        annotation = annotation_of(entry, opened.place)
     except Exception as error:
         lost = (_lost("wrong annotation", entry, error),)
         return ImageFacts(entry.name, digest, size, entry.labels, entry.labels, problems=lost)
@@ -166,6 +173,7 @@ def check_entry(entry: Entry, classes: ClassMap) -> ImageFacts:
     names = dict.fromkeys((*entry.labels, *(each.label for each in drawn if each.label)))
     problems = [
         *_label_problems(entry, annotation, classes),
+        *_pixel_problems(entry, opened, has_drawn=bool(drawn)),
         *_drawn_problems(entry.name, annotation, size),
     ]
     return ImageFacts(
@@ -193,6 +201,19 @@ def _label_problems(entry: Entry, annotation: Annotation, classes: ClassMap) -> 
         object_classes(annotation, entry, labels, classes)
     except InputError as error:
         yield Problem("wrong class", entry.name, str(error))
+
+
+def _pixel_problems(entry: Entry, opened: Opened, *, has_drawn: bool) -> Iterable[Problem]:
+    """Find what a decoder cannot know: which frame was drawn in, and which values are white."""
+    for warning in opened.warnings:
+        yield Problem("narrow values", entry.name, warning)
+    if opened.place.turn and has_drawn and not entry.boxes:
+        yield Problem(
+            "turned by EXIF",
+            entry.name,
+            f"EXIF shows the file {opened.place.turn}: say boxes = 'upright' where they are drawn "
+            "on what is shown, 'stored' where on the pixels in the file",
+        )
 
 
 def _is_number(name: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from gradcam_eval.core import Image, InputError, ReadError
+from gradcam_eval.data.depth import NARROW, Pixels, levels_of
+from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
@@ -18,17 +22,41 @@ MAX_BYTES = 256 * 1024**2
 WHITE = (255, 255, 255)
 
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 to 8 width and height are exchanged
-_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+_GREY = ("1", "L", "LA", *_DEEP)
 
 
-def load_image(
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture, upright, with what was done to it.
+
+    Attributes
+    ----------
+    picture : mode RGB, 8 bits; or F: grey levels, 0..255 with their fractions
+    orientation : the EXIF orientation that was applied, 1..8; 1 changes nothing
+    is_grey : whether the file has one channel
+    upright : (H, W) of the whole file, upright, where the picture was reduced; else None
+    notes, warnings : what was applied, and what to look at
+    """
+
+    picture: Pillow.Image
+    orientation: int = 1
+    is_grey: bool = False
+    upright: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def load_image(  # noqa: PLR0913 - the one call that says all
     source: str | os.PathLike[str] | Pillow.Image,
     size: tuple[int, int] | None = None,
     *,
     allow_url: bool = False,
     background: tuple[int, int, int] = WHITE,
+    channels: int = 3,
+    pixels: Pixels | None = None,
 ) -> Image:
-    """Load an image as RGB floats, at its own size or resized.
+    """Load an image as floats, RGB or grey, at its own size or resized.
 
     Parameters
     ----------
@@ -36,27 +64,57 @@ def load_image(
     size : (H, W) to squash the image to, without keeping its proportions; None keeps its size
     allow_url : whether a URL may be fetched
     background : RGB, 0..255, shown through transparent pixels
+    channels : 3, or 1 for grey: the luminance of a colour picture
+    pixels : for files of more than 8 bits and very large ones, see `Pixels`
 
     Returns
     -------
-    float32 (H, W, 3), RGB, 0..255
+    float32 (H, W, channels), 0..255
 
     Raises
     ------
     InputError
         If the source cannot be read as an image; the message names it.
 
+    Warns
+    -----
+    UserWarning : the values of a file with more than 8 bits use under a sixteenth of their range
+
     Notes
     -----
     The resize is Pillow's `BILINEAR` on 8-bit values: it antialiases when it shrinks and rounds to
-    whole numbers. Embedded colour profiles are not applied.
+    whole numbers. Grey values of more than 8 bits keep their fractions. Embedded colour profiles
+    are not applied. Luminance is 0.299 R + 0.587 G + 0.114 B, rounded.
     """
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise InputError(f"size {size!r} is not (height, width) in pixels: give two numbers >= 1.")
-    picture = _open(source, allow_url, background)
+    found = open_image(source, allow_url=allow_url, background=background, pixels=pixels)
+    for said in found.warnings:
+        warnings.warn(f"{_name_of(source)}: {said}", stacklevel=2)
+    return as_array(found.picture, channels, size)
+
+
+def as_array(
+    picture: Pillow.Image, channels: int = 3, size: tuple[int, int] | None = None
+) -> Image:
+    """Return an RGB or F picture as float32 (H, W, channels), 0..255, resized to (H, W).
+
+    Raises
+    ------
+    InputError : another number of channels than 1 and 3
+    """
+    if channels not in (1, 3):
+        raise InputError(
+            f"the model takes images of {channels} channels, and an image file gives 1 or 3: use "
+            "Python, with arrays of its own channels."
+        )
+    if channels == 1 and picture.mode == "RGB":
+        picture = picture.convert("L")
     if size is not None and picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), Pillow.Resampling.BILINEAR)
-    return np.asarray(picture, np.float32)
+    found = np.asarray(picture, np.float32)
+    found = found[..., None] if found.ndim == 2 else found
+    return np.repeat(found, 3, axis=2) if found.shape[2] < channels else found
 
 
 def decode(
@@ -65,17 +123,30 @@ def decode(
     name: str,
     background: tuple[int, int, int] = WHITE,
 ) -> Pillow.Image:
-    """Decode the bytes of one image file into an upright 8-bit RGB picture.
+    """Return the picture that `decode_file` returns, without what it says of it."""
+    return decode_file(data, name=name, background=background).picture
+
+
+def decode_file(
+    data: bytes | str | os.PathLike[str],
+    *,
+    name: str,
+    background: tuple[int, int, int] = WHITE,
+    pixels: Pixels | None = None,
+) -> Decoded:
+    """Decode the bytes of one image file into an upright picture.
 
     Parameters
     ----------
     data : the file's bytes, or its path
     name : what error messages call it
     background : RGB, 0..255, shown through transparent pixels
+    pixels : for files of more than 8 bits and very large ones
 
     Returns
     -------
-    PIL image, mode RGB: the first frame, EXIF orientation applied
+    Decoded: the first frame, EXIF orientation applied; mode F where the file is grey with more than
+    8 bits, or a window was given, else RGB
 
     Raises
     ------
@@ -86,41 +157,55 @@ def decode(
     Notes
     -----
     16-bit grey values are divided by 257, so that 65535 becomes 255 (Pillow's own conversion
-    clips). Pillow reads 16-bit *colour* PNG files as their high bytes. A caller who sets Pillow's
-    `LOAD_TRUNCATED_IMAGES` gets what that asks for.
+    clips), unless `bits` or `window` says otherwise. Pillow reads 16-bit *colour* files as their
+    high bytes. A caller who sets Pillow's `LOAD_TRUNCATED_IMAGES` gets what that asks for.
     """
     content = data if isinstance(data, bytes) else read_file(data, name=name)
     if not content:
         raise InputError(f"{name} is empty (0 bytes): give an image file.")
+    if is_dicom(content):
+        return decode_dicom(content, pixels or Pixels(), name=name, most=MAX_PIXELS)
     with io.BytesIO(content) as stream:
         try:
             picture = Pillow.open(stream, formats=FORMATS)
         except Exception as error:  # a broken file can raise anything inside Pillow's parsers
             raise _unreadable(name, error) from error
-        return flatten(picture, name=name, background=background)
+        return flatten(picture, name=name, background=background, pixels=pixels)
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return (H, W) of an image file, upright, from its header alone.
+    """Return (H, W) of an image file, upright, from its header alone; see `picture_header`."""
+    size, orientation = picture_header(path)
+    return size[::-1] if orientation > 4 else size
+
+
+def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
+    """Return (H, W) of an image file as it is stored, and its EXIF orientation.
 
     Raises
     ------
     InputError : there is no such file, or its header is not an image's
     """
     name = os.fsdecode(path)
-    with io.BytesIO(read_file(path, name=name)) as stream:
+    content = read_file(path, name=name)
+    if is_dicom(content):
+        return dicom_size(content, name=name), 1
+    with io.BytesIO(content) as stream:
         try:
             picture = Pillow.open(stream, formats=FORMATS)
-            is_lying = picture.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+            return picture.size[::-1], orientation_of(picture)
         except Exception as error:  # see `decode`
             raise _unreadable(name, error) from error
-        return picture.size if is_lying else picture.size[::-1]
 
 
 def flatten(
-    picture: Pillow.Image, *, name: str, background: tuple[int, int, int] = WHITE
-) -> Pillow.Image:
-    """Load a picture that Pillow has opened, turn it upright and make it 8-bit RGB."""
+    picture: Pillow.Image,
+    *,
+    name: str,
+    background: tuple[int, int, int] = WHITE,
+    pixels: Pixels | None = None,
+) -> Decoded:
+    """Load a picture that Pillow has opened, turn it upright and make it RGB or F."""
     width, height = picture.size
     if width < 1 or height < 1:
         raise InputError(f"{name} is {width}x{height} pixels: give an image with pixels.")
@@ -129,8 +214,17 @@ def flatten(
             f"{name} is {width}x{height} pixels, more than the {MAX_PIXELS} allowed: shrink it."
         )
     try:
+        raw = [str(tile[3]) for tile in getattr(picture, "tile", ())]  # gone once it is loaded
+        has_high_bytes = any(";16" in mode for mode in raw)
         picture.load()
-        return _to_rgb(ImageOps.exif_transpose(picture), name, background)
+        orientation = orientation_of(picture)
+        upright = ImageOps.exif_transpose(picture)
+        found = _levels(upright, name, background, pixels or Pixels())
+        is_grey = picture.mode in _GREY
+        said = _dark(found.picture) if has_high_bytes and found.picture.mode == "RGB" else ()
+        return replace(
+            found, orientation=orientation, is_grey=is_grey, warnings=found.warnings + said
+        )
     except InputError:
         raise
     except Exception as error:  # see `decode`
@@ -156,14 +250,16 @@ def read_file(path: str | os.PathLike[str], *, name: str) -> bytes:
         raise ReadError(f"{name} cannot be opened ({error}): check the path.") from error
 
 
-def _open(
+def open_image(
     source: str | os.PathLike[str] | Pillow.Image,
-    allow_url: bool,
-    background: tuple[int, int, int],
-) -> Pillow.Image:
+    *,
+    allow_url: bool = False,
+    background: tuple[int, int, int] = WHITE,
+    pixels: Pixels | None = None,
+) -> Decoded:
+    """Decode a file, a URL or a picture that Pillow has opened, as `load_image` does."""
     if isinstance(source, Pillow.Image):
-        name = getattr(source, "filename", "") or "the PIL image"
-        return flatten(source, name=str(name), background=background)
+        return flatten(source, name=_name_of(source), background=background, pixels=pixels)
     if not isinstance(source, str | os.PathLike):
         raise InputError(
             f"an image cannot be loaded from {type(source).__name__}: "
@@ -171,35 +267,60 @@ def _open(
         )
     name = os.fsdecode(source)
     if "://" not in name:
-        return decode(source, name=name, background=background)
+        return decode_file(source, name=name, background=background, pixels=pixels)
     if not allow_url:
         raise InputError(
             f"{name} is a URL: allow it with allow_url=True (--allow-url), or give a file."
         )
     from gradcam_eval.data.fetch import fetch  # sockets and TLS, wanted only here
 
-    return decode(fetch(name), name=name, background=background)
+    return decode_file(fetch(name), name=name, background=background, pixels=pixels)
 
 
-def _to_rgb(picture: Pillow.Image, name: str, background: tuple[int, int, int]) -> Pillow.Image:
-    if picture.mode in _SIXTEEN_BIT:
-        return _from_sixteen_bit(picture, name).convert("RGB")
-    if picture.mode == "F":
-        raise InputError(f"{name} holds floats of unknown scale: save it with 8 or 16 bits.")
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        opaque = Pillow.new("RGBA", clear.size, (*background, 255))
-        return Pillow.alpha_composite(opaque, clear).convert("RGB")
-    return picture.convert("RGB")
+def orientation_of(picture: Pillow.Image) -> int:
+    """Return the EXIF orientation of an opened picture, 1..8; 1 where it has none that is valid."""
+    found = picture.getexif().get(_ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
 
 
-def _from_sixteen_bit(picture: Pillow.Image, name: str) -> Pillow.Image:
-    values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+def _name_of(source: object) -> str:
+    if isinstance(source, Pillow.Image):
+        return str(getattr(source, "filename", "") or "the PIL image")
+    return str(source)
+
+
+def _levels(
+    picture: Pillow.Image, name: str, background: tuple[int, int, int], pixels: Pixels
+) -> Decoded:
+    if picture.mode in _DEEP or (picture.mode == "L" and pixels.window is not None):
+        found = levels_of(np.asarray(picture), pixels, name=name)
+        return Decoded(Pillow.fromarray(found.values), notes=(found.note,), warnings=found.warnings)
+    if pixels.range is not None and pixels.bits != 8:
+        given = f"bits = {pixels.bits}" if pixels.bits else f"window = {list(pixels.range)}"
         raise InputError(
-            f"{name} holds integers outside 0..65535, of unknown scale: save it with 8 or 16 bits."
+            f"{name} has {picture.mode} pixels of 8 bits, and {given} is for grey files of "
+            "more: leave it out for this one."
         )
-    return Pillow.fromarray(np.round(values / 257).astype(np.uint8))
+    flat = _composited(picture, background) if picture.has_transparency_data else picture
+    return Decoded(flat.convert("RGB"))
+
+
+def _composited(picture: Pillow.Image, background: tuple[int, int, int]) -> Pillow.Image:
+    clear = picture.convert("RGBA")
+    opaque = Pillow.new("RGBA", clear.size, (*background, 255))
+    return Pillow.alpha_composite(opaque, clear)
+
+
+def _dark(picture: Pillow.Image) -> tuple[str, ...]:
+    """Warn where the high bytes of 16-bit colour use under a sixteenth of their range."""
+    values = np.asarray(picture)
+    low, high = int(values.min()), int(values.max())
+    if high - low >= NARROW * 255:
+        return ()
+    return (
+        f"16-bit colour is read as its high bytes, and these are {low} to {high} of 255: save it "
+        "with 8 bits",
+    )
 
 
 def _unreadable(name: str, error: Exception) -> InputError:

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from gradcam_eval.core import Image, InputError, Mask, unknown_name
 from gradcam_eval.data.annotation import Box, Polygon
+from gradcam_eval.values import LUMINANCE
 
 Fit: TypeAlias = Literal["squash", "crop", "letterbox"]
 Size: TypeAlias = tuple[int, int]  # (H, W)
@@ -172,18 +173,22 @@ class Frame:
         return inside & self.shown
 
     def picture(self, picture: Pillow.Image) -> Image:
-        """Return an upright RGB picture of the file as float32 (H, W, 3), 0..255.
+        """Return an upright picture of the file as float32 (H, W, C), 0..255.
 
-        The resize is that of `load_image`: Pillow's `BILINEAR` on 8-bit values.
+        C is 3 for RGB, 1 for grey (modes L and F). The resize is that of `load_image`: Pillow's
+        `BILINEAR`, on 8-bit values, or on floats for mode F.
         """
         height, width = self.resized
         if picture.size != (width, height):
             picture = picture.resize((width, height), Pillow.Resampling.BILINEAR)
         if self.resized != self.size or self.corner != (0, 0):
-            canvas = Pillow.new("RGB", (self.size[1], self.size[0]), self.fill)
+            grey = round(float(np.dot(LUMINANCE, self.fill)))
+            fill = self.fill if picture.mode == "RGB" else grey
+            canvas = Pillow.new(picture.mode, (self.size[1], self.size[0]), fill)
             canvas.paste(picture, (self.corner[1], self.corner[0]))
             picture = canvas
         pixels = np.asarray(picture, np.float32)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         return np.ascontiguousarray(pixels[:, ::-1]) if self.is_mirrored else pixels
 
     def _source(self, axis: int) -> NDArray[np.int64]:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcam_eval.core import InputError
-from gradcam_eval.data.annotation import Annotation, Drawn, Entry
+from gradcam_eval.data.annotation import Annotation, BoxUnit, Drawn, Entry
+from gradcam_eval.values import LEVELS, Values, as_values, check_values, to_levels
 
 _PARTS = ("image", "label", "boxes", "mask")
 _EITHER = "third part"
+_WHOLE = 1e-3  # levels: what is left of whole ones that were scaled and back in float32
 
 
-def entries_from_dataset(dataset: Iterable[Any], *, scale: float = 1.0) -> Iterator[Entry]:
+def entries_from_dataset(
+    dataset: Iterable[Any], *, values: Sequence[float] = LEVELS, boxes_unit: BoxUnit = ""
+) -> Iterator[Entry]:
     """Yield an entry for each element of a `tf.data.Dataset`, or of anything that iterates alike.
 
     Parameters
     ----------
     dataset : its elements are (image, label), (image, label, boxes), (image, label, mask), or a
-        dict with "image" and any of "label", "boxes" and "mask". image: (H, W, 3), or (H, W, 1) in
-        grey, 0..255; label: an index, a name, or a vector of zeros and ones; boxes: (n, 4), x0, y0,
-        x1, y1 in pixels, half-open; mask: (H, W) or (H, W, 1), not 0 on the object. Or batches of
-        these, of any size, with one axis more in front of each part; they are taken apart.
-    scale : what images are multiplied by: 255 for images in 0..1
+        dict with "image" and any of "label", "boxes" and "mask". image: (H, W, C), in `values`:
+        RGB, grey with C = 1, or the channels of the model; label: an index, a name, or a vector of
+        zeros and ones; boxes: (n, 4), x0, y0, x1, y1 in pixels, half-open; mask: (H, W) or
+        (H, W, 1), not 0 on the object. Or batches of these, of any size, with one axis more in
+        front of each part; they are taken apart.
+    values : the range [low, high] of the images, as (0, 1), or (-1000, 400) Hounsfield units
+    boxes_unit : "pixels", or "relative" for boxes from 0 to 1
 
     Yields
     ------
-    Entry with the pixels as uint8, named "000000", "000001", …. A negative label is none.
+    Entry with the pixels in levels, 0..255, named "000000", "000001", …: uint8 where all of them
+    are whole within a thousandth, else float32. A negative label is none.
 
     Raises
     ------
@@ -36,14 +43,14 @@ def entries_from_dataset(dataset: Iterable[Any], *, scale: float = 1.0) -> Itera
 
     Notes
     -----
-    TensorFlow is not imported: each tensor is asked for its `.numpy()`. Float images are rounded to
-    whole numbers, as all files have them.
+    TensorFlow is not imported: each tensor is asked for its `.numpy()`.
     """
+    within = as_values(values)
     number = 0
     for element in dataset:
         try:
             for single in _singles(_arrays(element)):
-                yield _entry(f"{number:06d}", _parts(single), scale)
+                yield _entry(f"{number:06d}", _parts(single), within, boxes_unit)
                 number += 1
         except InputError as error:
             raise InputError(f"element {number} of the data set: {error}") from error
@@ -96,28 +103,23 @@ def _as_array(name: str, value: Any) -> np.ndarray:
         raise InputError(f"its {name} is no array: {error}") from error
 
 
-def _entry(name: str, parts: dict[str, np.ndarray], scale: float) -> Entry:
-    pixels = _pixels(parts["image"], scale)
+def _entry(name: str, parts: dict[str, np.ndarray], values: Values, boxes_unit: BoxUnit) -> Entry:
+    pixels = _pixels(parts["image"], values)
     labels = _labels(parts["label"]) if "label" in parts else ()
     objects = _objects(parts, pixels.shape[:2])
-    return Entry(name, pixels, labels, lambda size: Annotation(objects))
+    return Entry(name, pixels, labels, lambda size: Annotation(objects), boxes_unit=boxes_unit)
 
 
-def _pixels(image: np.ndarray, scale: float) -> np.ndarray:
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype.kind not in "uif":
+def _pixels(image: np.ndarray, values: Values) -> np.ndarray:
+    if image.ndim != 3 or image.dtype.kind not in "uif":
         raise InputError(
-            f"its image is {image.dtype} of shape {image.shape}: wanted numbers of shape (H, W, 3)."
+            f"its image is {image.dtype} of shape {image.shape}: wanted numbers of shape (H, W, C)."
         )
-    if image.dtype.kind == "f" and scale == 1.0 and 0 < image.max(initial=0) <= 1:
-        raise InputError("its image ends at 1 or below: give scale=255 for images in 0..1.")
-    values = image * scale if scale != 1.0 else image
-    # written so that NaN fails as well
-    if not (values.min(initial=0) >= 0 and values.max(initial=0) <= 255):
-        raise InputError(
-            f"its image has values from {values.min()} to {values.max()}: wanted 0..255."
-        )
-    pixels = np.rint(values).astype(np.uint8)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    check_values(image, values, what="the values of its image")
+    levels = np.clip(to_levels(image, values), 0, 255)  # what float32 rounds beyond
+    whole = np.rint(levels)
+    is_whole = bool(np.abs(levels - whole).max(initial=0) <= _WHOLE)
+    return whole.astype(np.uint8) if is_whole else levels
 
 
 def _labels(label: np.ndarray) -> tuple[str, ...]:

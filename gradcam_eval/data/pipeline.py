@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image as Pillow
 
-from gradcam_eval.core import BadSample, InputError, ReadError, Sample, reason_of
+from gradcam_eval.core import BadSample, InputError, ReadError, Sample, Truth, reason_of
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
-from gradcam_eval.data.decode import decode, picture_size, read_file
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.geometry import Framing
 from gradcam_eval.data.groups import groups_of
-from gradcam_eval.data.truth import check_annotation, truth_in_frame
+from gradcam_eval.data.opening import open_entry
+from gradcam_eval.data.placement import annotation_of, are_relative
+from gradcam_eval.data.truth import truth_in_frame
+from gradcam_eval.values import LEVELS, Values, check_values, to_levels
 
 # What another run may not meet: it says nothing about the image.
 _PASSING = (ReadError, OSError, MemoryError)
@@ -30,11 +30,17 @@ class Reading:
     size : (H, W) of the model's input
     framing : how pictures of any shape get that size
     classes : the data set's names of classes → the model's indices
+    channels : of the model's input: 3, or 1 for grey; in memory, any number that the images have
+    values : the range of samples that were made already; those of files have levels
+    pixels : how deep and very large files are read
     """
 
     size: tuple[int, int]
     framing: Framing = field(default_factory=Framing)
     classes: ClassMap = field(default_factory=imagenet_map)
+    channels: int = 3
+    values: Values = LEVELS
+    pixels: Pixels = field(default_factory=Pixels)
 
 
 def read_sample(item: Entry | Sample, reading: Reading) -> Sample | BadSample:
@@ -56,43 +62,17 @@ def read_entry(entry: Entry, reading: Reading) -> Sample | BadSample:
         return BadSample(entry.name, reason_of(error), may_pass=isinstance(error, _PASSING))
 
 
-def open_picture(entry: Entry) -> tuple[str, Pillow.Image]:
-    """Return the content hash of an entry's image and the upright RGB picture.
-
-    Raises
-    ------
-    InputError : there is no file, or it is not an image
-    """
-    content = entry.file() if callable(entry.file) else entry.file
-    name = str(content) if isinstance(content, Path) else entry.name
-    if isinstance(content, np.ndarray):
-        pixels = _checked_pixels(content, name)
-        digest = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes())
-        return digest.hexdigest()[:16], Pillow.fromarray(pixels)
-    data = read_file(content, name=name) if isinstance(content, Path) else content
-    return hashlib.sha256(data).hexdigest()[:16], decode(data, name=name)
-
-
-def upright_size(entry: Entry) -> tuple[int, int]:
-    """Return (H, W) of an entry's upright image; of a file, only the header is read."""
-    if isinstance(entry.file, Path):
-        return picture_size(entry.file)
-    picture = open_picture(entry)[1]
-    return picture.height, picture.width
-
-
 def _read(entry: Entry, reading: Reading) -> Sample:
     labels, n_main = label_indices(entry.labels, reading.classes)
-    digest, picture = open_picture(entry)
-    original = (picture.height, picture.width)
-    annotation = entry.annotate(original)
-    check_annotation(annotation, original)
+    opened = open_entry(entry, reading.pixels)
+    original = opened.place.size
+    annotation = annotation_of(entry, opened.place)
     classes = object_classes(annotation, entry, labels, reading.classes)
     frame = reading.framing.frame(original, reading.size)
     return Sample(
-        id=digest,
+        id=opened.digest,
         name=entry.name,
-        image=frame.picture(picture),
+        image=opened.framed(frame, reading.channels),
         labels=labels,
         truth=truth_in_frame(annotation, frame, classes),
         original_truth=truth_in_frame(annotation, frame.unscaled(), classes),
@@ -100,21 +80,39 @@ def _read(entry: Entry, reading: Reading) -> Sample:
         licence=entry.licence,
         groups=groups_of(entry, annotation, original),
         n_main=n_main,
+        applied=opened.applied(reading.channels),
     )
 
 
 def _checked(sample: Sample, reading: Reading) -> Sample | BadSample:
     image, count = sample.image, reading.classes.count
-    if image.dtype != np.float32 or image.shape != (*reading.size, 3):
+    shape = (*reading.size, reading.channels)
+    if image.dtype != np.float32 or image.shape != shape:
         return BadSample(
             sample.name,
             f"its image is {image.dtype} of shape {image.shape} and the model takes float32 of "
-            f"shape {(*reading.size, 3)}, 0..255: make samples at the model's size.",
+            f"shape {shape}: make samples at the model's size.",
         )
+    try:
+        check_values(image, reading.values, what="its image's values")
+        _check_boxes(sample.truth)
+    except InputError as error:
+        return BadSample(sample.name, str(error))
     for label in sample.labels:
         if label < 0 or (count is not None and label >= count):
             return BadSample(sample.name, f"label {label} is outside the model's {count} classes.")
-    return sample
+    if reading.values == LEVELS:
+        return sample
+    return replace(sample, image=to_levels(image, reading.values))
+
+
+def _check_boxes(truth: Truth) -> None:
+    """Raise InputError where a sample's boxes end within 0..1: those of a truth are in pixels."""
+    if len(truth.boxes) and max(truth.size) > 1 and are_relative(truth.boxes.reshape(-1, 2)):
+        raise InputError(
+            f"its boxes end within the first pixel of {truth.size[1]}×{truth.size[0]}: boxes of a "
+            "`Truth` are in pixels, so multiply boxes from 0 to 1 by the sides."
+        )
 
 
 def label_indices(names: tuple[str, ...], classes: ClassMap) -> tuple[tuple[int, ...], int]:
@@ -145,11 +143,3 @@ def object_classes(
         )
     found = [labels if name is None else classes.indices(name) for name in names]
     return tuple(each if len(each) > 1 else each[0] if each else -1 for each in found)
-
-
-def _checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise InputError(
-            f"{name} is {pixels.dtype} of shape {pixels.shape}: wanted uint8 RGB (H, W, 3)."
-        )
-    return np.ascontiguousarray(pixels)

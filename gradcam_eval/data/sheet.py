@@ -13,9 +13,11 @@ from PIL import ImageDraw, ImageFont
 
 from gradcam_eval.core import Mask, Truth
 from gradcam_eval.data.annotation import Entry
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.geometry import Frame, Framing
-from gradcam_eval.data.pipeline import open_picture
-from gradcam_eval.data.truth import check_annotation, truth_in_frame
+from gradcam_eval.data.opening import open_entry
+from gradcam_eval.data.placement import Placement, annotation_of
+from gradcam_eval.data.truth import truth_in_frame
 
 TILE = 300  # pixels of a picture's longer side
 GAP, LINE, TEXT = 14, 16, 11
@@ -25,13 +27,14 @@ COLOURS = ((0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0), (204, 121
 IGNORED = (0, 0, 0)
 
 
-def contact_sheet(
+def contact_sheet(  # noqa: PLR0913 - what is drawn, and how
     entries: Sequence[Entry],
     problems: Mapping[str, str] | None = None,
     *,
     called: Callable[[str], str] = str,
     columns: int = 4,
     tiles: int = 24,
+    pixels: Pixels | None = None,
 ) -> Pillow.Image:
     """Draw some images of a data set with all that is annotated on them.
 
@@ -41,6 +44,7 @@ def contact_sheet(
     problems : an image's name → what is wrong with it
     called : a label → what the caption says
     columns, tiles : how many pictures stand side by side, and how many there are at most
+    pixels : how deep and very large files are read
 
     Returns
     -------
@@ -51,7 +55,7 @@ def contact_sheet(
     problems = problems or {}
     chosen = choose(entries, problems, tiles)
     columns = max(1, min(columns, len(chosen)))
-    drawn = [_tile(entry, problems.get(entry.name, ""), called) for entry in chosen]
+    drawn = [_tile(entry, problems.get(entry.name, ""), called, pixels) for entry in chosen]
     rows = [drawn[n : n + columns] for n in range(0, len(drawn), columns)]
     heights = [max(tile.height for tile in row) + GAP for row in rows]
     sheet = Pillow.new("RGB", (columns * (TILE + GAP) + GAP, sum(heights) + GAP), PAPER)
@@ -72,8 +76,10 @@ def choose(entries: Sequence[Entry], problems: Mapping[str, str], count: int) ->
     return bad + [good[place] for place in places]
 
 
-def _tile(entry: Entry, problem: str, called: Callable[[str], str]) -> Pillow.Image:
-    picture, found = _picture(entry)
+def _tile(
+    entry: Entry, problem: str, called: Callable[[str], str], rules: Pixels | None
+) -> Pillow.Image:
+    picture, found = _picture(entry, rules)
     labels = ", ".join(map(called, entry.labels)) or "no label"
     said = f"{labels}; {found}"
     lines = [(line, INK) for line in _wrapped(entry.name, 2)]
@@ -88,19 +94,19 @@ def _tile(entry: Entry, problem: str, called: Callable[[str], str]) -> Pillow.Im
     return tile
 
 
-def _picture(entry: Entry) -> tuple[Pillow.Image, str]:
+def _picture(entry: Entry, rules: Pixels | None) -> tuple[Pillow.Image, str]:
     """Return the picture with its truth, and a line about it; a grey field for a bad file."""
     try:
-        picture = open_picture(entry)[1]
+        opened = open_entry(entry, rules)
     except Exception:  # the report says why; the sheet shows that there is nothing to see
         return Pillow.new("RGB", (TILE, TILE // 2), (225, 225, 225)), "the picture cannot be read"
-    original = (picture.height, picture.width)
+    original = opened.place.size
     scale = TILE / max(original)
     size = (max(1, round(original[0] * scale)), max(1, round(original[1] * scale)))
     frame = Framing().frame(original, size)
-    pixels = frame.picture(picture)
+    pixels = frame.picture(opened.rgb())
     try:
-        truth, labels = _truth(entry, frame)
+        truth, labels = _truth(entry, opened.place, frame)
     except Exception:
         return _as_picture(pixels), "its annotation cannot be used"
     masks = f", {_share(truth.mask)} % masked" if truth.mask is not None else ""
@@ -109,10 +115,9 @@ def _picture(entry: Entry) -> tuple[Pillow.Image, str]:
     return _draw(pixels, truth, names), f"{n} object{'s' * (n != 1)}{masks}"
 
 
-def _truth(entry: Entry, frame: Frame) -> tuple[Truth, list[str]]:
+def _truth(entry: Entry, place: Placement, frame: Frame) -> tuple[Truth, list[str]]:
     """Return the truth and the label of each of its boxes, "" where it has none of its own."""
-    annotation = entry.annotate(frame.original)
-    check_annotation(annotation, frame.original)
+    annotation = annotation_of(entry, place)
     truth = truth_in_frame(annotation, frame, range(len(annotation.objects)))
     shown = [annotation.objects[n] for n in truth.classes if isinstance(n, int)]
     return truth, [drawn.label or "" for drawn in shown]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from gradcam_eval.core import BadSample, InputError, Sample, unknown_name
-from gradcam_eval.data.annotation import Entry
+from gradcam_eval.data.annotation import BoxFrame, BoxUnit, Entry
 from gradcam_eval.data.evidence.entries import VIEWS, evidence_entries
 from gradcam_eval.data.memory import entries_from_dataset
 from gradcam_eval.data.photos import photo_entries
@@ -18,11 +18,27 @@ from gradcam_eval.data.readers import list_entries
 from gradcam_eval.data.streaming import read_ahead
 from gradcam_eval.data.subset import Subset
 from gradcam_eval.files import is_there
+from gradcam_eval.values import LEVELS, Values, as_values
 
 Data: TypeAlias = "str | Path | Source | Iterable[Any]"
 
 IN_MEMORY = "(in memory)"
 MANIFESTS = {".csv": "csv", ".jsonl": "jsonl"}
+RELATIVE = ("csv", "jsonl", "coco")  # formats that some write with boxes from 0 to 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """In which frame and unit the boxes of a data set are drawn; "" where nobody says."""
+
+    boxes: BoxFrame = ""
+    boxes_unit: BoxUnit = ""
+
+    def __post_init__(self) -> None:
+        """Refuse names that do not exist."""
+        for name, valid in (("boxes", get_args(BoxFrame)), ("boxes_unit", get_args(BoxUnit))):
+            if getattr(self, name) not in valid:
+                raise unknown_name(name, getattr(self, name), valid[1:])
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,22 @@ class Source:
         listed = (entry.labels for entry in self.entries if isinstance(entry, Entry))
         return list(dict.fromkeys(label for labels in listed for label in labels))
 
+    def drawn_in(self, drawn: Drawing | None) -> Source:
+        """Return the same images, with a frame and a unit of what is drawn, where they had none."""
+        if drawn is None or drawn == Drawing():
+            return self
+        entries = tuple(
+            replace(
+                entry,
+                boxes=entry.boxes or drawn.boxes,
+                boxes_unit=entry.boxes_unit or drawn.boxes_unit,
+            )
+            if isinstance(entry, Entry)
+            else entry
+            for entry in self.entries
+        )
+        return replace(self, entries=entries)
+
     def named(self, names: Sequence[str]) -> Source:
         """Return the images of these names alone, in the data set's order."""
         known = self.names
@@ -132,7 +164,12 @@ class Source:
 
 
 def open_source(
-    data: Data, *, format: str | None = None, options: Mapping[str, Any] | None = None
+    data: Data,
+    *,
+    format: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    drawn: Drawing | None = None,
+    values: Sequence[float] = LEVELS,
 ) -> Source:
     """List the images of a data set.
 
@@ -143,29 +180,38 @@ def open_source(
         `tf.data.Dataset` that `entries_from_dataset` can read; it is iterated once, here, and held
     format : a name in `READERS`; None: a manifest by its suffix, else a folder of images, or one
     options : the reader's own, by name ("annotations", "split", …); None counts as not given
+    drawn : the frame and the unit of what is drawn, where the data set does not say it
+    values : of tensors in memory: the range [low, high] of their images
 
     Raises
     ------
     InputError : there is no such data set or format, or it cannot be read as a whole
     """
     if not isinstance(data, str | Path):
-        return data if isinstance(data, Source) else _from_memory(data)
+        source = data if isinstance(data, Source) else _from_memory(data, as_values(values))
+        return source.drawn_in(drawn)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     if format is None and isinstance(data, str) and data in DATASETS:
         if given:
             raise InputError(f"the data set {data!r} takes no {next(iter(given))}: leave it out.")
-        return Source(data, tuple(DATASETS[data].entries()))
+        return Source(data, tuple(DATASETS[data].entries())).drawn_in(drawn)
     if not is_there(data):
         raise unknown_name("data set, folder or image", str(data), DATASETS)
     path = Path(data)
     format = format or MANIFESTS.get(path.suffix.lower(), "folder")
-    return Source(str(data), tuple(list_entries(format, path, given)))
+    if drawn and drawn.boxes_unit == "relative" and format not in RELATIVE:
+        raise InputError(
+            f"boxes_unit = 'relative' is for {', '.join(RELATIVE)} and data in memory: format "
+            f"{format!r} has a unit of its own."
+        )
+    return Source(str(data), tuple(list_entries(format, path, given))).drawn_in(drawn)
 
 
-def _from_memory(data: Iterable[Any]) -> Source:
+def _from_memory(data: Iterable[Any], values: Values) -> Source:
     if not isinstance(data, Iterable):
         raise InputError(f"data is {type(data).__name__}: wanted a path, samples or a data set.")
-    entries = tuple(entries_from_dataset(data) if hasattr(data, "element_spec") else data)
+    is_tensors = hasattr(data, "element_spec")
+    entries = tuple(entries_from_dataset(data, values=values) if is_tensors else data)
     for entry in entries:
         if not isinstance(entry, Entry | Sample):
             raise InputError(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.groups import ObjectSize, groups_of
-from gradcam_eval.data.pipeline import upright_size
+from gradcam_eval.data.opening import place_of
+from gradcam_eval.data.placement import annotation_of
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Subset:
         if not self.sizes and self.hard is None and self.difficult is None:
             return True
         try:
-            size = upright_size(entry)
-            groups = dict(groups_of(entry, entry.annotate(size), size))
+            place = place_of(entry)
+            groups = dict(groups_of(entry, annotation_of(entry, place), place.size))
         except Exception:  # whatever is wrong with it is said when it is read
             return True
         if self.sizes and groups["size"] not in self.sizes:

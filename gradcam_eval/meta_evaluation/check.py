@@ -133,9 +133,9 @@ def check_metrics(
     from gradcam_eval.study.subject import load
 
     source = asked.data.open()
-    loaded = load(asked.model)
+    loaded = load(asked.model, asked.data.within)
     stage("metrics judged", len(source.names))
-    samples = source.samples(asked.data.reading(loaded.classes, loaded.size))
+    samples = source.samples(asked.data.reading(loaded.classes, loaded.size, loaded.channels))
     judged = judge_known(samples, Predictor(loaded.model), measures, seed=seed, step=step)
     if not judged.images:
         raise InputError(

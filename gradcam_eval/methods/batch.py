@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gradcam_eval.core import InputError
 from gradcam_eval.models.inputs import ModelInputs, check_shape, fits, model_inputs, split
 from gradcam_eval.models.structure import Key, is_structure, shapes_of
+from gradcam_eval.models.zoo import known_values
+from gradcam_eval.values import PERTURBED, Values, check_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ def as_batch(
     image_input: Key | None = None,
     *,
     known: dict[Any, ModelInputs] | None = None,
+    values: Values | None = None,
 ) -> Batch:
     """Check what a model is to be called with.
 
@@ -36,17 +39,18 @@ def as_batch(
     ----------
     model, given, image_input : see `model_inputs`
     known : what was found out in earlier calls, by the shapes that were given; it is added to
+    values : the range of the images; None: that which the model is known to take, if any
 
     Raises
     ------
-    InputError : images of another shape than the model takes or not finite, an input missing or
-        of another length
+    InputError : images of another shape or scale than the model takes or not finite, an input
+        missing or of another length
     """
     if not (is_structure(given) or fits(model, given)):
         given = as_images(given)
     inputs = _known_inputs(model, given, image_input, {} if known is None else known)
     found, extras = split(inputs, given)
-    images = as_images(found)
+    images = as_images(found, values or known_values(model))
     check_shape(inputs, images.shape[1:])
     others = []
     for key, spec, extra in zip(inputs.extras, inputs.extra_specs, extras, strict=True):
@@ -70,8 +74,11 @@ def _known_inputs(
     return known[shapes]
 
 
-def as_images(images: Any) -> NDArray[np.float32]:
-    """Return (N, H, W, C) float32 of one image or several; refuse what is not finite."""
+def as_images(images: Any, values: Values | None = None) -> NDArray[np.float32]:
+    """Return (N, H, W, C) float32 of one image or several; refuse what is not finite.
+
+    Where `values` are known, images of another scale are refused; see `check_values`.
+    """
     batch = as_numbers("images", images, np.float32)
     if batch.ndim == 3:
         batch = batch[None]
@@ -79,8 +86,10 @@ def as_images(images: Any) -> NDArray[np.float32]:
         raise InputError(
             f"images have shape {np.shape(images)}: wanted (N, H, W, C) or (H, W, C), not empty"
         )
+    if values is not None:
+        check_values(batch, values, slack=PERTURBED)
     if not np.isfinite(batch).all():
-        raise InputError("images have values that are not finite: wanted 0..255")
+        raise InputError("images have values that are not finite: give finite numbers")
     return batch
 
 

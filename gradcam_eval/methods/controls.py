@@ -53,8 +53,13 @@ def centre_gaussian(given: ControlInput) -> Heatmap:
 
 
 def edges(given: ControlInput) -> Heatmap:
-    """Sobel gradient magnitude of the picture's luminance, 0..1 as scikit-image scales it."""
-    return sobel(rgb2gray(given.image / 255.0)).astype(np.float32)
+    """Sobel gradient magnitude of the picture's luminance, 0..1 as scikit-image scales it.
+
+    Of images that are not RGB, the channels' mean takes the place of the luminance.
+    """
+    image = given.image / 255.0
+    grey = rgb2gray(image) if image.shape[2] == 3 else image.mean(axis=2)
+    return sobel(grey).astype(np.float32)
 
 
 def constant(given: ControlInput) -> Heatmap:

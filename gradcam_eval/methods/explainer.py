@@ -28,6 +28,8 @@ from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
+from gradcam_eval.models.zoo import known_values
+from gradcam_eval.values import as_values
 
 Layers: TypeAlias = str | int | LayerCall | Sequence[str | int | LayerCall]
 
@@ -71,6 +73,9 @@ class Explainer:
     skip_refused : leave out the heatmaps that a method refuses (CAM at a layer that is not pooled,
         guided backpropagation through another activation than ReLU) instead of raising; likewise
         those of a layer whose place on the image is not known
+    values : the range [low, high] of the images that the model takes: images of another scale are
+        refused. None: 0 to 255 for a model that `load_model` built by name; images of any other
+        model are taken as they are
 
     Raises
     ------
@@ -94,9 +99,11 @@ class Explainer:
         geometry: Geometry = "auto",
         draws: int = 1,
         skip_refused: bool = False,
+        values: Sequence[float] | None = None,
     ) -> None:
         check_score(score)
         check_geometry(geometry)
+        self.values = known_values(model, None if values is None else as_values(values))
         if engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
@@ -167,8 +174,8 @@ class Explainer:
 
         Parameters
         ----------
-        images : float32 (N, H, W, C) or (H, W, C), 0..255; for a model with several inputs a dict
-            or list of them
+        images : float32 (N, H, W, C) or (H, W, C), in `values` or by noise up to half of that range
+            beside it; for a model with several inputs a dict or list of them
         targets : for all or one for each image: a class index; a class name, for a model that
             `load_model` built by name; "predicted" (None), or "predicted:2" for the class with the
             second highest score
@@ -184,14 +191,17 @@ class Explainer:
 
         Raises
         ------
-        InputError : images of another shape or not finite, targets out of range or miscounted
+        InputError : images of another shape or scale or not finite, targets out of range or
+            miscounted
 
         Warns
         -----
         UserWarning : the probability that is explained is saturated, so its gradient is rounding;
             or two runs of the model differ, since a layer draws random numbers at inference
         """
-        batch = as_batch(self.model, images, self._passes.image_input, known=self._inputs)
+        batch = as_batch(
+            self.model, images, self._passes.image_input, known=self._inputs, values=self.values
+        )
         trace = (against is not None, regions is not None)
         compiled = self._passes.compile(batch.inputs, *trace)
         count = len(batch.images)
@@ -280,6 +290,7 @@ def explain(  # noqa: PLR0913 - the one call that says all
     targets: Targets = None,
     score: Score | OutputFunction = "logit",
     geometry: Geometry = "auto",
+    values: Sequence[float] | None = None,
 ) -> Heatmaps:
     """Explain images once, as an `Explainer(model, layers, methods, …)(images, targets)` does.
 
@@ -299,6 +310,7 @@ def explain(  # noqa: PLR0913 - the one call that says all
         function of the model's outputs → (N,)
     geometry : how maps are laid on the image: "auto", "stretch" or "receptive_field", as for
         `Explainer`
+    values : the range [low, high] of the images, as of `Explainer`
 
     Returns
     -------
@@ -309,5 +321,5 @@ def explain(  # noqa: PLR0913 - the one call that says all
     ------
     InputError : unknown layer, method or score, images that do not fit, targets out of range
     """
-    explainer = Explainer(model, layers, methods, score=score, geometry=geometry)
+    explainer = Explainer(model, layers, methods, score=score, geometry=geometry, values=values)
     return explainer(images, targets)

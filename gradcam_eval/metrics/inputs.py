@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval import arrays
 from gradcam_eval.core import Heatmap, InputError, Predict, Undefined
+from gradcam_eval.values import check_values
 
 Heatmaps: TypeAlias = Heatmap | Sequence[Heatmap]
 
@@ -177,14 +178,11 @@ def _checked_images(images: NDArray[Any]) -> NDArray[np.float32]:
             f"images have shape {images.shape} and dtype {images.dtype}: wanted numbers "
             "(N, H, W, C); for one image give image[None]."
         )
-    if not np.isfinite(images).all():
-        raise InputError("an image has values that are not finite: images must be 0 to 255.")
-    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
-    # a black photograph with a little noise has whole numbers up to 1; a scaled one has fractions
-    is_scaled = 0 < high <= 1 and not np.array_equal(images, np.round(images))
-    if low < 0 or high > 255 or is_scaled:
+    try:
+        check_values(images)
+    except InputError as error:
         raise InputError(
-            f"images run from {low:.4g} to {high:.4g}: wanted 0 to 255, before the model's own "
-            "preprocessing."
-        )
+            f"{error} Metrics take levels, 0 to 255: `in_levels(predict, images, values)` brings "
+            "images and model there."
+        ) from error
     return images.astype(np.float32, copy=False)

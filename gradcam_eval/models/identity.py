@@ -16,10 +16,15 @@ from gradcam_eval.models.classes import class_names_from
 from gradcam_eval.models.loading import image_shape, load_file
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import load_model
+from gradcam_eval.values import LEVELS, Values
 
 
 def load_with_spec(
-    name_or_path: str, *, preprocess: str = "none", classes: str | Path | None = None
+    name_or_path: str,
+    *,
+    preprocess: str = "none",
+    classes: str | Path | None = None,
+    values: Values = LEVELS,
 ) -> tuple[keras.Model, ModelSpec]:
     """Return `load_model(name_or_path)` and what is known about the model.
 
@@ -28,6 +33,7 @@ def load_with_spec(
     name_or_path : a name in `MODELS`, or the path of a `.keras` or `.h5` file
     preprocess : for a file only: a name in `PREPROCESSING`
     classes : for a file only: a file with its class names, see `class_names_from`
+    values : for a file only: the range that its model takes, see `load_model`
 
     Raises
     ------
@@ -37,7 +43,7 @@ def load_with_spec(
     if name_or_path in MODELS and classes:
         raise InputError(f"'{name_or_path}' has class names already: leave out {classes}.")
     names = class_names_from(classes) if classes else ()
-    model = load_model(name_or_path, preprocess=preprocess)
+    model = load_model(name_or_path, preprocess=preprocess, values=values)
     if name_or_path in MODELS:
         return model, MODELS[name_or_path]
     spec = spec_of(model, class_names=names, preprocess=preprocess)

@@ -19,6 +19,7 @@ import keras
 from gradcam_eval.core import InputError
 from gradcam_eval.files import is_there
 from gradcam_eval.models.preprocess import preprocessing
+from gradcam_eval.values import LEVELS, Values, slope
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".ckpt")
@@ -29,7 +30,9 @@ LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes le
 UNSAFE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
-def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
+def load_file(
+    path: str | Path, *, preprocess: str = "none", values: Values = LEVELS
+) -> keras.Model:
     """Return the model of a local `.keras` or `.h5` file.
 
     Parameters
@@ -37,6 +40,8 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
     path : a file on this machine
     preprocess : a name in `PREPROCESSING`. Other than "none", the model is wrapped: its new input
         takes 0-255 RGB, and the named layers stand between it and the old one.
+    values : the range of what the model takes. Other than (0, 255), it is wrapped likewise, with
+        ``low + x · (high - low) / 255`` in front
 
     Raises
     ------
@@ -50,6 +55,11 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
     names a function, and in a legacy `.h5` file too.
     """
     way = preprocessing(preprocess)
+    if values != LEVELS and way.name != "none":
+        raise InputError(
+            f"preprocess = {way.name!r} takes 0 to 255, and values = {list(values)} says that the "
+            "model takes another range: give one of them."
+        )
     path = local_file(path)
     config = _keras_config(path) if path.suffix.lower() == ".keras" else _hdf5_config(path)
     unsafe = sorted({name for name in _class_names(config) if name in UNSAFE})
@@ -62,10 +72,13 @@ def load_file(path: str | Path, *, preprocess: str = "none") -> keras.Model:
         model = keras.models.load_model(path, safe_mode=True, compile=False)
     except Exception as error:  # Keras raises anything for a broken file
         raise _cannot_load(path, error) from error
-    if way.name == "none":
+    if way.name == "none" and values == LEVELS:
         return model
     inputs = keras.Input(image_shape(model), name="image")
-    return keras.Model(inputs, model(way.apply(inputs)), name=f"{model.name}_{way.name}")
+    if values == LEVELS:
+        return keras.Model(inputs, model(way.apply(inputs)), name=f"{model.name}_{way.name}")
+    scaled = keras.layers.Rescaling(slope(values), values[0], name="values")(inputs)
+    return keras.Model(inputs, model(scaled), name=f"{model.name}_values")
 
 
 def local_file(path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import unknown_name
+from gradcam_eval.core import InputError, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -40,16 +40,34 @@ class Preprocessing:
     reverse: bool = False
 
     def apply(self, images: keras.KerasTensor) -> keras.KerasTensor:
-        """Add the layers to a symbolic tensor (N, H, W, 3), 0..255 RGB, and return their output."""
+        """Add the layers to a symbolic tensor (N, H, W, 3), 0..255 RGB, and return their output.
+
+        What treats all channels alike takes (N, H, W, 1) as well.
+
+        Raises
+        ------
+        InputError : images of another number of channels
+        """
         import keras
 
         if self.name == "none":
             return images
+        channels = images.shape[-1]
+        self._check_channels(channels)
         if self.reverse:
             images = keras.ops.flip(images, axis=-1)
-        scale = [1 / d for d in self.divisor]
-        offset = [-s / d for s, d in zip(self.shift, self.divisor, strict=True)]
+        scale = [1 / d for d in self.divisor][:channels]
+        offset = [-s / d for s, d in zip(self.shift, self.divisor, strict=True)][:channels]
         return keras.layers.Rescaling(scale, offset, name=f"preprocess_{self.name}")(images)
+
+    def _check_channels(self, channels: int | None) -> None:
+        """Refuse colour constants for a model that takes no three channels."""
+        is_grey = len(set(self.shift)) == len(set(self.divisor)) == 1 and not self.reverse
+        if channels not in (1, 3) or (channels == 1 and not is_grey):
+            raise InputError(
+                f"preprocess = {self.name!r} is for images of 3 channels"
+                f"{' or 1' if is_grey else ''}, and this model takes {channels}."
+            )
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return what the layers return, computed by NumPy: float32 (…, 3)."""

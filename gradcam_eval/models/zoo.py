@@ -20,13 +20,18 @@ from gradcam_eval.models.catalogue import (
     ModelSpec,
 )
 from gradcam_eval.models.preprocess import PREPROCESSING
+from gradcam_eval.values import ANY_VALUES, LEVELS, Values
 
 if TYPE_CHECKING:
     import keras
 
 
 def load_model(
-    name_or_path: str | Path, *, preprocess: str = "none", weights: str | None = "imagenet"
+    name_or_path: str | Path,
+    *,
+    preprocess: str = "none",
+    weights: str | None = "imagenet",
+    values: Values = LEVELS,
 ) -> keras.Model:
     """Return a model of the zoo, or one from a local `.keras` or `.h5` file, ready for 0-255 RGB.
 
@@ -36,6 +41,8 @@ def load_model(
     preprocess : for a file only: a name in `PREPROCESSING`, put in front of the model in it
     weights : for the zoo only: "imagenet" (the `evidence_…` networks: those of their data set), or
         None for random weights
+    values : for a file only: the range [low, high] of what the file's model takes. Other than
+        (0, 255), it is mapped from 0-255 in front of the model
 
     Returns
     -------
@@ -60,6 +67,11 @@ def load_model(
                 f"'{name_or_path}' contains its preprocessing already: leave out "
                 f"preprocess={preprocess!r}, which is for model files."
             )
+        if values != LEVELS:
+            raise InputError(
+                f"'{name_or_path}' takes 0 to 255: leave out values = {list(values)}, which is for "
+                "model files."
+            )
         model = _build(MODELS[name_or_path], weights)
         _LOADED[model] = MODELS[name_or_path]
         return model
@@ -70,11 +82,37 @@ def load_model(
     # Here, since it imports TensorFlow and this module must be cheap.
     from gradcam_eval.models.loading import load_file
 
-    return load_file(name_or_path, preprocess=preprocess)
+    model = load_file(name_or_path, preprocess=preprocess, values=values)
+    if preprocess != "none" or values != LEVELS:
+        _IN_LEVELS.add(model)
+    return model
 
 
 # What `load_model` built, so that a target can be named by class; it keeps no model alive.
 _LOADED: weakref.WeakKeyDictionary[keras.Model, ModelSpec] = weakref.WeakKeyDictionary()
+# Of the model files, those that take 0-255 for certain, since that is mapped inside them.
+_IN_LEVELS: weakref.WeakSet[keras.Model] = weakref.WeakSet()
+
+
+def known_values(model: object, declared: Values | None = None) -> Values | None:
+    """Return the range of images that a model takes: its own, or what a call declared.
+
+    None where nobody said: the images are then taken as they are.
+
+    Raises
+    ------
+    InputError : the model is known to take 0..255, and another range was declared
+    """
+    try:
+        is_known = model in _LOADED or model in _IN_LEVELS
+    except TypeError:  # what cannot be hashed, as an array, was never loaded
+        is_known = False
+    if is_known and declared not in (None, LEVELS, ANY_VALUES):
+        raise InputError(
+            f"values = {list(declared or ())} was declared, and this model takes 0 to 255 (its "
+            "preprocessing is inside): give images in 0..255."
+        )
+    return declared or (LEVELS if is_known else None)
 
 
 def loaded_spec(model: keras.Model) -> ModelSpec | None:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from gradcam_eval.core import InputError
 from gradcam_eval.protocols import Fill
+from gradcam_eval.values import LUMINANCE
 
 
 def filled(
@@ -41,9 +42,11 @@ def filled(
 
 
 def constant_fill(images: NDArray[np.float32], colour: Sequence[float]) -> NDArray[np.float32]:
-    """Return images of one colour, shaped like `images` (N, H, W, C); `colour` has C values."""
-    _same_channels(images, colour)
-    return np.broadcast_to(np.asarray(colour, np.float32), images.shape).copy()
+    """Return images of one colour, shaped like `images` (N, H, W, C).
+
+    `colour` has C values; of grey images, C = 1, an RGB colour becomes its luminance.
+    """
+    return np.broadcast_to(_of_channels(images, colour).astype(np.float32), images.shape).copy()
 
 
 def image_mean_fill(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,7 +91,7 @@ def rise_blur(
     sigma : float
         Standard deviation of the Gaussian in pixels.
     border : C floats, 0..255
-        The colour seen beyond the border.
+        The colour seen beyond the border; for grey images, of an RGB colour its luminance.
 
     Returns
     -------
@@ -108,21 +111,24 @@ def rise_blur(
     ----------
     Petsiuk, Das, Saenko: RISE, BMVC 2018; repository eclique/RISE, evaluation.py (gkern).
     """
-    _same_channels(images, border)
+    colour = _of_channels(images, border)
     impulse = np.zeros(kernel)
     impulse[kernel // 2] = 1
     weights = ndimage.gaussian_filter1d(impulse, sigma, mode="reflect")
-    colour = np.asarray(border, np.float64)
     blurred = images.astype(np.float64) - colour
     for axis in (1, 2):
         blurred = ndimage.correlate1d(blurred, weights, axis=axis, mode="constant", cval=0.0)
     return (blurred + colour).astype(np.float32)
 
 
-def _same_channels(images: NDArray[np.float32], colour: Sequence[float]) -> None:
+def _of_channels(images: NDArray[np.float32], colour: Sequence[float]) -> NDArray[np.float64]:
+    """Return a colour of as many values as the images have channels."""
+    if images.shape[-1] == 1 and len(colour) == 3:
+        return np.array([np.dot(LUMINANCE, colour)])
     if images.shape[-1] != len(colour):
         raise InputError(
             f"images have {images.shape[-1]} channels, but the fill colour {tuple(colour)} has "
             f"{len(colour)}: give images with {len(colour)} channels, or a protocol with another "
             "fill."
         )
+    return np.asarray(colour, np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import BadSample, InputError
 from gradcam_eval.data import load_samples
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.files import replacing, write_table, write_text
 from gradcam_eval.models.catalogue import ANY_SIZE
 from gradcam_eval.models.classes import class_name
@@ -25,6 +26,7 @@ from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.classes import class_sensitivity
 from gradcam_eval.sanity.invariance import input_invariance
 from gradcam_eval.sanity.randomisation import parameter_randomisation
+from gradcam_eval.values import LEVELS, Values
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Asked:
     model, preprocess, classes : as of `load_with_spec`
     layers, methods, score, head, tokens, geometry : as of `Explainer`
     protocol : of the checks
+    values : the range that a model file takes
+    pixels : how deep and very large image files are read
     """
 
     model: str
@@ -48,6 +52,8 @@ class Asked:
     head: str | None = None
     tokens: str | None = None
     geometry: Geometry = "auto"
+    values: Values = LEVELS
+    pixels: Pixels = field(default_factory=Pixels)
 
     def explained(self) -> dict[str, Any]:
         """Return what every check is told, by keyword."""
@@ -90,13 +96,19 @@ def run_checks(
     ------
     InputError : an unknown name, no image that can be read, and what the checks raise
     """
-    model, spec = load_with_spec(asked.model, preprocess=asked.preprocess, classes=asked.classes)
-    size = input_shape(model, spec.input_size or ANY_SIZE)[:2]
-    samples = load_samples(source, size)
+    model, spec = load_with_spec(
+        asked.model, preprocess=asked.preprocess, classes=asked.classes, values=asked.values
+    )
+    *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
+    shape = (size[0], size[1])
+    samples = load_samples(source, shape, channels=channels, pixels=asked.pixels)
     good = [each for each in samples if not isinstance(each, BadSample)]
     if not good:
-        raise InputError(f"none of the {len(samples)} images of {source!r} can be read")
+        first = next((each for each in samples if isinstance(each, BadSample)), None)
+        why = f"; the first, {first.name!r}: {first.reason}" if first else ""
+        raise InputError(f"none of the {len(samples)} images of {source!r} can be read{why}")
     notes = [f"left out {e.name}: {e.reason}" for e in samples if isinstance(e, BadSample)]
+    notes += [f"pixels of {each.name}: {each.applied}" for each in good if each.applied]
     images = np.stack([each.image for each in good])
     explained = {**asked.explained(), "seed": seed}
     measured = {**explained, "protocol": asked.protocol}

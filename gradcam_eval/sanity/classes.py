@@ -18,6 +18,7 @@ from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.target import Score
+from gradcam_eval.models.zoo import known_values
 from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
@@ -58,7 +59,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     InputError : an unknown protocol, and what `Explainer` raises
     """
     rules = find_rules(protocol)
-    batch = as_images(images)
+    batch = as_images(images, known_values(model))
     options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
     options["geometry"] = geometry
     explainer = Explainer(model, layers, methods, skip_refused=True, **options)
@@ -111,7 +112,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     Adebayo et al.: Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv:1810.03292, section 3.3.
     """
     rules = find_rules(protocol)
-    batch = as_images(images)
+    batch = as_images(images, known_values(model))
     options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
     options["geometry"] = geometry
     one, other = (

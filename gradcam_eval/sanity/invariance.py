@@ -19,6 +19,7 @@ from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.reinitialise import learned_layers
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.target import Score
+from gradcam_eval.models.zoo import known_values
 from gradcam_eval.sanity.randomisation import names_of
 
 SHIFT = 16.0  # grey levels
@@ -73,7 +74,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     """
     if not np.isfinite(shift) or shift == 0:
         raise InputError(f"shift is {shift}: wanted a number of grey levels other than 0")
-    batch = as_images(images)
+    batch = as_images(images, known_values(model))
     shifted = batch + np.float32(shift)
     inputs = model_inputs(model, given=batch)
     with scratch_model(model, inputs.join(batch[:1])) as twin:

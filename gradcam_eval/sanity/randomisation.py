@@ -23,6 +23,7 @@ from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import Score
+from gradcam_eval.models.zoo import known_values
 from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
 from gradcam_eval.sanity.check import SanityCheck
 from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
@@ -106,7 +107,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
             f"the protocol {protocol!r} explains the class that each model predicts: give no "
             "targets, or take 'sanity2018'"
         )
-    batch = as_images(images)
+    batch = as_images(images, known_values(model))
     inputs = model_inputs(model, given=batch)
     if inputs.extras:
         raise InputError("this model has several inputs: wrap it in one that fixes the others")

@@ -5,13 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 
 from gradcam_eval.core import InputError
 from gradcam_eval.data import IN_MEMORY, Fit, Framing, Reading, Source, Subset, open_source
 from gradcam_eval.data.classmap import ClassMap, class_map
+from gradcam_eval.data.depth import Large, Pixels
 from gradcam_eval.data.geometry import GREY
+from gradcam_eval.data.source import Drawing
 from gradcam_eval.files import is_there
+from gradcam_eval.values import LEVELS, Values, as_values
 
 HOW = frozenset({"readers", "strict"})  # they change how a study runs, and none of its results
 _Level = Annotated[StrictInt, Field(ge=0, le=255)]
@@ -27,6 +38,10 @@ class DataEntry(BaseModel):
     annotations, split, labels, part : the reader's options; each reader says which it takes
     class_map : a CSV file that gives the data set's names of classes the model's
     frame, resize, fill : how pictures get the model's size; see `Framing`
+    values : the range [low, high] that a model file takes, where it is not 0 to 255: levels are
+        mapped to it in front of the model; images in memory are given in it
+    window, bits, large : how deep and very large files are read; see `Pixels`
+    boxes, boxes_unit : the frame and the unit of what is drawn; see `Drawing`
     subset, classes, sizes, hard, difficult, count, seed : which images; see `Subset`
     readers : threads that decode ahead of the model
     strict : whether the first image that cannot be read ends the study
@@ -44,6 +59,12 @@ class DataEntry(BaseModel):
     frame: Fit = "squash"
     resize: StrictInt | None = Field(default=None, ge=1)
     fill: tuple[_Level, _Level, _Level] = GREY
+    values: tuple[StrictFloat | StrictInt, StrictFloat | StrictInt] = LEVELS
+    window: tuple[StrictFloat | StrictInt, StrictFloat | StrictInt] | None = None
+    bits: StrictInt | None = None
+    large: Large = "refuse"
+    boxes: Literal["", "upright", "stored"] = ""
+    boxes_unit: Literal["", "pixels", "relative"] = ""
     subset: str = ""
     classes: tuple[str, ...] = ()
     sizes: tuple[Literal["small", "medium", "large"], ...] = ()
@@ -60,14 +81,29 @@ class DataEntry(BaseModel):
         return {"path": data} if isinstance(data, str) else data
 
     @model_validator(mode="after")
-    def _framing_is_whole(self) -> DataEntry:
-        _ = self.framing
+    def _parts_are_whole(self) -> DataEntry:
+        _ = self.framing, self.pixels, self.within
         return self
 
     @property
     def framing(self) -> Framing:
         """How pictures get the model's size."""
         return Framing(self.frame, self.resize, self.fill)
+
+    @property
+    def within(self) -> Values:
+        """The range of values that the models take."""
+        return as_values(self.values)
+
+    @property
+    def pixels(self) -> Pixels:
+        """How deep and very large files are read."""
+        return Pixels(self.window, self.bits, self.large)
+
+    @property
+    def drawing(self) -> Drawing:
+        """The frame and the unit of what is drawn."""
+        return Drawing(self.boxes, self.boxes_unit)
 
     @property
     def wanted(self) -> Subset:
@@ -97,6 +133,7 @@ class DataEntry(BaseModel):
                 "labels": Path(self.labels) if self.labels else None,
                 "part": self.part,
             },
+            drawn=self.drawing,
         )
 
     def check(self) -> None:
@@ -112,6 +149,7 @@ class DataEntry(BaseModel):
             raise InputError("the study's data is in memory: give it to run_study as data=…")
         return (self.listed() if given is None else given).select(self.wanted)
 
-    def reading(self, classes: ClassMap, size: tuple[int, int]) -> Reading:
-        """Return how the images become samples for a model with these classes and input size."""
-        return Reading(size, self.framing, class_map(classes, self.class_map))
+    def reading(self, classes: ClassMap, size: tuple[int, int], channels: int = 3) -> Reading:
+        """Return how the images become samples for a model with these classes and this input."""
+        mapped = class_map(classes, self.class_map)
+        return Reading(size, self.framing, mapped, channels, self.within, self.pixels)

@@ -105,7 +105,9 @@ def forecast(
 
 def time_forward(predictor: Predictor, size: tuple[int, int]) -> float:
     """Return seconds for an image in a batch of the compiled forward pass; compiles it."""
-    images = np.zeros((CHUNK, *size, 3), np.float32)
+    from gradcam_eval.models.inputs import input_shape  # TensorFlow: not to be imported early
+
+    images = np.zeros((CHUNK, *input_shape(predictor.model, size)), np.float32)
     predictor(images)
     start = time.perf_counter()
     predictor(images)

@@ -263,6 +263,7 @@ def image_row(
         "width": width,
         "height": height,
         "pixels": _pixels(sample),
+        "applied": sample.applied,
         **{group: dict(sample.groups).get(group, "") for group in GROUPS},
         "status": "ok",
         "reason": "",
@@ -279,7 +280,17 @@ def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
     """Return the row of an image that could not be judged, and why."""
     empty = (
         *("id", "labels", "target", "target_name", "probability", "top5", "hit_top1", "hit_top5"),
-        *("credit", "licence", "width", "height", "pixels", *GROUPS, "engine", "engine_difference"),
+        *(
+            "credit",
+            "licence",
+            "width",
+            "height",
+            "pixels",
+            "applied",
+            *GROUPS,
+            "engine",
+            "engine_difference",
+        ),
     )
     return {
         "model": label,

@@ -29,6 +29,7 @@ from gradcam_eval.study.provenance import (
 )
 from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows
+from gradcam_eval.values import as_rgb
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,10 @@ def run(
     if fresh:
         _check_removable(folder)
     source = study.data.open(data)
-    parts = [_part(study, load(entry), source, folder, fresh) for entry in study.models]
+    parts = [
+        _part(study, load(entry, study.data.within), source, folder, fresh)
+        for entry in study.models
+    ]
     loaded = [part.loaded for part in parts]
     # Whatever was misspelt has ended the run by now, with the folder as it was.
     _make_folder(folder, fresh)
@@ -118,7 +122,7 @@ def run(
 
 
 def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path, fresh: bool) -> _Part:
-    reading = study.data.reading(loaded.classes, loaded.size)
+    reading = study.data.reading(loaded.classes, loaded.size, loaded.channels)
     engine = None if fresh else earlier_engine(folder, loaded.label)
     return _Part(loaded, make_subject(study, loaded, engine=engine), source, reading, folder)
 
@@ -214,7 +218,7 @@ def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
     """Write the picture, its truth and every heatmap at its own size and scale."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
-        "image": np.rint(sample.image).astype(np.uint8),
+        "image": as_rgb(sample.image),
         "boxes": sample.truth.boxes,
         "names": json.dumps([[cell.layer, cell.method] for cell in judged.maps]),
     }

@@ -12,6 +12,7 @@ from gradcam_eval.core import Undefined
 from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.study.config import ModelEntry, Study
+from gradcam_eval.values import ANY_VALUES, LEVELS, Values
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model of the study in memory, with its spec, what identifies it, and its image size."""
+    """A model of the study in memory, with its spec, what identifies it, and its images' shape."""
 
     label: str
     model: keras.Model
@@ -31,6 +32,7 @@ class LoadedModel:
     digest: str
     size: tuple[int, int]
     tokens: str | None = None
+    channels: int = 3
 
     @property
     def identity(self) -> str:
@@ -69,15 +71,17 @@ class Subject:
         return Predictor(self.predictor.model, engine="tensorflow")
 
 
-def load(entry: ModelEntry) -> LoadedModel:
-    """Load a model of the study."""
+def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
+    """Load a model of the study; of a file, `values` says what range of images it takes."""
     from gradcam_eval.models.identity import load_with_spec, model_digest
     from gradcam_eval.models.inputs import input_shape
 
-    model, spec = load_with_spec(entry.name, preprocess=entry.preprocess, classes=entry.classes)
-    height, width, _ = input_shape(model, spec.input_size or ANY_SIZE)
+    model, spec = load_with_spec(
+        entry.name, preprocess=entry.preprocess, classes=entry.classes, values=values
+    )
+    height, width, channels = input_shape(model, spec.input_size or ANY_SIZE)
     digest = model_digest(model)
-    return LoadedModel(entry.label, model, spec, digest, (height, width), entry.tokens)
+    return LoadedModel(entry.label, model, spec, digest, (height, width), entry.tokens, channels)
 
 
 def make_subject(
@@ -113,6 +117,7 @@ def make_subject(
         geometry=study.geometry,
         draws=study.draws,
         skip_refused=True,
+        values=ANY_VALUES,  # the images were checked when they were read
     )
     placings = explainer.placings(loaded.size)
     return Subject(

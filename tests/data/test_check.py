@@ -15,6 +15,7 @@ from gradcam_eval.data.pipeline import Reading, read_entry
 from gradcam_eval.data.sheet import COLOURS, TILE, choose, contact_sheet
 
 CLASSES = ClassMap(("cat", "dog"))
+TWELVE_BITS = np.linspace(0, 4095, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 
@@ -67,10 +68,10 @@ def test_facts_of_an_image_by_hand():
         (entry(size=(8, 6)), "wrong annotation"),
         (entry(Drawn(box=(3, 3, 3, 5))), "wrong annotation"),
         (entry(labels=("2",)), "wrong class"),
-        (entry(Drawn(box=(0, 0, 1, 1), label="2")), "wrong class"),
+        (entry(Drawn(box=(0, 0, 2, 2), label="2")), "wrong class"),
         (
             entry(
-                Drawn(box=(0, 0, 1, 1)), Drawn(box=(0, 0, 1, 1), label="cat"), labels=("cat", "dog")
+                Drawn(box=(0, 0, 2, 2)), Drawn(box=(0, 0, 2, 2), label="cat"), labels=("cat", "dog")
             ),
             "wrong class",
         ),
@@ -84,6 +85,8 @@ def test_facts_of_an_image_by_hand():
             "box apart from mask",
         ),
         (entry(labels=("owl",)), "unmapped class"),
+        (entry(Drawn(box=(0, 0, 2, 2)), file=lambda: tiny_sets.png(PIXELS, 3)), "turned by EXIF"),
+        (entry(file=lambda: tiny_sets.png(TWELVE_BITS)), "narrow values"),
     ],
 )
 def test_each_kind_of_problem_is_found(bad, kind):
@@ -121,7 +124,7 @@ def test_classes_are_counted_and_duplicates_named():
         [
             entry(name="a", labels=("cat",)),
             entry(name="b", labels=("owl",), file=other),
-            entry(Drawn(box=(0, 0, 1, 1), label="owl"), name="c", labels=("cat",)),
+            entry(Drawn(box=(0, 0, 2, 2), label="owl"), name="c", labels=("cat",)),
         ],
         CLASSES,
     )

@@ -108,7 +108,7 @@ def test_json_lines_say_the_same(folder):
 def test_a_label_may_be_one_and_a_number(folder):
     (one,) = read_jsonl(folder, {"file": "a.png", "labels": 2})
     assert one.labels == (2,)
-    (one,) = read_jsonl(folder, {"file": "a.png", "objects": [{"label": 1, "box": [0, 0, 1, 1]}]})
+    (one,) = read_jsonl(folder, {"file": "a.png", "objects": [{"label": 1, "box": [0, 0, 2, 2]}]})
     assert one.labels == one.truth.classes == (1,)
 
 

@@ -100,9 +100,9 @@ def test_they_are_taken_one_by_one():
 
 def test_images_in_0_to_1_need_their_scale():
     share = PIXELS / 255
-    with pytest.raises(InputError, match=r"element 0 .*: its image ends at 1 or below: give scale"):
+    with pytest.raises(InputError, match=r"element 0 .*: the values of its image run .*values="):
         list(entries_from_dataset([(share, 0)]))
-    (found,) = entries_from_dataset([(share, 0)], scale=255)
+    (found,) = entries_from_dataset([(share, 0)], values=(0, 1))
     assert np.array_equal(found.file, PIXELS)
 
 
@@ -112,8 +112,11 @@ def test_images_in_0_to_1_need_their_scale():
         ((PIXELS[None], 0), r"it is a batch of 1 images with a label of shape \(\)"),
         ((PIXELS[None], [0, 1]), r"it is a batch of 1 images with a label of shape \(2,\)"),
         ((PIXELS[None, None], [0]), r"its image is uint8 of shape \(1, 1, 6, 8, 3\)"),
-        ((PIXELS.astype(float) + 10, 0), "its image has values from"),
-        ((np.full((*SIZE, 3), np.nan), 0), "its image has values from nan"),
+        ((PIXELS.astype(float) + 10, 0), "the values of its image run from"),
+        (
+            (np.full((*SIZE, 3), np.nan), 0),
+            "its image have values that are not finite",
+        ),
         ((PIXELS, 1.5), "its label is float64 of shape"),
         ((PIXELS, [3, 4]), "its label is int64 of shape"),
         ((PIXELS, 0, np.zeros((5, 5))), r"its mask is float64 and has the shape \(5, 5\)"),

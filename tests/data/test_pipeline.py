@@ -94,8 +94,8 @@ def fails(size):
     ("bad", "reason"),
     [
         (entry(lambda: b"\x89PNG"), "a is "),
-        (entry(lambda: PIXELS / 255), r"a is float64 of shape \(6, 8, 3\): wanted uint8 RGB"),
-        (entry(lambda: PIXELS[..., 0]), "wanted uint8 RGB"),
+        (entry(lambda: PIXELS / 255), r"a is float64 of shape \(6, 8, 3\): expected uint8"),
+        (entry(lambda: PIXELS[..., 0]), "expected uint8 or float32"),
         (entry(labels=("3",)), "label 3 is outside the model's 3 classes: valid is 0 to 2"),
         (entry(labels=("-1",)), "label -1 is outside"),
         (entry(objects=(Drawn(),)), "an object has neither box"),

@@ -15,7 +15,7 @@ from gradcam_eval.data import (
     open_source,
     sample_names,
 )
-from gradcam_eval.data import pipeline as module
+from gradcam_eval.data import opening as module
 
 SIZE = (8, 10)
 
@@ -83,8 +83,10 @@ def test_names_choose_samples(folder):
 
 def test_samples_are_decoded_one_at_a_time(folder, monkeypatch):
     read = []
-    real = module.decode
-    monkeypatch.setattr(module, "decode", lambda *a, **k: read.append(k["name"]) or real(*a, **k))
+    real = module.decode_file
+    monkeypatch.setattr(
+        module, "decode_file", lambda *a, **k: read.append(k["name"]) or real(*a, **k)
+    )
     samples = iter_samples(folder, SIZE)
     assert len(sample_names(folder)) == 4
     assert read == []

@@ -3,6 +3,7 @@
 Every image is 8 pixels wide and 6 high.
 """
 
+import io
 import json
 
 import numpy as np
@@ -16,6 +17,17 @@ from gradcam_eval.data.readers.voc import read_voc
 from gradcam_eval.data.readers.wsol import read_wsol
 
 SIZE = (6, 8)
+
+
+def png(pixels, orientation=1):
+    """Return the bytes of a PNG, 8 or 16 bits, with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", exif=exif)
+    return stream.getvalue()
+
+
 TENCH, GOLDFISH = "n01440764", "n01443537"
 
 # 0 background, 255 void, objects 1 and 2: a column of void between them

@@ -52,7 +52,7 @@ def test_alpha_0_is_the_image_and_alpha_1_the_colour_alone():
     ("image", "heatmap", "options", "message"),
     [
         (np.zeros((4, 6)), np.eye(2), {}, r"shape \(4, 6\).*\(H, W, 3\)"),
-        (np.full((2, 2, 3), 0.5), np.eye(2), {}, "multiply by 255"),
+        (np.full((2, 2, 3), 0.5), np.eye(2), {}, "Multiply them by 255"),
         (np.full((2, 2, 3), np.nan), np.eye(2), {}, "not finite"),
         (IMAGE, np.zeros((1, 2, 2)), {}, "heatmap of shape"),
         (IMAGE, np.eye(2), {"alpha": 1.5}, "alpha 1.5"),

@@ -10,7 +10,7 @@ from gradcam_eval.core import InputError, ReadError
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.readers.files import inside
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".dcm"})
 
 
 def read_folder(path: Path) -> list[Entry]:
