@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Image, InputError
-from gradcam_eval.data.decode import Decoded, as_array, open_image
-from gradcam_eval.data.depth import Pixels
+from gradcam_eval.data.decode import as_array, open_image
+from gradcam_eval.data.depth import Decoded, Pixels
 from gradcam_eval.files import replacing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import class_name, resolve_class

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from gradcam_eval.core import Image, InputError, ReadError
-from gradcam_eval.data.depth import NARROW, Pixels, levels_of
+from gradcam_eval.data.depth import NARROW, Decoded, Pixels, levels_of
 from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
+from gradcam_eval.data.large import decode_large_tiff, open_reduced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
@@ -22,29 +23,9 @@ MAX_BYTES = 256 * 1024**2
 WHITE = (255, 255, 255)
 
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 to 8 width and height are exchanged
+_SHRINK = "shrink it, or say large = 'reduce' (JPEG and TIFF)"
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _GREY = ("1", "L", "LA", *_DEEP)
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """A picture, upright, with what was done to it.
-
-    Attributes
-    ----------
-    picture : mode RGB, 8 bits; or F: grey levels, 0..255 with their fractions
-    orientation : the EXIF orientation that was applied, 1..8; 1 changes nothing
-    is_grey : whether the file has one channel
-    upright : (H, W) of the whole file, upright, where the picture was reduced; else None
-    notes, warnings : what was applied, and what to look at
-    """
-
-    picture: Pillow.Image
-    orientation: int = 1
-    is_grey: bool = False
-    upright: tuple[int, int] | None = None
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def load_image(  # noqa: PLR0913 - the one call that says all
@@ -165,12 +146,39 @@ def decode_file(
         raise InputError(f"{name} is empty (0 bytes): give an image file.")
     if is_dicom(content):
         return decode_dicom(content, pixels or Pixels(), name=name, most=MAX_PIXELS)
+    if pixels is not None and pixels.large == "reduce":
+        reduced = _reduced(content, name, background, pixels)
+        if reduced is not None:
+            return reduced
     with io.BytesIO(content) as stream:
         try:
             picture = Pillow.open(stream, formats=FORMATS)
         except Exception as error:  # a broken file can raise anything inside Pillow's parsers
             raise _unreadable(name, error) from error
         return flatten(picture, name=name, background=background, pixels=pixels)
+
+
+def _reduced(
+    content: bytes, name: str, background: tuple[int, int, int], pixels: Pixels
+) -> Decoded | None:
+    """Decode a file of too many pixels at a part of its size; None where it has not too many."""
+    try:
+        found = decode_large_tiff(content, pixels, name=name, most=MAX_PIXELS)
+        opened = open_reduced(content, name=name, most=MAX_PIXELS) if found is None else None
+    except InputError:
+        raise
+    except Exception as error:  # see `decode`
+        raise _unreadable(name, error) from error
+    if opened is None:
+        return found
+    picture, (height, width) = opened
+    small = flatten(picture, name=name, background=background, pixels=pixels)
+    factor = round(width / picture.width)
+    return replace(
+        small,
+        upright=(width, height) if small.orientation > 4 else (height, width),
+        notes=(*small.notes, f"reduced by {factor}, from {width}×{height}"),
+    )
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -211,7 +219,7 @@ def flatten(
         raise InputError(f"{name} is {width}x{height} pixels: give an image with pixels.")
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{name} is {width}x{height} pixels, more than the {MAX_PIXELS} allowed: shrink it."
+            f"{name} is {width}x{height} pixels, more than the {MAX_PIXELS} allowed: {_SHRINK}."
         )
     try:
         raw = [str(tile[3]) for tile in getattr(picture, "tile", ())]  # gone once it is loaded
@@ -325,7 +333,7 @@ def _dark(picture: Pillow.Image) -> tuple[str, ...]:
 
 def _unreadable(name: str, error: Exception) -> InputError:
     if isinstance(error, Pillow.DecompressionBombError | Pillow.DecompressionBombWarning):
-        return InputError(f"{name} has more than the {MAX_PIXELS} pixels allowed: shrink it.")
+        return InputError(f"{name} has more than the {MAX_PIXELS} pixels allowed: {_SHRINK}.")
     if isinstance(error, Pillow.UnidentifiedImageError):
         return InputError(
             f"{name} is not an image that can be read: give one of {', '.join(FORMATS)}."

@@ -1,4 +1,7 @@
-"""From the values of grey files with more than 8 bits to levels, 0..255 with their fractions."""
+"""From the values of grey files with more than 8 bits to levels, 0..255 with their fractions.
+
+And what a decoder returns.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from gradcam_eval.core import InputError
 from gradcam_eval.values import Values, as_values, to_levels
@@ -62,6 +66,27 @@ class Levels:
 
     values: NDArray[np.float32]
     note: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture, upright, with what was done to it.
+
+    Attributes
+    ----------
+    picture : mode RGB, 8 bits; or F: grey levels, 0..255 with their fractions
+    orientation : the EXIF orientation that was applied, 1..8; 1 changes nothing
+    is_grey : whether the file has one channel
+    upright : (H, W) of the whole file, upright, where the picture was reduced; else None
+    notes, warnings : what was applied, and what to look at
+    """
+
+    picture: Pillow.Image
+    orientation: int = 1
+    is_grey: bool = False
+    upright: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

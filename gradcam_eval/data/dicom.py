@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from gradcam_eval.core import InputError
-from gradcam_eval.data.depth import Levels, Pixels, scaled
+from gradcam_eval.data.depth import Decoded, Levels, Pixels, scaled
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-    from gradcam_eval.data.decode import Decoded
 
 _PREAMBLE = 128
 _DEFLATED = b"1.2.840.10008.1.2.1.99"  # inflated as a whole when it is read: no bound on memory
@@ -76,8 +74,6 @@ def decode_dicom(content: bytes, pixels: Pixels, *, name: str, most: int) -> Dec
 
 
 def _decoded(content: bytes, header: Dataset, pixels: Pixels, name: str, most: int) -> Decoded:
-    from gradcam_eval.data.decode import Decoded
-
     height, width = int(header.Rows), int(header.Columns)
     if not 0 < height * width <= most:
         raise InputError(f"{name} is {width}x{height} pixels, not 1 to the {most} allowed.")

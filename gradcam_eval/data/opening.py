@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 from gradcam_eval.core import Image, InputError
 from gradcam_eval.data.annotation import Entry
-from gradcam_eval.data.decode import Decoded, as_array, decode_file, picture_header, read_file
-from gradcam_eval.data.depth import Pixels
+from gradcam_eval.data.decode import as_array, decode_file, picture_header, read_file
+from gradcam_eval.data.depth import Decoded, Pixels
 from gradcam_eval.data.geometry import Frame
 from gradcam_eval.data.placement import Placement
 from gradcam_eval.values import LUMINANCE, check_values
