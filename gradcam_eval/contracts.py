@@ -70,7 +70,7 @@ def gives_finite_float32_maps(subject: Subject) -> None:
         _check(any(each.max() > each.min() for each in maps), "every map is constant")
 
 
-def _check(is_kept: bool, problem: str) -> None:
+def _check(is_kept: bool | np.bool, problem: str) -> None:
     """Raise ContractError unless a contract is kept; `python -O` drops `assert`, but not this."""
     if not is_kept:
         raise ContractError(problem)

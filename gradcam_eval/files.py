@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def write_table(path: str | Path, frame: pd.DataFrame) -> None:
     """
     texts = frame.select_dtypes(exclude="number").to_numpy().ravel()
     has_return = any("\r" in value for value in texts if isinstance(value, str))
-    quoting = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL
     with replacing(path) as file:
         frame.to_csv(file, index=False, errors="backslashreplace", quoting=quoting)
 

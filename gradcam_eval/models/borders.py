@@ -61,8 +61,8 @@ def unseen_borders(
 
 
 def _unknown(call: LayerCall, what: str) -> Undefined:
-    assert isinstance(call.field, Undefined)
-    return Undefined(f"{what}, and where its map lies is not known: {call.field.reason}")
+    why = getattr(call.field, "reason", "")
+    return Undefined(f"{what}, and where its map lies is not known: {why}")
 
 
 def _tried(

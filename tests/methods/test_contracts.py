@@ -109,6 +109,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* maps by not_finite")
 @pytest.mark.parametrize("function", BROKEN, ids=lambda function: function.__name__)
 def test_a_method_that_breaks_a_contract_is_told_which(function):
     kind, message = BROKEN[function]

@@ -135,6 +135,7 @@ def test_targets_scores_and_probabilities(model, images):
         )
 
 
+@pytest.mark.filterwarnings("ignore:the probability of .* saturated")
 def test_the_probabilitys_map_is_the_logits_by_the_softmax_derivative(rng):
     """∂p₀/∂A = p₀ (∂z₀/∂A − Σₖ pₖ ∂zₖ/∂A): another map than the logit's, worked out by hand."""
     model = gap_model(rng)

@@ -73,6 +73,7 @@ def test_a_sum_that_leaves_float32_is_no_share_of_0(name):
     assert np.isnan(getattr(cam, name)(*values)).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* maps by layer_cam")
 @pytest.mark.parametrize("methods", [["hires_cam"], ["hires_cam", "layer_cam"]])
 def test_maps_that_leave_float32_are_warned_of(methods):
     network = model()

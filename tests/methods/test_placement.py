@@ -484,7 +484,7 @@ def shifting():
 def explained(model, images):
     """Heatmaps that are the activation of the last map itself."""
     calls = resolve_layers(find_layers(model), "last")
-    heads = keras.Model(model.inputs, calls[0].layer.output)
+    heads = keras.Model(model.inputs[0], calls[0].layer.output)
     maps = np.abs(np.asarray(heads(images)))[..., 0]
     inputs = model_inputs(model)
     return calls[0].path, Heatmaps(

@@ -92,7 +92,7 @@ def split_gradient(model, layer_names, images, index=0):
     flat.set_weights(model.get_weights())
     head = flat.get_layer("head")
     outputs = [flat.get_layer(name).output for name in layer_names]
-    both = keras.Model(flat.inputs, [*outputs, flat.get_layer("gap").output])
+    both = keras.Model(flat.inputs[0], [*outputs, flat.get_layer("gap").output])
     with tf.GradientTape() as tape:
         *activations, pooled = both(images)
         logits = tf.matmul(pooled, head.kernel) + head.bias
