@@ -9,11 +9,13 @@ import numpy as np
 
 from gradcam_eval.core import Curve, Record, Tally, TieOrders
 
+FORMAT = 2  # 1: first version; 2: curves.csv names the protocol
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS images (
     model TEXT, sample TEXT, id TEXT, status TEXT NOT NULL, row TEXT NOT NULL, position INTEGER,
-    PRIMARY KEY (model, sample));
+    content TEXT, PRIMARY KEY (model, sample));
 CREATE TABLE IF NOT EXISTS records (
     model TEXT, layer TEXT, method TEXT, kind TEXT, sample TEXT, metric TEXT, protocol TEXT,
     status TEXT NOT NULL, value REAL, reason TEXT NOT NULL, curve TEXT,
@@ -25,8 +27,11 @@ CREATE TABLE IF NOT EXISTS ties (
     model TEXT, layer TEXT, method TEXT, sample TEXT, metric TEXT, protocol TEXT,
     shift REAL NOT NULL, spread REAL NOT NULL,
     PRIMARY KEY (model, layer, method, sample, metric, protocol));
-CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cost (model TEXT PRIMARY KEY, rows TEXT NOT NULL, sha256 TEXT);
 """
+KEPT_BY_IMAGE = ("records", "tallies", "ties")
+# What earlier versions did not keep: the tables' columns of it.
+LATER_COLUMNS = (("images", "content"), ("cost", "sha256"))
 
 
 def record_row(kind: str, record: Record) -> tuple[Any, ...]:

@@ -18,12 +18,28 @@ from urllib.parse import quote
 
 from gradcam_eval.core import InputError, Record
 from gradcam_eval.files import write_table
-from gradcam_eval.ledger_rows import TABLES, record_row, tally_row, tie_row
+from gradcam_eval.ledger_health import (
+    content_of,
+    cost_digest,
+    damaged_ledger,
+    examine,
+    next_rows,
+    refusal,
+)
+from gradcam_eval.ledger_rows import (
+    FORMAT,
+    KEPT_BY_IMAGE,
+    LATER_COLUMNS,
+    TABLES,
+    record_row,
+    tally_row,
+    tie_row,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 2  # 1: first version; 2: curves.csv names the protocol
+LEDGER = "ledger.sqlite"  # in a study's folder
 
 _ORDER = "ORDER BY images.position, images.rowid, records.rowid"
 _IN_ORDER = f"FROM records JOIN images USING (model, sample) {_ORDER}"
@@ -31,7 +47,6 @@ _WITH_TIES = (
     "FROM records JOIN images USING (model, sample) "
     f"LEFT JOIN ties USING (model, layer, method, sample, metric, protocol) {_ORDER}"
 )
-_KEPT_BY_IMAGE = ("records", "tallies", "ties")
 _LONGEST = 200  # bytes of a file's name; file systems end at 255
 
 
@@ -61,8 +76,8 @@ class Ledger:
 
     Raises
     ------
-    InputError : the file holds another study, another format, is no ledger, cannot be written, or
-        another run is writing to it
+    InputError : the file holds another study, another format, is no ledger, is damaged, cannot be
+        written, or another run is writing to it
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -71,12 +86,16 @@ class Ledger:
         try:
             self._connection.executescript(TABLES)
             self._claim(fingerprint)
+            self._adopt()
+            health = examine(self._connection)
+            if not health.is_whole:
+                raise damaged_ledger(path, str(health))
         except InputError:
             self._connection.close()
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
             self._connection.close()
-            raise _refusal(path, error) from error
+            raise refusal(path, error) from error
 
     def _claim(self, fingerprint: str) -> None:
         found = dict(self._connection.execute("SELECT key, value FROM meta"))
@@ -90,6 +109,49 @@ class Ledger:
                 "name: start anew with --fresh (its results are removed) or give the study another "
                 "name"
             )
+
+    def _adopt(self) -> None:
+        """Keep beside images of an earlier version what is kept beside those of this one."""
+        missing = [
+            (table, column)
+            for table, column in LATER_COLUMNS
+            if column
+            not in {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+        ]
+        if not missing:
+            return
+        with self._connection:
+            for table, column in missing:
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+            for model, rows in self._connection.execute("SELECT model, rows FROM cost").fetchall():
+                digest = (cost_digest(model, rows), model)
+                self._connection.execute("UPDATE cost SET sha256=? WHERE model=?", digest)
+            for key in self._connection.execute(
+                "SELECT model, sample FROM images ORDER BY rowid"
+            ).fetchall():
+                first = next_rows(self._connection)
+                for table in KEPT_BY_IMAGE:  # an image's rows, one behind the other
+                    own = f"SELECT * FROM {table} WHERE model=? AND sample=? ORDER BY rowid"
+                    rows = self._connection.execute(own, key).fetchall()
+                    self._connection.execute(f"DELETE FROM {table} WHERE model=? AND sample=?", key)
+                    self._insert(table, rows)
+                self._keep_content(key, first)
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+    def _keep_content(self, key: tuple[str, str], first: dict[str, int]) -> None:
+        """Keep beside an image where its rows are, and their digest."""
+        query = (
+            "SELECT rowid, model, sample, id, status, row FROM images WHERE model=? AND sample=?"
+        )
+        image = self._connection.execute(query, key).fetchone()
+        content = content_of(self._connection, image, first)
+        self._connection.execute(
+            "UPDATE images SET content=? WHERE model=? AND sample=?", (content, *key)
+        )
 
     def __enter__(self) -> Ledger:
         """Return the open ledger."""
@@ -105,8 +167,31 @@ class Ledger:
         try:
             with self._connection:
                 yield
-        except sqlite3.OperationalError as error:
-            raise _refusal(self.path, error) from error
+        except sqlite3.IntegrityError:
+            raise  # a row twice: our own mistake, and nothing was written
+        except sqlite3.Error as error:
+            raise refusal(self.path, error) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read; what cannot be read, or is not what was written, is an `InputError`."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (sqlite3.Error, OSError, ValueError, TypeError, KeyError) as error:
+            # pandas' own DatabaseError is an OSError
+            raise refusal(self.path, error) from error
+
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._reading():
+            return self._connection.execute(query, values).fetchall()
+
+    def _frame(self, query: str) -> pd.DataFrame:
+        import pandas as pd
+
+        with self._reading():
+            return pd.read_sql_query(query, self._connection)
 
     def has_image(self, model: str, sample: str, state: str) -> bool:
         """Whether this image is finished as it is now (same name, same state); a failed one is not.
@@ -114,7 +199,7 @@ class Ledger:
         Its state is what `write_image` was told: a digest of its content and its truth.
         """
         query = "SELECT 1 FROM images WHERE model=? AND sample=? AND id=? AND status='ok'"
-        return bool(self._connection.execute(query, (model, sample, state)).fetchall())
+        return bool(self._rows(query, (model, sample, state)))
 
     def write_image(
         self,
@@ -129,25 +214,20 @@ class Ledger:
         """
         key, records = (row["model"], row["sample"]), list(records)
         with self._writing():
-            for table in _KEPT_BY_IMAGE:
+            for table in KEPT_BY_IMAGE:
                 self._connection.execute(f"DELETE FROM {table} WHERE model=? AND sample=?", key)
             self._connection.execute(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, NULL)",
+                "INSERT OR REPLACE INTO images (model, sample, id, status, row) "
+                "VALUES (?, ?, ?, ?, ?)",
                 (*key, state or row.get("id", ""), row["status"], json.dumps(row)),
             )
-            self._connection.executemany(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [record_row(kind, record) for kind, record in records],
-            )
-            self._connection.executemany(
-                "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [tally_row(record, record.tally) for _, record in records if record.tally],
-            )
-            found = [(record, record.curve.ties) for _, record in records if record.curve]
-            self._connection.executemany(
-                "INSERT INTO ties VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [tie_row(record, ties) for record, ties in found if ties],
-            )
+            first = next_rows(self._connection)
+            tallies = [(record, record.tally) for _, record in records if record.tally]
+            ties = [(record, record.curve.ties) for _, record in records if record.curve]
+            self._insert("records", [record_row(kind, record) for kind, record in records])
+            self._insert("tallies", [tally_row(*each) for each in tallies])
+            self._insert("ties", [tie_row(record, tie) for record, tie in ties if tie])
+            self._keep_content(key, first)
 
     def arrange(self, images: Sequence[tuple[str, str]]) -> None:
         """Put the (model, sample) pairs in this order, and forget images that are not among them.
@@ -162,7 +242,7 @@ class Ledger:
                 "UPDATE images SET position=? WHERE model=? AND sample=?", positions
             )
             self._connection.execute("DELETE FROM images WHERE position IS NULL")
-            for table in _KEPT_BY_IMAGE:
+            for table in KEPT_BY_IMAGE:
                 self._connection.execute(
                     f"DELETE FROM {table} WHERE (model, sample) NOT IN "
                     "(SELECT model, sample FROM images)"
@@ -171,75 +251,73 @@ class Ledger:
     def finished(self, model: str) -> set[str]:
         """Return the names of the images that are finished, whatever their files hold now."""
         query = "SELECT sample FROM images WHERE model=? AND status='ok'"
-        return {name for (name,) in self._connection.execute(query, (model,))}
+        return {name for (name,) in self._rows(query, (model,))}
 
     def methods(self, model: str) -> list[str]:
         """Return the labels of the methods that a model's records name, without the controls."""
         query = "SELECT DISTINCT method FROM records WHERE model=? AND layer != '' ORDER BY rowid"
-        return [label for (label,) in self._connection.execute(query, (model,))]
+        return [label for (label,) in self._rows(query, (model,))]
 
     def forget(self, model: str) -> None:
         """Remove all that is kept of a model."""
         with self._writing():
-            for table in ("images", "cost", *_KEPT_BY_IMAGE):
+            for table in ("images", "cost", *KEPT_BY_IMAGE):
                 self._connection.execute(f"DELETE FROM {table} WHERE model=?", (model,))
 
     def has_cost(self, model: str) -> bool:
         """Whether the model's cost has been measured."""
-        return bool(
-            self._connection.execute("SELECT 1 FROM cost WHERE model=?", (model,)).fetchall()
-        )
+        return bool(self._rows("SELECT 1 FROM cost WHERE model=?", (model,)))
 
     def write_cost(self, model: str, rows: Iterable[Any]) -> None:
         """Write a model's cost rows (dataclasses), instead of earlier ones."""
         encoded = json.dumps([{"model": model, **asdict(row)} for row in rows])
         with self._writing():
-            self._connection.execute("INSERT OR REPLACE INTO cost VALUES (?, ?)", (model, encoded))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO cost (model, rows, sha256) VALUES (?, ?, ?)",
+                (model, encoded, cost_digest(model, encoded)),
+            )
 
     def images(self) -> pd.DataFrame:
         """Return a row for each model × image: as arranged, else in the order of writing."""
         import pandas as pd
 
-        rows = self._connection.execute("SELECT row FROM images ORDER BY position, rowid")
-        return pd.DataFrame([json.loads(row) for (row,) in rows])
+        rows = self._rows("SELECT row FROM images ORDER BY position, rowid")
+        with self._reading():
+            return pd.DataFrame([json.loads(row) for (row,) in rows])
 
     def records(self) -> pd.DataFrame:
         """Return a row for each record, without curves; what ties do, where they were drawn."""
-        import pandas as pd
-
         query = (
             "SELECT model, layer, method, kind, sample, metric, protocol, records.status, value, "
             f"reason, shift AS tie_shift, spread AS tie_spread {_WITH_TIES}"
         )
-        return pd.read_sql_query(query, self._connection)
+        return self._frame(query)
 
     def curves(self) -> pd.DataFrame:
         """Return a row for each point of each curve."""
-        import pandas as pd
-
         query = f"SELECT model, layer, method, sample, metric, protocol, curve {_IN_ORDER}"
-        frame = pd.read_sql_query(query, self._connection).dropna(subset="curve")
-        points = frame.pop("curve").map(json.loads)
-        frame["fraction"] = [curve["fraction"] for curve in points]
-        frame["score"] = [curve["score"] for curve in points]
+        frame = self._frame(query).dropna(subset="curve")
+        with self._reading():
+            points = frame.pop("curve").map(json.loads)
+            frame["fraction"] = [curve["fraction"] for curve in points]
+            frame["score"] = [curve["score"] for curve in points]
         return frame.explode(["fraction", "score"], ignore_index=True)
 
     def tallies(self) -> pd.DataFrame:
         """Return a row for each record that is part of a value of the whole data set."""
-        import pandas as pd
-
         query = (
             "SELECT model, layer, method, sample, metric, protocol, parts FROM tallies "
             "JOIN images USING (model, sample) ORDER BY position, images.rowid, tallies.rowid"
         )
-        return pd.read_sql_query(query, self._connection)
+        return self._frame(query)
 
     def cost(self) -> pd.DataFrame:
         """Return the cost rows of all models."""
         import pandas as pd
 
-        rows = self._connection.execute("SELECT rows FROM cost ORDER BY rowid")
-        return pd.DataFrame([row for (encoded,) in rows for row in json.loads(encoded)])
+        rows = self._rows("SELECT rows FROM cost ORDER BY rowid")
+        with self._reading():
+            return pd.DataFrame([row for (encoded,) in rows for row in json.loads(encoded)])
 
     def export(self, folder: Path) -> None:
         """Write a CSV of each table: images, records, curves, tallies, cost; none without rows."""
@@ -269,23 +347,12 @@ def _open_alone(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=1.0)
     except sqlite3.Error as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
         connection.commit()
     except sqlite3.Error as error:
         connection.close()
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     return connection
-
-
-def _refusal(path: Path, error: sqlite3.Error) -> InputError:
-    if "locked" in str(error):
-        return InputError(f"another run is writing to {path}: wait until it ends")
-    if isinstance(error, sqlite3.OperationalError):  # the disk's fault, not the content's
-        return InputError(
-            f"cannot write the ledger {path}: {error}; what is finished is kept, and the same "
-            "command goes on from there once it can be written"
-        )
-    return InputError(f"{path} is not a ledger of gradcam-eval ({error}): remove it")

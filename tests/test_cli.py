@@ -35,6 +35,7 @@ COMMANDS = (
     "check-metrics",
     "study",
     "report",
+    "ledger",
     "data",
 )
 RUN = "from gradcam_eval.cli import main; main()"

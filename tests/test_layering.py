@@ -27,6 +27,7 @@ protocols
 models perturb data
 methods metrics
 ledger_rows
+ledger_health
 contracts timing store environment
 study
 comparison choice

@@ -13,6 +13,7 @@ import typer
 from gradcam_eval.cli.check_metrics import check_metrics
 from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
+from gradcam_eval.cli.ledger import ledger
 from gradcam_eval.cli.lists import layers, methods, metrics
 from gradcam_eval.cli.plugins import import_plugins
 from gradcam_eval.cli.protocols import protocols
@@ -69,6 +70,7 @@ app.command(short_help="Check whether heatmaps depend on weights, class and inpu
 app.command(short_help="Check which metrics can tell good heatmaps from bad ones.")(check_metrics)
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
+app.add_typer(ledger, name="ledger", short_help="Check what a study has finished, or repair it.")
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
+from gradcam_eval.ledger_rows import FORMAT
 from gradcam_eval.records import TIES
-from gradcam_eval.store import FORMAT, map_path
+from gradcam_eval.store import map_path
 
 UNKNOWN = "unknown"
 _COLUMNS: dict[str, str] = {

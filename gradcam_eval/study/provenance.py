@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.environment import describe_environment
 from gradcam_eval.files import write_table, write_text
+from gradcam_eval.ledger_rows import FORMAT
 from gradcam_eval.metrics import METRICS
 from gradcam_eval.protocols import BUILT_IN, describe
-from gradcam_eval.store import FORMAT
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import LoadedModel, Subject
 

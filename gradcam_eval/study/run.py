@@ -16,7 +16,7 @@ import numpy as np
 from gradcam_eval.core import BadSample, InputError, Sample, reason_of
 from gradcam_eval.data import Reading, Source
 from gradcam_eval.files import replacing
-from gradcam_eval.store import Ledger, check_unused, map_path
+from gradcam_eval.store import LEDGER, Ledger, check_unused, map_path
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
 from gradcam_eval.study.judge import Judged, failed_row, judge
@@ -32,8 +32,6 @@ from gradcam_eval.timing import CostPlan, cost_rows
 from gradcam_eval.values import as_rgb
 
 log = logging.getLogger(__name__)
-
-_LEDGER = "ledger.sqlite"
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def run(
         study is strict, the first image that cannot be read
     """
     folder = results / study.name
-    check_unused(folder / _LEDGER)
+    check_unused(folder / LEDGER)
     if fresh:
         _check_removable(folder)
     source = study.data.open(data)
@@ -108,7 +106,7 @@ def run(
     # Whatever was misspelt has ended the run by now, with the folder as it was.
     _make_folder(folder, fresh)
     fingerprint = fingerprint_of(study, loaded)
-    with Ledger(folder / _LEDGER, fingerprint) as ledger:
+    with Ledger(folder / LEDGER, fingerprint) as ledger:
         subjects = [part.subject for part in parts]
         write_provenance(folder, study, loaded, subjects, fingerprint)
         write_layers(folder, subjects)
@@ -252,7 +250,7 @@ def _make_folder(folder: Path, fresh: bool) -> None:
 
 def _check_removable(folder: Path) -> None:
     """Raise InputError for a folder that holds something, and that no study wrote."""
-    is_ours = (folder / "study.json").is_file() or (folder / _LEDGER).is_file()
+    is_ours = (folder / "study.json").is_file() or (folder / LEDGER).is_file()
     if folder.is_dir() and any(folder.iterdir()) and not is_ours:
         raise InputError(
             f"{folder} was not written by a study (it has no study.json): it is not removed; "
