@@ -13,12 +13,14 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from gradcam_eval.core import Image, InputError, ReadError
+from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.depth import NARROW, Decoded, Pixels, levels_of
 from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
 from gradcam_eval.data.large import decode_large_tiff, open_reduced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
+MAX_DECODED_BYTES = 4 * MAX_PIXELS + 16 * 1024**2
 MAX_BYTES = 256 * 1024**2
 WHITE = (255, 255, 255)
 
@@ -132,8 +134,9 @@ def decode_file(
     Raises
     ------
     InputError
-        If `data` is no image of an allowed format, is broken or truncated, has more than
-        `MAX_PIXELS` pixels, or holds values whose scale is unknown (float, 32-bit integers).
+        If `data` is no image of an allowed format, is broken or truncated, ends its pixel data
+        early, has more than `MAX_PIXELS` pixels or `MAX_DECODED_BYTES`, or holds values whose scale
+        is unknown (float, 32-bit integers).
 
     Notes
     -----
@@ -153,9 +156,15 @@ def decode_file(
     with io.BytesIO(content) as stream:
         try:
             picture = Pillow.open(stream, formats=FORMATS)
+        except MemoryError:
+            raise
         except Exception as error:  # a broken file can raise anything inside Pillow's parsers
             raise _unreadable(name, error) from error
-        return flatten(picture, name=name, background=background, pixels=pixels)
+        _check_size(picture, name)
+        check_claim(picture, content, name=name)
+        flat = flatten(picture, name=name, background=background, pixels=pixels)
+        check_complete(picture, content, name=name)
+        return flat
 
 
 def _reduced(
@@ -214,13 +223,7 @@ def flatten(
     pixels: Pixels | None = None,
 ) -> Decoded:
     """Load a picture that Pillow has opened, turn it upright and make it RGB or F."""
-    width, height = picture.size
-    if width < 1 or height < 1:
-        raise InputError(f"{name} is {width}x{height} pixels: give an image with pixels.")
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{name} is {width}x{height} pixels, more than the {MAX_PIXELS} allowed: {_SHRINK}."
-        )
+    _check_size(picture, name)
     try:
         raw = [str(tile[3]) for tile in getattr(picture, "tile", ())]  # gone once it is loaded
         has_high_bytes = any(";16" in mode for mode in raw)
@@ -233,10 +236,31 @@ def flatten(
         return replace(
             found, orientation=orientation, is_grey=is_grey, warnings=found.warnings + said
         )
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # see `decode`
         raise _unreadable(name, error) from error
+
+
+def _check_size(picture: Pillow.Image, name: str) -> None:
+    """Raise InputError for a picture without pixels, or with more than memory should hold."""
+    width, height = picture.size
+    if width < 1 or height < 1:
+        raise InputError(f"{name} is {width}x{height} pixels: give an image with pixels.")
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name} is {width}x{height} pixels, more than the {MAX_PIXELS} allowed: {_SHRINK}."
+        )
+    if decoded_bytes(picture) > MAX_DECODED_BYTES:
+        raise InputError(
+            f"{name} takes {decoded_bytes(picture):,} bytes when it is decoded, more than the "
+            f"{MAX_DECODED_BYTES:,} allowed: it is {width}x{height} pixels."
+        )
+
+
+def decoded_bytes(picture: Pillow.Image) -> int:
+    """Return what a picture takes in memory: 4 bytes a pixel, and 16 to find each of its rows."""
+    return picture.height * (4 * picture.width + 16)
 
 
 def read_file(path: str | os.PathLike[str], *, name: str) -> bytes:

@@ -19,7 +19,8 @@ from PIL import Image as Pillow
 
 from gradcam_eval.core import InputError, ReadError
 from gradcam_eval.data.annotation import Entry
-from gradcam_eval.data.decode import MAX_PIXELS
+from gradcam_eval.data.complete import check_claim, check_complete
+from gradcam_eval.data.decode import MAX_DECODED_BYTES, MAX_PIXELS, decoded_bytes
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -150,9 +151,13 @@ def read_label_picture(path: Path, size: tuple[int, int] | None = None) -> NDArr
         with Pillow.open(io.BytesIO(content), formats=("PNG", "BMP", "GIF", "TIFF")) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise InputError(f"{path} has more than the {MAX_PIXELS} pixels allowed.")
+            if decoded_bytes(picture) > MAX_DECODED_BYTES:
+                raise InputError(f"{path} takes more than {MAX_DECODED_BYTES:,} bytes decoded.")
+            check_claim(picture, content, name=str(path))
             picture.load()
+            check_complete(picture, content, name=str(path))
             values = np.asarray(_as_labels(picture, path))
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # a broken file can raise anything inside Pillow's parsers
         raise InputError(f"{path} is not a picture that can be read ({error}).") from error
