@@ -13,6 +13,7 @@ import zlib
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL.TiffImagePlugin import TiffImageFile
 
 from gradcam_eval.core import InputError
 
@@ -119,7 +120,9 @@ def _end_of_scans(content: bytes) -> int:
 
 def _tiff_is_short(picture: Pillow.Image, content: bytes) -> bool:
     """Count the strips or tiles, and the bytes of those that are not compressed."""
-    tags = picture.tag_v2  # type: ignore[attr-defined] - of Pillow's TIFF images
+    if not isinstance(picture, TiffImageFile):
+        return False
+    tags = picture.tag_v2
     width, height = tags[256], tags[257]
     is_tiled = 324 in tags
     counts = tags.get(325 if is_tiled else 279, ())

@@ -25,6 +25,7 @@ from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid, output_layout, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
+from gradcam_eval.models.process import check_process
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import OutputFunction, Score, check_score
@@ -101,6 +102,7 @@ class Explainer:
         skip_refused: bool = False,
         values: Sequence[float] | None = None,
     ) -> None:
+        check_process()
         check_score(score)
         check_geometry(geometry)
         self.values = known_values(model, None if values is None else as_values(values))
@@ -199,6 +201,7 @@ class Explainer:
         UserWarning : the probability that is explained is saturated, so its gradient is rounding;
             or two runs of the model differ, since a layer draws random numbers at inference
         """
+        check_process()
         batch = as_batch(
             self.model, images, self._passes.image_input, known=self._inputs, values=self.values
         )

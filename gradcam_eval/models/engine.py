@@ -17,6 +17,7 @@ from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.inputs import check_image_shape, model_inputs
 from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.openvino_graph import check_openvino
+from gradcam_eval.models.process import check_process
 from gradcam_eval.models.target import Score, class_scores, table_of
 
 Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"]
@@ -104,6 +105,7 @@ class Predictor:
     def _answer(
         self, images: NDArray[np.float32], run_of: Callable[[LiveFunction], Callable[..., Any]]
     ) -> NDArray[np.float32]:
+        check_process()
         images = np.asarray(images, np.float32)
         if images.ndim != 4:
             raise InputError(f"images have shape {images.shape}: wanted (N, H, W, C)")

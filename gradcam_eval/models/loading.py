@@ -19,6 +19,8 @@ import keras
 from gradcam_eval.core import InputError
 from gradcam_eval.files import is_there
 from gradcam_eval.models.preprocess import preprocessing
+from gradcam_eval.models.process import kept_random_state
+from gradcam_eval.texts import one_line, shortened
 from gradcam_eval.values import LEVELS, Values, slope
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -26,10 +28,13 @@ PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".ckpt")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes less than 2 MB
 
+_LONGEST_CAUSE = 400
+
 # Layers whose content is code or another file, whatever Keras' safe mode says.
 UNSAFE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
+@kept_random_state()
 def load_file(
     path: str | Path, *, preprocess: str = "none", values: Values = LEVELS
 ) -> keras.Model:
@@ -173,8 +178,14 @@ def _cannot_load(path: Path, error: Exception) -> InputError:
             f"{path} uses the class '{missing[1]}', which Keras does not know: define it with "
             "@keras.saving.register_keras_serializable() and import it before you load the model."
         )
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return InputError(f"{path} cannot be loaded as a Keras model: {first}")
+    return InputError(f"{path} cannot be loaded as a Keras model: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
+    """Return the line of an error that names its cause: Keras puts a layer's settings before it."""
+    text = str(error).strip()
+    cause = text.rpartition("Exception encountered:")[2].strip() or text
+    return shortened(one_line(cause), _LONGEST_CAUSE) or type(error).__name__
 
 
 def image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None]:

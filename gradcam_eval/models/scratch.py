@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gradcam_eval.models.process import kept_random_state
+
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,7 @@ def _cloned(model: keras.Model) -> keras.Model:
     return keras.models.clone_model(model)
 
 
+@kept_random_state()
 def _faithful(
     make: Callable[[Any], Any], model: keras.Model, inputs: Any, expected: list[np.ndarray]
 ) -> keras.Model | None:

@@ -20,12 +20,14 @@ from gradcam_eval.models.catalogue import (
     ModelSpec,
 )
 from gradcam_eval.models.preprocess import PREPROCESSING
+from gradcam_eval.models.process import check_process, kept_random_state
 from gradcam_eval.values import ANY_VALUES, LEVELS, Values
 
 if TYPE_CHECKING:
     import keras
 
 
+@kept_random_state()
 def load_model(
     name_or_path: str | Path,
     *,
@@ -59,6 +61,7 @@ def load_model(
     -----
     The weights of `keras.applications` are downloaded by Keras into `~/.keras/models`.
     """
+    check_process()
     if weights not in ("imagenet", None):
         raise InputError(f"weights are 'imagenet' or None (random), not {weights!r}.")
     if isinstance(name_or_path, str) and name_or_path in MODELS:
