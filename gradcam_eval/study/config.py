@@ -270,6 +270,9 @@ def check_names(study: Study) -> None:
 def _sentence(error: ValidationError) -> str:
     """Say the first error in one sentence; a misspelt field before the one that it leaves out."""
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    if not first["loc"]:  # a field's name that is no Unicode has no place
+        valid = ", ".join(Study.model_fields)
+        return f"a field's name cannot be kept as UTF-8 text. Valid: {valid}."
     # after a union's field pydantic names the member that it tried ("target.str"): nobody wrote it
     place = first["loc"][:1] if first["loc"][0] == "target" else first["loc"]
     shown = ".".join(str(part) for part in place)

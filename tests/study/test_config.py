@@ -196,3 +196,10 @@ def test_a_model_is_known_by_its_name_or_by_the_name_of_its_file():
     models = ["vgg16", {"name": "nets/cats.v2.keras"}]
     study = Study.model_validate({**WHOLE, "models": models})
     assert [model.label for model in study.models] == ["vgg16", "cats.v2"]
+
+
+def test_a_field_whose_name_is_no_unicode_is_said():
+    with pytest.raises(InputError, match=r"study: a field's name cannot be kept .*Valid: name"):
+        make_study({"\ud800": 1})
+    with pytest.raises(InputError, match=r"study: data"):
+        make_study({"name": "a", "models": ["x.keras"], "data": {"path": "a", "\ud800": 1}})
