@@ -1,4 +1,4 @@
-"""Two cells compared by one metric, paired by image: by how much, and is it chance?"""
+"""Two cells compared by one metric, paired by image: a family of one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, Undefined, unknown_name
-from gradcam_eval.intervals import Estimator, Interval, Values
-from gradcam_eval.records import Cell, checked_records, column_of, estimator_of, values_of
+from gradcam_eval.intervals import Interval
+from gradcam_eval.records import Cell
+from gradcam_eval.statistics.design import Design
+from gradcam_eval.statistics.frames import scores_of
+from gradcam_eval.statistics.tables import compare_scores
 
 
 @dataclass(frozen=True)
@@ -25,74 +27,45 @@ class Comparison:
     test: str
 
 
-def compare(records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, seed: int = 0) -> Comparison:
+def compare(
+    records: pd.DataFrame, a: Cell, b: Cell, metric: str, *, design: Design | None = None
+) -> Comparison:
     """Compare two cells by one metric, paired by image.
 
-    d_i = a_i - b_i; the interval is that of `summarise`. The p-value (two-sided) is Wilcoxon's
-    signed-rank test with Pratt's treatment of zeros or, for a hit-or-miss metric, McNemar's exact
-    test: 2 · P(X ≤ min(b, c)), X ~ Binomial(b + c, 1/2), from the b + c images that disagree.
+    d_i = a_i − b_i; p-value (two-sided) and 95 % interval are those of `statistics.compare_all` for
+    one cell: sign flips, with the bootstrap-t where the metric is no hit-or-miss.
 
     Parameters
     ----------
-    records : as in `summarise`, with one protocol for this metric
+    records : as in `compare_all`, with one protocol for this metric
     a, b : (model, layer, method); the samples are matched by name
     metric : name of the metric
-    seed : of the bootstrap
+    design : level, clusters and seed; the test is two-sided
 
     Raises
     ------
     InputError
-        No such metric or cell, or the metric stands under several protocols.
+        No such metric or cell, the same cell twice, or several protocols of the metric.
 
     Notes
     -----
-    Where all differences are 0 SciPy's Wilcoxon is nan: here p is undefined, with that reason.
-    SciPy's p-value is exact or by permutation for few pairs, normal for many. An aggregate that is
-    no mean has an interval and no p-value.
+    Fewer than 6 independent pairs have neither interval nor p-value.
     """
-    records = checked_records(records)
-    chosen = records[records["metric"] == metric]
-    if chosen.empty:
-        raise unknown_name("metric", metric, records["metric"].unique())
-    if (names := list(chosen["protocol"].unique()))[1:]:
-        raise InputError(
-            f"metric {metric!r} stands under {len(names)} protocols ({', '.join(names)}): "
-            "keep the records of one of them."
-        )
-    rule = estimator_of(chosen, seed=seed)
-    sides = [values_of(chosen, cell, rule.aggregate) for cell in (a, b)]
-    pair = pd.concat(sides, axis=1, join="inner").dropna()
-    left, right = (column_of(pair.iloc[:, side]) for side in (0, 1))
-    test = _test_of(rule)
-    if not len(pair):
+    design = (design or Design()).towards("two-sided")
+    scores = scores_of(records, metric=metric, higher_is_better=True, design=design)
+    for cell in (a, b):
+        if cell not in scores.kinds:
+            raise unknown_name("cell", cell, map(str, scores.kinds))
+    if a == b:
+        raise InputError(f"a cell is compared with itself: {a}; name two cells")
+    row = compare_scores(scores, [b], cells=[a]).iloc[0]
+    values, samples = scores.shared([a, b])
+    test = "sign flips" if scores.is_hits else "sign flips and bootstrap-t"
+    if not len(samples):
         none = Undefined("no image has a value in both cells")
         return Comparison(0, none, none, none, none, none, test)
-    (mean_a, *_), (mean_b, *_) = rule.single([left, right]).tolist()
-    difference, low, high = rule.paired([(left, right)])[0].tolist()
-    few = Undefined("one pair of images has no interval")
-    interval = few if len(pair) < 2 else (low, high)
-    p = _chance(left, right, rule)
-    return Comparison(len(pair), mean_a, mean_b, difference, interval, p, test)
-
-
-def _test_of(rule: Estimator) -> str:
-    if rule.aggregate != MEAN:
-        return "none"
-    return "McNemar, exact" if rule.is_hits else "Wilcoxon, signed rank, Pratt"
-
-
-def _chance(left: Values, right: Values, rule: Estimator) -> float | Undefined:
-    """Return the p-value of the pairs, or why there is none."""
-    from scipy import stats  # a second to import, and the summary does not need it
-
-    if rule.aggregate != MEAN:
-        return Undefined(
-            f"{rule.aggregate} is a value of the whole data set: look at the interval instead"
-        )
-    if len(left) < 2:
-        return Undefined("one pair of images says nothing about chance")
-    if (left == right).all():
-        return Undefined("all differences are 0")
-    if rule.is_hits:
-        return float(stats.binomtest(int((left > right).sum()), int((left != right).sum())).pvalue)
-    return float(stats.wilcoxon(left - right, zero_method="pratt").pvalue)
+    means = values.mean(0).tolist()
+    few = Undefined(str(row["note"]))
+    interval = few if row["note"] else (float(row["low"]), float(row["high"]))
+    p = few if row["note"] else float(row["p"])
+    return Comparison(len(samples), means[0], means[1], float(row["difference"]), interval, p, test)

@@ -9,14 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
-from gradcam_eval.choice import choice_shares
 from gradcam_eval.core import InputError, Undefined, unknown_name
 from gradcam_eval.files import replacing, write_table
 from gradcam_eval.metrics.agreement import Agreement, agreement
+from gradcam_eval.records import Cell
 from gradcam_eval.report.agreement import cell_maps
-from gradcam_eval.report.folder import read_folder
+from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.html import write_report
+from gradcam_eval.report.power import power_table, rank_agreement
+from gradcam_eval.report.recommend import Recommendation, recommend
 from gradcam_eval.report.split import split_by
+from gradcam_eval.report.verdict import (
+    Verdict,
+    design_of,
+    primary_metric,
+    references_of,
+    verdicts_of,
+)
+from gradcam_eval.statistics.design import Alternative
+from gradcam_eval.statistics.ranks import Concordance
+from gradcam_eval.statistics.tables import compare_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,36 +73,101 @@ class Results:
             return stats.summarise(found.records, seed=found.seed)
         return stats.summarise_by(found.records, found.group(by), by=by, seed=found.seed)
 
-    def compare(self, a: stats.Cell, b: stats.Cell, metric: str) -> comparison.Comparison:
+    def compare(self, a: Cell, b: Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
         found = read_folder(self.folder)
-        return comparison.compare(found.records, a, b, metric, seed=found.seed)
+        return comparison.compare(found.records, a, b, metric, design=design_of(found))
 
-    def choice(
-        self, metric: str, *, protocol: str | None = None, model: str | None = None
-    ) -> pd.DataFrame | Undefined:
-        """Return how often resamples of the images choose each cell as the best by a metric.
+    def compare_all(
+        self,
+        metric: str | None = None,
+        *,
+        reference: Cell | None = None,
+        alternative: Alternative = "better",
+        model: str | None = None,
+    ) -> pd.DataFrame:
+        """Compare all competing cells of a model with references, each in a family of its own.
 
         Parameters
         ----------
-        metric : of the study
-        protocol, model : may be left out where the study has one of them
+        metric : of the study, by default its primary one
+        reference : (model, layer, method), layer "" for a control; by default each reference that
+            the study declares
+        alternative : "better" (than the reference), "worse", or "two-sided"
+        model : may be left out where the study has one
+
+        Returns
+        -------
+        The tables of `gradcam_eval.statistics.compare_all`, one below the other
 
         Raises
         ------
-        InputError : no such metric, protocol or model, or several and none named
+        InputError : no such metric, reference or model, or several models and none named
+        """
+        import pandas as pd
+
+        found = read_folder(self.folder)
+        verdict = self._verdict(found, metric, model)
+        references = references_of(found, verdict) if reference is None else [reference]
+        parts = [verdict.against(each, alternative) for each in references]
+        return pd.concat(parts, ignore_index=True) if parts else compare_scores(verdict.scores, [])
+
+    def best_set(self, metric: str | None = None, *, model: str | None = None) -> pd.DataFrame:
+        """Return the cells that the data cannot tell from the best one, the best mean first.
+
+        Parameters and errors are those of `compare_all`; see `gradcam_eval.statistics.best_set`.
+        """
+        table = self._verdict(read_folder(self.folder), metric, model).table
+        return table[table["is_in"]].drop(columns="is_in").reset_index(drop=True)
+
+    def power(self, metric: str | None = None, *, model: str | None = None) -> pd.DataFrame:
+        """Return what the study's images can show against each reference, and between cells.
+
+        Returns
+        -------
+        DataFrame with a row for each reference ("" for all pairs of cells): reference, images,
+        smallest_difference (shown in 80 % of such studies, for the median cell), and images_0.01,
+        images_0.02 and images_0.05: how many images would show such a difference, in the metric's
+        unit. Empty below 6 independent images. Parameters and errors are those of `compare_all`.
         """
         found = read_folder(self.folder)
-        records = _only(found.records, "metric", metric)
-        records = _only(_only(records, "protocol", protocol), "model", model)
-        kind = {key: records[key].iloc[0] for key in ("metric", "protocol")}
-        metrics = found.study["metrics"]
-        up = next(
-            each["higher_is_better"]
-            for each in metrics
-            if (each["name"], each["protocol"]) == tuple(kind.values())
-        )
-        return choice_shares(records, higher_is_better=up, seed=found.seed)
+        return power_table(found, self._verdict(found, metric, model))
+
+    def ranks(self, metric: str | None = None, *, by: str = "method") -> Concordance | Undefined:
+        """Say whether the study's models rank methods, or layers by depth, alike.
+
+        Parameters
+        ----------
+        metric : of the study, by default its primary one
+        by : "method", "depth" (the layer's place among its model's layers) or "cell" (both)
+
+        Returns
+        -------
+        Kendall's W with its interval; Undefined with fewer than two models or items in common
+        """
+        return rank_agreement(read_folder(self.folder), metric, by=by)
+
+    def recommend(self, *, model: str | None = None) -> Recommendation:
+        """Return what the study recommends for a model, or why it recommends nothing.
+
+        Raises
+        ------
+        InputError : no such model, or several and none named
+        """
+        found = read_folder(self.folder)
+        return recommend(found, _one_of(found.models, model, "model"))
+
+    @staticmethod
+    def _verdict(found: Folder, metric: str | None, model: str | None) -> Verdict:
+        """Return the tests of one model by one metric."""
+        name = _one_of(found.models, model, "model")
+        verdicts = verdicts_of(found, name)
+        names = {each.metric["name"]: each for each in reversed(verdicts)}
+        known = {each.label: each for each in verdicts} | names
+        wanted = primary_metric(found)["name"] if metric is None else metric
+        if wanted not in known:
+            raise unknown_name("metric", wanted, known)
+        return known[wanted]
 
     def agreement(
         self,
@@ -146,14 +223,13 @@ class Results:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _only(records: pd.DataFrame, column: str, wanted: str | None) -> pd.DataFrame:
-    """Return the rows with a value in a column, by default the only one there is."""
-    known = list(dict.fromkeys(records[column]))
-    if wanted is None and len(known) > 1:
-        raise InputError(f"the study has several: say {column}= one of {', '.join(known)}")
+def _one_of(known: Sequence[str], wanted: str | None, kind: str) -> str:
+    """Return a name, by default the only one there is."""
+    if wanted is None and len(known) != 1:
+        raise InputError(f"the study has several: say {kind}= one of {', '.join(known)}")
     if wanted is not None and wanted not in known:
-        raise unknown_name(column, wanted, known)
-    return records if wanted is None else records[records[column] == wanted]
+        raise unknown_name(kind, wanted, known)
+    return known[0] if wanted is None else wanted
 
 
 def run_study(

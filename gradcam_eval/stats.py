@@ -1,9 +1,9 @@
 """From records to claims: means, 95 % intervals, and differences paired by image.
 
-How small n limits what can be said: a percentile bootstrap is too narrow below about 30 images (it
-cannot see what was not drawn: with n = 8 its nominal 95 % covers about 90 %), and no two-sided
-rank or sign test on n pairs can give a p-value below 2^(1-n): 0.0625 for five images. An interval
-of the best of many cells is optimistic as well, because the cell was chosen by the same images.
+Intervals of one cell are descriptive. Differences to the random control come from the
+simultaneous test of all cells of a model (`statistics.families`); there is none from fewer than 6
+images. The mean of the best of many cells is optimistic: the same images chose the cell
+(`statistics.winner`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.intervals import RESAMPLES, Estimator
+from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.intervals import RESAMPLES, Estimator, share_of_others
 from gradcam_eval.records import (
     TIES,
-    Cell,
     checked_records,
     column_of,
     estimator_of,
     group_by,
     table_of,
 )
+from gradcam_eval.statistics.design import Design
+from gradcam_eval.statistics.families import simultaneous
+from gradcam_eval.statistics.selection import ROUNDING
 
 REFERENCE = "random"
-ROUNDING = 1e-6  # of a mean: what float32 leaves open. Less apart is equal, whatever its interval
+_OTHERS = ("nonzero", "nonzero_low", "nonzero_high")
 _FLOATS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
 
 
@@ -51,12 +53,14 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     Returns
     -------
     DataFrame with model, layer, method, kind, metric, protocol, n, undefined, failed, mean, low,
-    high, interval ("bootstrap" or "wilson"), pairs, difference, difference_low, difference_high,
-    tie_shift (Σ shift_i / n: how far the mean would move with equal pixels in row-major order) and
-    tie_spread (√(Σ spread_i² / n): the standard deviation of one image's value over random orders
-    of them). What does not exist is `pd.NA`: every mean at n = 0, every interval at n < 2, every
-    difference of `random` to itself or without a `random` control, what ties do where a protocol
-    has one order. Unit and direction are the metric's.
+    high, interval ("bootstrap-t" or "wilson"), nonzero, nonzero_low, nonzero_high (the share of
+    values that are not 0 with Wilson's interval, where more than 70 % are 0 and the mean has no
+    interval), pairs, difference, difference_low, difference_high, tie_shift (Σ shift_i / n: how far
+    the mean would move with equal pixels in row-major order) and tie_spread (√(Σ spread_i² / n):
+    the standard deviation of one image's value over random orders of them). What does not exist is
+    `pd.NA`: every mean at n = 0, every interval at n < 2, every interval of a difference below 6
+    pairs, every difference of `random` to itself or without a `random` control, what ties do where
+    a protocol has one order. Unit and direction are the metric's.
 
     Raises
     ------
@@ -66,16 +70,15 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     Notes
     -----
     A metric is taken for hit-or-miss where *all* its values, over all cells, are 0 or 1: by its
-    values, not by its name. Its mean then gets Wilson's interval and its difference Newcombe's
-    (method 10, built from Wilson's limits): a bootstrap of 7 hits in 7 images is the empty
-    interval [1, 1]. Other metrics get the percentile bootstrap over images. Not BCa: it is nan
-    on constant data. Bootstrap intervals of constant data have width 0. An aggregate is computed
-    anew in each resample, so that the interval of a value at its best threshold holds the choice
-    of that threshold.
+    values, not by its name. Its mean then gets Wilson's interval: a bootstrap of 7 hits in 7 images
+    is the empty interval [1, 1]. Other means get the bootstrap-t over images. A value that is no
+    mean is that of what each image adds (`aggregates.contributions`): a threshold that the data set
+    shares is tuned on other images than it is reported on, so that the published value, which is
+    optimistic, is a little higher (`ge.max_box_acc` gives that one).
 
     References
     ----------
-    Efron & Tibshirani 1993; Wilson 1927; Newcombe 1998 (Statistics in Medicine 17, 2635-2650).
+    Efron & Tibshirani 1993; Wilson 1927; Westfall & Young 1993.
     """
     records = checked_records(records)
     return _summary(records, _estimators(records, seed, resamples))
@@ -97,7 +100,7 @@ def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> 
         for key, group in group_by(records, ["model", "metric", "protocol"])
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
-    floats = dict.fromkeys((*_FLOATS, *TIES), "Float64")
+    floats = dict.fromkeys((*_FLOATS, *_OTHERS, *TIES), "Float64")
     counts = dict.fromkeys(("n", "undefined", "failed", "pairs"), "Int64")
     return frame.astype(floats | counts)[_out_columns()]
 
@@ -135,27 +138,6 @@ def summarise_by(
         part.insert(0, by, value)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
-
-
-def rivals(records: pd.DataFrame, cell: Cell, metric: str, protocol: str) -> pd.DataFrame:
-    """Return how every cell of the same model differs from `cell`, paired by image.
-
-    Columns layer, method, kind, pairs, difference (theirs minus that of `cell`), low, high;
-    formulas as in `summarise`, NaN where undefined. `cell` itself is left out.
-    """
-    records = checked_records(records)
-    records = records[(records["metric"] == metric) & (records["protocol"] == protocol)]
-    rule = estimator_of(records)
-    group = records[records["model"] == cell[0]]
-    table = table_of(group, rule.aggregate)
-    if cell[1:] not in table:
-        raise unknown_name("cell", cell[1:], [str(name) for name in table])
-    paired = _differences(table, table[cell[1:]], rule)
-    kinds = group.drop_duplicates(["layer", "method"])["kind"].to_numpy()
-    frame = pd.DataFrame({"kind": kinds}, index=table.columns).join(paired).reset_index()
-    frame = frame.rename(columns={"difference_low": "low", "difference_high": "high"})
-    mine = (frame["layer"] == cell[1]) & (frame["method"] == cell[2])
-    return frame[~mine].reset_index(drop=True)
 
 
 def best_cells(summary: pd.DataFrame, metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -209,6 +191,9 @@ def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
     table = table_of(group, rule.aggregate)
     found = rule.single([column_of(table[cell]) for cell in table])
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
+    others = [share_of_others(rule.shares(column_of(table[cell]))) for cell in table]
+    shares = [(np.nan,) * 3 if rule.is_hits or each is None else each for each in others]
+    frame[list(_OTHERS)] = pd.DataFrame(shares, index=table.columns)
     frame["tie_shift"] = group["tie_shift"].groupby(keys, sort=False).mean()
     frame["tie_spread"] = (group["tie_spread"] ** 2).groupby(keys, sort=False).mean() ** 0.5
     frame["interval"] = rule.interval
@@ -223,17 +208,26 @@ def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
 
 
 def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> pd.DataFrame:
-    """Return pairs, difference and its interval of each column of `table` to `reference`."""
-    sides = []
-    for cell in table:
-        known = table[cell].notna() & reference.notna()
-        sides.append((column_of(table[cell][known]), column_of(reference[known])))
-    frame = pd.DataFrame({"pairs": [len(a) for a, _ in sides]})
-    frame[["difference", "difference_low", "difference_high"]] = rule.paired(sides)
-    return frame.set_index(table.columns)
+    """Return pairs, difference and its simultaneous interval of each column to `reference`."""
+    apart = np.full(table.shape, np.nan)
+    for at, cell in enumerate(table):
+        known = (table[cell].notna() & reference.notna()).to_numpy()
+        if known.any() and table[cell].name != reference.name:
+            ours, theirs = (column_of(side[known]) for side in (table[cell], reference))
+            apart[known, at] = rule.shares(ours) - rule.shares(theirs)
+    design = Design(alternative="two-sided", seed=rule.seed)
+    found = simultaneous(apart, is_hits=rule.is_hits, design=design)
+    pairs = (table.notna() & reference.notna().to_numpy()[:, None]).sum()
+    frame = pd.DataFrame({"pairs": pairs.to_numpy()}, index=table.columns)
+    count = (~np.isnan(apart)).sum(0)
+    frame["difference"] = np.where(count > 0, np.nansum(apart, 0) / np.maximum(count, 1), np.nan)
+    ends = (np.nan, np.nan) if isinstance(found, Undefined) else (found.low, found.high)
+    for name, end in zip(_FLOATS[4:], ends, strict=True):
+        frame[name] = np.where(np.isfinite(end), end, np.nan)
+    return frame
 
 
 def _out_columns() -> list[str]:
     """Return the columns of the summary, in order."""
     keys = ["model", "layer", "method", "kind", "metric", "protocol", "n", "undefined", "failed"]
-    return [*keys, *_FLOATS[:3], "interval", "pairs", *_FLOATS[3:], *TIES]
+    return [*keys, *_FLOATS[:3], "interval", *_OTHERS, "pairs", *_FLOATS[3:], *TIES]

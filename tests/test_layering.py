@@ -30,7 +30,7 @@ ledger_rows
 ledger_health
 contracts timing store environment
 study
-comparison choice
+comparison
 report
 results
 picture progress callback sanity meta_evaluation

@@ -6,11 +6,12 @@ import pytest
 from study_folder import Plan, make_study
 
 from gradcam_eval.comparison import compare
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.metrics import agreement
 from gradcam_eval.report.agreement import agreement_figure
 from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import Results
+from gradcam_eval.statistics import Design, best_set, compare_all
 from gradcam_eval.stats import summarise
 
 A = ("toy_net", "top_activation", "grad_cam")
@@ -51,8 +52,7 @@ def test_summary_and_comparison_draw_with_the_study_s_seed(seeded):
     pd.testing.assert_frame_equal(results.summary(), summarise(results.frame, seed=42))
     assert not results.summary().equals(summarise(results.frame, seed=0))
     found = results.compare(A, B, "deletion")
-    assert found == compare(results.frame, A, B, "deletion", seed=42)
-    assert found != compare(results.frame, A, B, "deletion", seed=0)
+    assert found == compare(results.frame, A, B, "deletion", design=Design(seed=42))
     assert found.pairs == 11  # the failed image is no pair
 
 
@@ -78,24 +78,44 @@ def test_a_folder_without_results_is_refused_and_left_alone(tmp_path, ask):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_choice_says_how_often_resamples_choose_each_cell(folder):
-    found = Results(folder).choice("deletion")
-    assert found["share"].sum() == pytest.approx(1)
-    assert set(found["method"]) == {"grad_cam"}  # controls do not compete
-    assert found["layer"].iloc[0] == "top_activation"
+def test_the_claims_are_those_of_the_records(folder):
+    results, frame = Results(folder), Results(folder).frame
+    mine = frame[frame["metric"] == "deletion"]
+    common = {"metric": "deletion", "higher_is_better": False}
+    found = results.compare_all("deletion", reference=B)
+    expected = compare_all(mine, reference=B, **common)
+    keys = ["layer", "method"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True)
+    )
+    pd.testing.assert_frame_equal(results.best_set(), best_set(mine, **common))
+    every = results.compare_all()
+    names = {"random", "centre_gaussian", "edges", "top_activation · grad_cam"}
+    assert set(every["reference"]) == names
+    power = results.power()
+    assert list(power["reference"])[-1] == ""
+    assert (power["images_0.01"] >= power["images_0.05"]).all()
+    assert results.recommend().cell == A
+    assert isinstance(results.ranks(), Undefined)  # of one model
     with pytest.raises(InputError, match=r"unknown metric 'deletoin'.*deletion"):
-        Results(folder).choice("deletoin")
+        results.best_set("deletoin")
     with pytest.raises(InputError, match="unknown model 'toy'"):
-        Results(folder).choice("deletion", model="toy")
-    with pytest.raises(InputError, match="unknown protocol 'rise'"):
-        Results(folder).choice("deletion", protocol="rise")
+        results.recommend(model="toy")
+    with pytest.raises(InputError, match="unknown reference"):
+        results.compare_all(reference=("toy_net", "", "noise"))
 
 
-def test_choice_asks_which_of_several(tmp_path):
-    two = make_study(tmp_path / "two", Plan(methods=("grad_cam",), models=("a_net", "b_net")))
+def test_several_models_are_named_and_ranked(tmp_path):
+    plan = Plan(models=("a_net", "b_net"), samples=tuple(f"d{n}" for n in range(8)), cost=False)
+    two = Results(make_study(tmp_path / "two", plan))
     with pytest.raises(InputError, match="several: say model= one of a_net, b_net"):
-        Results(two).choice("deletion")
-    assert set(Results(two).choice("deletion", model="b_net")["layer"])
+        two.best_set()
+    assert set(two.best_set(model="b_net")["model"]) == {"b_net"}
+    depth = two.ranks(by="depth")
+    assert (depth.w, depth.rankings, depth.items) == (1, 2, 3)
+    assert two.ranks(by="cell").items == 9
+    with pytest.raises(InputError, match="unknown by 'layer'"):
+        two.ranks(by="layer")
 
 
 def test_agreement_compares_the_cells_maps_of_the_folder(folder):

@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import stats as scipy_stats
 from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
-from gradcam_eval.stats import best_cells, rivals, summarise, summarise_by
+from gradcam_eval.stats import best_cells, summarise, summarise_by
 
 DELETION = {"name": "deletion", "protocol": "rise2018", "higher_is_better": False}
 GAME = {"name": "pointing_game", "protocol": "pointing2018", "higher_is_better": True}
@@ -62,9 +61,8 @@ def test_mean_counts_and_paired_difference_by_hand():
     assert (row["n"], row["undefined"], row["failed"], row["pairs"]) == (2, 1, 1, 2)
     assert row["mean"] == pytest.approx(0.2)
     assert row["difference"] == pytest.approx(((0.1 - 0.5) + (0.3 - 0.4)) / 2)
-    # Two pairs: their mean is one of both extremes in a quarter of resamples each.
-    assert (row["difference_low"], row["difference_high"]) == pytest.approx((-0.4, -0.1))
-    assert row["interval"] == "bootstrap"
+    assert row["difference_low"] is pd.NA  # two pairs show nothing
+    assert row["interval"] == "bootstrap-t"
     random = cell(summary, "", "random")
     assert random["mean"] == pytest.approx(0.675)
     assert random["difference"] is pd.NA
@@ -96,13 +94,33 @@ def test_what_ties_do_is_a_mean_shift_and_a_pooled_spread():
     assert (random["tie_shift"], random["tie_spread"]) == (0, 0)
 
 
-def test_bootstrap_equals_a_slow_twin():
-    values = np.array([0.1, 0.2, 0.25, 0.7, 0.9])
-    # All 5**5 equally likely resamples: the exact bootstrap distribution.
-    means = [np.mean(draw) for draw in itertools.product(values, repeat=5)]
-    exact = np.quantile(means, [0.025, 0.975])
-    low, high = bootstrap_interval(values[:, None], resamples=40_000)[:, 0]
-    assert (low, high) == pytest.approx(tuple(exact), abs=0.012)
+def test_bootstrap_t_equals_a_slow_twin():
+    values = np.array([0.1, 0.2, 0.25, 0.7, 0.9, 0.3, 0.35, 0.5, 0.55, 0.6, 0.15])
+    generator = np.random.default_rng(1)
+    n, mean, error = 11, values.mean(), values.std(ddof=1) / 11**0.5
+    students = []
+    for draw in generator.choice(values, (20_000, n)):
+        spread = max(draw.std() / (n - 1) ** 0.5, error / 4)
+        students.append((draw.mean() - mean) / spread)
+    low, high = np.quantile(students, [0.025, 0.975])
+    expected = (mean - high * error, mean - low * error)
+    assert tuple(bootstrap_interval(values[:, None])[:, 0]) == pytest.approx(expected, abs=0.04)
+
+
+def test_few_values_have_student_s_interval():
+    values = np.array([0.1, 0.2, 0.6, 0.7])
+    expected = scipy_stats.t.interval(0.95, 3, values.mean(), values.std(ddof=1) / 2)
+    assert tuple(bootstrap_interval(values[:, None])[:, 0]) == pytest.approx(expected)
+
+
+def test_mostly_zeros_have_a_share_and_no_interval_of_the_mean():
+    table = records({("a", "m"): [0.0] * 8 + [0.3, 0.5], ("b", "m"): [0.0] * 7 + [0.3, 0.5, 0.2]})
+    mostly, enough = (cell(summarise(table), layer, "m") for layer in "ab")
+    assert mostly["low"] is pd.NA
+    wilson = wilson_interval(2, 10)
+    assert (mostly["nonzero"], mostly["nonzero_low"]) == (0.2, pytest.approx(wilson[0]))
+    assert enough["nonzero"] is pd.NA
+    assert enough["low"] is not pd.NA
 
 
 def test_bootstrap_in_blocks_is_the_same_as_in_one(monkeypatch):
@@ -114,9 +132,7 @@ def test_bootstrap_in_blocks_is_the_same_as_in_one(monkeypatch):
 
 def test_intervals_depend_on_the_seed_alone():
     rng = np.random.default_rng(0)
-    table = records(
-        {("a", "m"): rng.random(9), ("b", "m"): rng.random(9), ("", "random"): rng.random(9)}
-    )
+    table = records({("a", "m"): rng.random(12), ("", "random"): rng.random(12)})
     first = summarise(table, seed=5)
     pd.testing.assert_frame_equal(first, summarise(table, seed=5))
     keys = ["layer", "method"]
@@ -157,12 +173,12 @@ def test_hits_get_wilson_and_newcombe_and_no_empty_interval():
     assert row["interval"] == "wilson"
     assert (row["low"], row["high"]) == pytest.approx((7 / (7 + 1.959964**2), 1))
     assert row["difference"] == 1
-    assert 0.4 < row["difference_low"] < 0.6
+    assert (row["difference_low"], row["difference_high"]) == (1, 1)  # every pair differs by 1
 
 
 def test_one_value_between_0_and_1_makes_a_metric_continuous_in_all_cells():
     table = records({("a", "m"): [1.0, 0.0, 1.0], ("b", "m"): [1.0, 0.5, 1.0]})
-    assert set(summarise(table)["interval"]) == {"bootstrap"}
+    assert set(summarise(table)["interval"]) == {"bootstrap-t"}
 
 
 def test_models_and_protocols_stay_apart():
@@ -180,7 +196,7 @@ def test_models_and_protocols_stay_apart():
     assert len(best_cells(summary, [DELETION, other])) == 3
 
 
-def test_compare_by_wilcoxon():
+def test_compare_by_sign_flips():
     a, b = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
     table = records({("top", "m"): a, ("", "random"): b})
     result = compare(table, ("net", "top", "m"), ("net", "", "random"), "deletion")
@@ -189,7 +205,7 @@ def test_compare_by_wilcoxon():
     assert result.p == pytest.approx(2 * 0.5**6)  # all six differences have one sign
     low, high = result.interval
     assert low < -0.35 < high < 0
-    assert "Wilcoxon" in result.test
+    assert result.test == "sign flips and bootstrap-t"
 
 
 def test_compare_hits_by_mcnemar():
@@ -199,28 +215,30 @@ def test_compare_hits_by_mcnemar():
     result = compare(table, ("net", "top", "m"), ("net", "", "random"), "pointing_game")
     # Four against one of five that disagree: 2 · (C(5,0) + C(5,1)) / 2**5.
     assert result.p == pytest.approx(12 / 32)
-    assert "McNemar" in result.test
+    assert result.test == "sign flips"
+    assert result.interval == (-1, 1)
 
 
 def test_compare_says_what_is_undefined():
     same = records(
         {
-            ("a", "m"): [0.1, 0.2],
-            ("b", "m"): [0.1, 0.2],
+            ("a", "m"): [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            ("b", "m"): [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
             ("c", "m"): ["x", 0.3],
             ("d", "m"): [0.3, "x"],
         }
     )
     zero = compare(same, ("net", "a", "m"), ("net", "b", "m"), "deletion")
-    assert zero.p == Undefined("all differences are 0")
-    assert zero.interval == (0, 0)
+    assert (zero.p, zero.interval) == (1, (0, 0))
     one = compare(same, ("net", "a", "m"), ("net", "c", "m"), "deletion")
     assert one.pairs == 1
-    assert isinstance(one.p, Undefined)
+    assert one.p == Undefined("1 independent unit: a claim needs 6")
     assert isinstance(one.interval, Undefined)
     none = compare(same, ("net", "c", "m"), ("net", "d", "m"), "deletion")
     assert none.pairs == 0
     assert isinstance(none.difference, Undefined)
+    with pytest.raises(InputError, match="compared with itself"):
+        compare(same, ("net", "a", "m"), ("net", "a", "m"), "deletion")
 
 
 def test_best_cells_respects_direction_ties_and_controls():
@@ -243,15 +261,6 @@ def test_best_cells_respects_direction_ties_and_controls():
     assert "tied" in empty
 
 
-def test_rivals_are_paired_with_the_given_cell():
-    table = records({("a", "m"): [0.1, 0.2], ("b", "m"): [0.3, 0.3], ("", "random"): [0.9, "x"]})
-    others = rivals(table, ("net", "a", "m"), "deletion", "rise2018")
-    assert list(others["method"]) == ["m", "random"]
-    assert list(others["difference"].round(6)) == [0.15, 0.8]
-    assert list(others["pairs"]) == [2, 1]
-    assert math.isnan(others["low"].iloc[1])
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -268,12 +277,12 @@ def test_bad_records_are_refused(spoil, message):
 def test_unknown_names_and_several_protocols_are_refused():
     table = records({("a", "m"): [0.1, 0.2]})
     with pytest.raises(InputError, match="did you mean 'deletion'"):
-        compare(table, ("net", "a", "m"), ("net", "a", "m"), "deletions")
+        compare(table, ("net", "a", "m"), ("net", "b", "m"), "deletions")
     with pytest.raises(InputError, match="unknown cell"):
         compare(table, ("net", "a", "m"), ("net", "b", "m"), "deletion")
     both = pd.concat([table, records({("a", "m"): [0.1]}, {**DELETION, "protocol": "other"})])
     with pytest.raises(InputError, match="2 protocols"):
-        compare(both, ("net", "a", "m"), ("net", "a", "m"), "deletion")
+        compare(both, ("net", "a", "m"), ("net", "b", "m"), "deletion")
 
 
 def test_a_summary_by_group_is_the_summary_of_each_group():
@@ -295,7 +304,7 @@ def test_a_summary_by_group_is_the_summary_of_each_group():
 def test_a_metric_is_hit_or_miss_in_all_groups_or_in_none():
     table = records({("conv", "a"): [0.0, 1.0, 0.5, 0.25]})
     groups = dict(zip(table["sample"], "yynn", strict=True))
-    assert set(summarise_by(table, groups, by="g")["interval"]) == {"bootstrap"}
+    assert set(summarise_by(table, groups, by="g")["interval"]) == {"bootstrap-t"}
 
 
 def test_every_image_is_in_a_group_and_no_record_gives_an_empty_summary():

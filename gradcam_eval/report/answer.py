@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import pandas as pd
 
-from gradcam_eval.core import Undefined
 from gradcam_eval.report.caveats import caveats
 from gradcam_eval.report.folder import Folder
-from gradcam_eval.report.text import (
-    cell_name,
-    direction,
-    interval,
-    is_yes,
-    milliseconds,
-    number,
-    percent,
-    plural,
-    ratio,
-    signed,
-)
+from gradcam_eval.report.recommend import recommend
+from gradcam_eval.report.sentences import Sentence, sentence_of
+from gradcam_eval.report.text import is_yes, milliseconds, plural, ratio
 from gradcam_eval.report.verdict import Verdict, verdicts_of
 
-USUAL_METHOD = "grad_cam"  # at the last layer it is what most people use
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence of the answer; its `lead` stands out, its `points` follow one by one."""
-
-    text: str
-    lead: str = ""
-    points: tuple[str, ...] = ()
+Winners: TypeAlias = dict[tuple[str, str], tuple[str, str]]  # metric, protocol → layer, method
 
 
 @dataclass(frozen=True)
@@ -43,7 +24,8 @@ class Answer:
     model: str
     sentences: list[Sentence]
     warnings: list[str]
-    best: tuple[str, str] | None  # layer and method, by the study's first metric with values
+    best: tuple[str, str] | None  # layer and method with the best mean by the primary metric
+    winners: Winners  # the cell that a metric shows to be the best of several
 
 
 def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
@@ -56,18 +38,22 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
     model : its name
     """
     summary = summary[summary["model"] == model]
-    verdicts = verdicts_of(folder, summary)
-    sentences = [Sentence(_scope(folder, summary, model))]
-    usual = folder.last_layer(model), USUAL_METHOD
-    sentences += [_best(verdict, usual) for verdict in verdicts]
+    verdicts = verdicts_of(folder, model)
+    advice = recommend(folder, model, verdicts)
+    sentences = [Sentence(advice.sentence), Sentence(_scope(folder, summary, model))]
+    sentences += [sentence_of(folder, verdict) for verdict in verdicts]
     if not verdicts:
         sentences.append(Sentence("No metric has a value for any cell: there is no best one."))
     if cost := _cost(folder, verdicts, model):
         sentences.append(Sentence(cost))
-    first = verdicts[0].best if verdicts else None
-    best = (first["layer"], first["method"]) if first else None
+    best = verdicts[0].best[1:] if verdicts else None
     warnings = caveats(folder, summary, verdicts, model=model)
-    return Answer(model, sentences, warnings, best)
+    winners = {
+        (each.metric["name"], each.metric["protocol"]): each.members[0][1:]
+        for each in verdicts
+        if each.has_winner
+    }
+    return Answer(model, sentences, warnings, best, winners)
 
 
 def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
@@ -89,87 +75,6 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     return text
 
 
-def _best(verdict: Verdict, usual: tuple[str | None, str]) -> Sentence:
-    """Name the best cell by one metric, its score, and its gain over random and the usual map."""
-    metric, best = verdict.metric, verdict.best
-    lead = f"By {verdict.label}, {verdict.name} is best:"
-    score = f"{number(best['mean'])} {interval(best['low'], best['high'])}".strip()
-    text = (
-        f"{score} on {plural(int(best['n']), 'image')} ({metric['protocol']}, "
-        f"{direction(metric['higher_is_better'])})."
-    )
-    if best["tied"]:
-        text += f" {plural(best['tied'], 'other cell')} reached the same value."
-    points = (
-        _against_random(metric, best),
-        _against_usual(verdict, usual),
-        f"{_told_apart(verdict)} {_chosen_again(verdict)}".strip(),
-    )
-    return Sentence(text, lead, tuple(point for point in points if point))
-
-
-def _told_apart(verdict: Verdict) -> str:
-    """Say from how many other cells the data tell the best one, and whether one is ahead of it."""
-    total = int((verdict.others["kind"] != "control").sum())
-    if not total:
-        return ""
-    text = ""
-    if ahead := verdict.cells_ahead:
-        are = "is" if ahead == 1 else "are"
-        text = f"{plural(ahead, 'other cell')} {are} better on the images that both have. "
-    of = f"{verdict.open_cells} of the {plural(total, 'other cell')}"
-    if verdict.open_cells:
-        return f"{text}The data cannot tell it from {of}."
-    return text.strip() if ahead else f"The data tell it from every other cell ({total})."
-
-
-def _chosen_again(verdict: Verdict) -> str:
-    """Say how often resamples of the images choose the same cell, and which they choose else."""
-    if isinstance(verdict.shares, Undefined) or len(verdict.shares) < 2:
-        return ""
-    shares = verdict.shares.to_dict("records")
-    mine = next(row for row in shares if verdict.is_best(row))
-    rival = next(row for row in shares if not verdict.is_best(row))
-    text = f"Resamples of these images choose it again in {percent(mine['share'])} of draws"
-    if not rival["share"]:
-        return f"{text}."
-    name = cell_name(rival["layer"], rival["method"])
-    return f"{text}, and {name} in {percent(rival['share'])}."
-
-
-def _against_random(metric: dict[str, Any], best: dict[str, Any]) -> str:
-    """Write the paired difference to the random map and whether its interval excludes 0."""
-    if pd.isna(best["difference"]):
-        return "There is no random map to compare it with."
-    bounds = interval(best["difference_low"], best["difference_high"], sign=True)
-    pairs = plural(int(best["pairs"]), "image")
-    text = f"Minus the random map on the same {pairs}: {signed(best['difference'])}"
-    if not bounds:
-        return f"{text}; one image gives no interval."
-    up = metric["higher_is_better"]
-    if best["difference_low"] <= 0 <= best["difference_high"]:
-        return f"{text} {bounds}; the interval includes 0, so it is not shown to beat random."
-    word = "better" if (best["difference"] > 0) == up else "worse"
-    return f"{text} {bounds}; the interval excludes 0: {word} than random."
-
-
-def _against_usual(verdict: Verdict, usual: tuple[str | None, str]) -> str:
-    """Write what the best cell gains over Grad-CAM at the last layer, on the same images."""
-    layer, method = usual
-    row = verdict.other(layer, method) if layer else None
-    if row is None or pd.isna(row["difference"]):
-        return ""
-    name = f"{method} at the last layer, the usual choice"
-    known = [row[key] for key in ("difference", "low", "high") if not pd.isna(row[key])]
-    if max(map(abs, known)) <= verdict.slack:
-        return f"It equals {name}, on each image."
-    text = f"Minus {name}: {signed(-row['difference'])}"
-    if pd.isna(row["low"]):
-        return f"{text}."
-    text += f" {interval(-row['high'], -row['low'], sign=True)} on {plural(row['pairs'], 'image')}"
-    return f"{text}; {verdict.change(row) or 'not shown to be better'} than that."
-
-
 def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
     """Say what the best cell and the whole range cost beside the forward pass."""
     cost = folder.cost[folder.cost["model"] == model]
@@ -185,11 +90,10 @@ def _cost(folder: Folder, verdicts: list[Verdict], model: str) -> str:
         f"{milliseconds(ms)} ms an image; a heatmap takes {low} to {high} times that"
     )
     for verdict in verdicts[:1]:
-        mine = (cells["layer"] == verdict.best["layer"]) & (
-            cells["method"] == verdict.best["method"]
-        )
+        mine = (cells["layer"] == verdict.best[1]) & (cells["method"] == verdict.best[2])
         if mine.any():
             row = cells[mine].iloc[0]
             time = f"{milliseconds(row['median_ms_per_image'])} ms"
-            text += f", the best by {verdict.label} {ratio(row['ratio_to_forward'])} times ({time})"
+            times = ratio(row["ratio_to_forward"])
+            text += f", the best mean by {verdict.label} {times} times ({time})"
     return f"{text}."

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
-from gradcam_eval.report.text import interval, number, plural, signed
+from gradcam_eval.report.text import cell_name, is_yes, number, percent, plural, signed
 from gradcam_eval.report.verdict import Verdict
+from gradcam_eval.statistics.units import FEWEST
 from gradcam_eval.texts import isolated
 
-SMALL = 30  # below this a percentile bootstrap is visibly too narrow
 _MOST_NAMED = 4  # of copies, and of groups of them
-_FAIR_CONTROLS = ("random", "centre_gaussian", "edges")  # the oracle knows the truth
+FLAT = 0.05  # of its mean, a score that hardly moves
+ENERGIES = ("energy_pointing_game", "relevance_mass_accuracy")  # energy on the object
 
 
 def caveats(
@@ -31,12 +32,13 @@ def caveats(
     verdicts : of this model
     model : its name
     """
-    texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts, summary)]
+    texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts)]
     texts.append(placed(folder, model))
+    texts += [_untrained(folder, verdicts, model), _shortcut(folder, verdicts, model)]
     left_out = missing(folder, model)
     texts.append(copies(folder, model))
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
-    texts += [_uneven(verdicts, summary)]
+    texts += [_uneven(verdicts)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
 
 
@@ -59,72 +61,95 @@ def placed(folder: Folder, model: str) -> str:
 
 
 def _small(verdicts: list[Verdict]) -> str:
-    """Warn where n is small."""
-    counts = {int(verdict.best["n"]) for verdict in verdicts}
-    if not counts or min(counts) >= SMALL:
+    """Warn where there are too few images for any claim."""
+    units = min((verdict.selection.units for verdict in verdicts), default=FEWEST)
+    if units >= FEWEST:
         return ""
-    low, high = min(counts), max(counts)
-    n = plural(low, "image") if low == high else f"{low} to {high} images"
     return (
-        f"Only {n}: read the intervals as a hint. Below {SMALL} images "
-        "bootstrap intervals are too narrow, and the best of many cells looks better than it is."
+        f"Only {plural(units, 'independent image')}: a claim needs {FEWEST}, so nothing here is "
+        "more than a description of these images."
     )
 
 
-def _controls(verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
-    """Warn of controls that look at no layer and yet rival the best cell, metric by metric."""
+def _controls(verdicts: list[Verdict]) -> list[str]:
+    """Warn of controls that look at no layer and have as good a mean as the best cell."""
     texts = []
     for verdict in verdicts:
-        rows = verdict.others
-        rows = rows[(rows["kind"] == "control") & rows["method"].isin(_FAIR_CONTROLS)]
-        ahead = rows["gain"] >= 0
-        close = ~ahead & (rows["low"] <= 0) & (rows["high"] >= 0)
-        for chosen, says in (
-            (rows[ahead], "matched or beaten by"),
-            (rows[close], "not clearly better than"),
-        ):
-            if len(chosen):
-                names = "; ".join(
-                    _control(row, verdict, summary) for row in chosen.to_dict("records")
-                )
+        for control in verdict.controls:
+            found = verdict.against(control)
+            rows = found[(found["layer"] == verdict.best[1]) & (found["method"] == verdict.best[2])]
+            gain = verdict.scores.sign * rows["difference"]
+            if len(gain) and pd.notna(gain.iloc[0]) and gain.iloc[0] <= 0:
                 texts.append(
-                    f"By {verdict.label} the best cell is {says} a control that looks at "
-                    f"no layer: {names}."
+                    f"By {verdict.label} the control {control[2]}, which looks at no layer, has as "
+                    f"good a mean as the best cell ({signed(rows['difference'].iloc[0])} between "
+                    "them)."
                 )
     return texts
-
-
-def _control(row: dict[Any, Any], verdict: Verdict, summary: pd.DataFrame) -> str:
-    """Write a control's mean and its paired difference to the best cell."""
-    mine = summary[(summary["method"] == row["method"]) & (summary["layer"] == "")]
-    mine = mine[mine["metric"] == verdict.metric["name"]]
-    mean = mine[mine["protocol"] == verdict.metric["protocol"]]["mean"].iloc[0]
-    bounds = interval(row["low"], row["high"], sign=True)
-    return f"{row['method']} {number(mean)} (difference {signed(row['difference'])} {bounds})"
 
 
 def _disagreement(verdicts: list[Verdict]) -> list[str]:
-    """Warn where two metrics part their best cells in opposite directions, both clearly."""
+    """Warn where each of two metrics shows the other's best set to be worse than its own."""
     texts = []
     for one, two in itertools.combinations(verdicts, 2):
-        by_one, by_two = _clear_loss(one, two), _clear_loss(two, one)
-        if by_one and by_two:
-            texts.append(
-                f"The metrics disagree. By {one.label} {one.name} beats {two.name} "
-                f"({by_one}); by {two.label} it is the other way round ({by_two})."
-            )
+        if not (one.is_tested and two.is_tested):
+            continue
+        if set(one.members) & set(two.members) or not _excludes_all(one, two):
+            continue
+        texts.append(
+            f"The metrics disagree: {one.label} excludes the best set of {two.label} "
+            f"({two.name}) from its own ({one.name}), and the other way round."
+        )
     return texts
 
 
-def _clear_loss(judge: Verdict, other: Verdict) -> str:
-    """Write how far `other`'s best cell is from `judge`'s best, by `judge`, if that is clear."""
-    rows = judge.others
-    rows = rows[(rows["layer"] == other.best["layer"]) & (rows["method"] == other.best["method"])]
-    rows = rows[(rows["low"] > 0) | (rows["high"] < 0)]
-    if rows.empty:
+def _excludes_all(one: Verdict, two: Verdict) -> bool:
+    """Whether the two metrics' best cells competed by both."""
+    return set(two.members) <= set(one.values[2]) and set(one.members) <= set(two.values[2])
+
+
+def _untrained(folder: Folder, verdicts: list[Verdict], model: str) -> str:
+    """Warn where the score that heatmaps explain hardly moves: there is little to explain."""
+    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
+    labelled = images[images["hit_top1"] != ""]
+    primary = next((each for each in verdicts if each.is_primary), None)
+    if primary is None or len(labelled) < FEWEST:
         return ""
-    row = rows.iloc[0]
-    return f"{signed(-row['difference'])} {interval(-row['high'], -row['low'], sign=True)}"
+    top1 = float(labelled["hit_top1"].map(is_yes).mean())
+    probability = images["probability"].astype(float)
+    spread = float(np.ptp(primary.values[0])) if len(primary.values[0]) else 0.0
+    typical = float(np.abs(primary.values[0]).mean()) or 1.0
+    is_flat = spread < FLAT * typical and probability.std() < FLAT
+    if not is_flat:
+        return ""
+    return (
+        f"The model is right on {percent(top1)} of the images and its score hardly moves: "
+        f"{primary.label} ranges over {number(spread)} at a mean of {number(typical)}. A nearly "
+        "untrained model has little to explain, and no best cell means much."
+    )
+
+
+def _shortcut(folder: Folder, verdicts: list[Verdict], model: str) -> str:
+    """Suspect a shortcut: maps that deletion confirms lie off the annotated object."""
+    named = {verdict.metric["name"]: verdict for verdict in verdicts}
+    faithful = named.get("deletion")
+    energy = next((named[name] for name in ENERGIES if name in named), None)
+    random = (model, "", "random")
+    if faithful is None or energy is None or random not in faithful.scores.kinds:
+        return ""
+    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
+    right = set(images[images["hit_top1"].map(is_yes)]["sample"])
+    on_right = energy.on(right)
+    if on_right is None or random not in on_right.scores.kinds:
+        return ""
+    off = set(faithful.members) & faithful.shown(random) & on_right.shown(random, "worse")
+    if len(off) < len(faithful.members) or not off:
+        return ""
+    return (
+        "A shortcut is suspected: on correctly classified images the heatmaps of the best set have "
+        f"less energy on the annotated object than random ones ({energy.label}), yet deletion by "
+        "them beats random. The model seems to look at something else."
+    )
 
 
 def missing(folder: Folder, model: str) -> str:
@@ -171,15 +196,20 @@ def _some(names: list[str], separator: str) -> str:
     return separator.join(shown)
 
 
-def _uneven(verdicts: list[Verdict], summary: pd.DataFrame) -> str:
-    """Warn where the best cell's mean is over fewer images than other cells'."""
+def _uneven(verdicts: list[Verdict]) -> str:
+    """Say which cells do not compete, and where those that do share fewer images than they have."""
     for verdict in verdicts:
-        rows = summary[summary["metric"] == verdict.metric["name"]]
-        rows = rows[(rows["protocol"] == verdict.metric["protocol"]) & (rows["kind"] != "control")]
-        if verdict.best["n"] < rows["n"].max():
+        out = [cell for cell in verdict.scores.cells if cell not in verdict.values[2]]
+        parts = verdict.scores.parts[verdict.scores.cells].notna().sum()
+        if out:
             return (
-                f"The best cell by {verdict.label} has a value on {verdict.best['n']} "
-                f"images, other cells on up to {rows['n'].max()}: their values are not over the "
-                "same images."
+                f"By {verdict.label} {plural(len(out), 'cell')} with values on fewer than half of "
+                f"the images {'does' if len(out) == 1 else 'do'} not compete: "
+                f"{_some([cell_name(*cell[1:]) for cell in out], ', ')}."
+            )
+        if verdict.images < int(parts.max()):
+            return (
+                f"Cells have values by {verdict.label} on up to {int(parts.max())} images: they "
+                f"compete on the {verdict.images} that all share."
             )
     return ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
@@ -16,6 +17,7 @@ from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.ledger_rows import FORMAT
 from gradcam_eval.records import TIES
 from gradcam_eval.store import map_path
+from gradcam_eval.study.analysis import Analysis
 
 UNKNOWN = "unknown"
 _COLUMNS: dict[str, str] = {
@@ -62,6 +64,21 @@ class Folder:
         """The study's seed, so that intervals made from the folder are always the same."""
         seed = self.study.get("seed", 0)
         return seed if isinstance(seed, int) and seed >= 0 else 0
+
+    @property
+    def analysis(self) -> Analysis:
+        """What the study declared about its tests; a folder of an earlier version: the defaults.
+
+        Raises
+        ------
+        InputError : study.json has something else there
+        """
+        try:
+            return Analysis.model_validate(self.study.get("analysis", {}))
+        except ValidationError as error:
+            raise InputError(
+                f"{self.path / 'study.json'} has no valid analysis: {error.errors()[0]['msg']}"
+            ) from error
 
     def group(self, name: str) -> dict[str, str]:
         """Return the value of a group for each sample, "unknown" where it has none.

@@ -15,11 +15,11 @@ from markupsafe import Markup, escape
 
 from gradcam_eval.files import write_text
 from gradcam_eval.report import text
-from gradcam_eval.report.answer import answer
+from gradcam_eval.report.answer import Winners, answer
 from gradcam_eval.report.engine_check import engine_line
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
-from gradcam_eval.report.rows import of_metric, shows_ties, winners
+from gradcam_eval.report.rows import of_metric, shows_ties
 from gradcam_eval.report.split import Split, split_tables
 from gradcam_eval.stats import REFERENCE, summarise
 from gradcam_eval.texts import isolated
@@ -94,6 +94,7 @@ def _render(**context: Any) -> str:
         "statistic",
         "shift",
         "spread",
+        "percent",
     )
     environment.filters |= {name: getattr(text, name) for name in names}
     environment.filters |= {"breakable": _breakable, "isolated": isolated}
@@ -127,8 +128,8 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
     return {
         "name": name,
         "answer": said,
-        "table": _table(folder, rows),
-        "heats": [_heat(rows, metric) for metric in folder.study["metrics"]],
+        "table": _table(folder, rows, said.winners),
+        "heats": [_heat(rows, metric, said.winners) for metric in folder.study["metrics"]],
         "cost": _cost(folder, name),
         "engine": engine_line(folder, name),
         "images": _images(folder, name),
@@ -147,24 +148,23 @@ def _splits(
     return [split_tables(split, rows, folder.study["metrics"]) for split in splits]
 
 
-def _table(folder: Folder, summary: pd.DataFrame) -> dict[str, Any]:
+def _table(folder: Folder, summary: pd.DataFrame, best: Winners) -> dict[str, Any]:
     """Return the summary table: a row per cell, the metrics side by side, controls apart."""
     metrics = folder.study["metrics"]
-    best = {(m["name"], m["protocol"]): winners(summary, m) for m in metrics}
     groups: dict[str, list[dict[str, Any]]] = {"cam": [], "control": []}
     for (layer, method), rows in summary.groupby(["layer", "method"], sort=False):
         entries = []
         for metric in metrics:
             chosen = of_metric(rows, metric)
             entry = chosen.iloc[0].to_dict() if len(chosen) else None
-            is_best = (layer, method) in best[metric["name"], metric["protocol"]]
+            is_best = (layer, method) == best.get((metric["name"], metric["protocol"]))
             entries.append({"value": entry, "is_best": is_best})
         kind = "control" if rows["kind"].iloc[0] == "control" else "cam"
         groups[kind].append({"layer": layer, "method": method, "entries": entries})
     return groups
 
 
-def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
+def _heat(summary: pd.DataFrame, metric: dict[str, Any], best: Winners) -> dict[str, Any]:
     """Return the layer × method matrix of one metric, each mean with a shade: darker is better."""
     cells = of_metric(summary[summary["kind"] != "control"], metric)
     means = cells["mean"].astype(float)
@@ -185,7 +185,7 @@ def _heat(summary: pd.DataFrame, metric: dict[str, Any]) -> dict[str, Any]:
         "methods": methods,
         "rows": rows,
         "n": n,
-        "best": winners(cells, metric),
+        "best": [best.get((metric["name"], metric["protocol"]))],
     }
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gradcam_eval.data.groups import SIZES
 from gradcam_eval.report.folder import UNKNOWN, Folder
-from gradcam_eval.report.rows import of_metric, winners
+from gradcam_eval.report.rows import of_metric
 from gradcam_eval.stats import summarise_by
 
 MOST = 8  # groups shown side by side; the file of the summary holds all
@@ -73,14 +73,9 @@ def _table(metric: dict[str, Any], parts: list[pd.DataFrame]) -> dict[str, Any]:
     """Return the rows of cells and of controls, and of each column the usual n."""
     found = [_by_cell(of_metric(part, metric)) for part in parts]
     usual = [max(map(int, _modes(row["n"] for row in cells.values()))) for cells in found]
-    # of one image, every cell that hits would be best
-    best = [winners(p, metric) if n > 1 else () for p, n in zip(parts, usual, strict=True)]
     rows: dict[str, list[dict[str, Any]]] = {"cam": [], "control": []}
     for key, first in found[0].items():
-        entries = [
-            {"value": cells.get(key), "is_best": key in won}
-            for cells, won in zip(found, best, strict=True)
-        ]
+        entries = [{"value": cells.get(key), "is_best": False} for cells in found]
         kind = "control" if first["kind"] == "control" else "cam"
         rows[kind].append({"layer": key[0], "method": key[1], "entries": entries})
     return {"metric": metric, "rows": rows, "usual": usual}

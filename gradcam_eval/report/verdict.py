@@ -1,90 +1,232 @@
-"""The best cell by each metric, and how all others differ from it on the same images."""
+"""What the data show about the cells of one model by one metric: tests first, then sentences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from gradcam_eval.choice import choice_shares
 from gradcam_eval.core import Undefined
-from gradcam_eval.report.folder import Folder
+from gradcam_eval.intervals import Estimator, Values
+from gradcam_eval.records import Cell
+from gradcam_eval.report.folder import UNKNOWN, Folder
 from gradcam_eval.report.text import cell_name, metric_label
-from gradcam_eval.stats import ROUNDING, best_cells, rivals
+from gradcam_eval.statistics.design import Alternative, Design
+from gradcam_eval.statistics.families import Family, simultaneous
+from gradcam_eval.statistics.frames import Scores, scores_of
+from gradcam_eval.statistics.selection import Selection
+from gradcam_eval.statistics.tables import compare_scores, selection_table
+from gradcam_eval.statistics.units import FEWEST, clustered_interval
+from gradcam_eval.statistics.winner import Winner, choose_winner, reselection
+
+KNOWS_TRUTH = "oracle"  # a control that no heatmap need beat
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """The best cell of one model by one metric, and how all others differ from it by image."""
+    """The tests of one model by one metric.
+
+    Attributes
+    ----------
+    metric : of the study: name, protocol, higher_is_better
+    label : the metric's name, with its protocol where the study has several of it
+    is_primary : whether its claims are the study's; those of others are exploratory
+    scores : of all cells and controls
+    selection, table : the best set; a row for each competing cell, the best mean first
+    usual : Grad-CAM at the last layer
+    """
 
     metric: dict[str, Any]
-    label: str  # the metric's name, with its protocol where the study has several of it
-    best: dict[str, Any]
-    others: pd.DataFrame  # of stats.rivals, with `gain`: better than the best cell by how much
-    shares: pd.DataFrame | Undefined  # of choice_shares
+    label: str
+    is_primary: bool
+    scores: Scores
+    selection: Selection
+    table: pd.DataFrame
+    usual: Cell | None = None
+    choose: str = "auto"
+    _families: dict[Any, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Cell:
+        """The cell with the best mean on the images that all share."""
+        return self.cell_of(self.table.iloc[0])
 
     @property
     def name(self) -> str:
         """The best cell's name."""
-        return cell_name(self.best["layer"], self.best["method"])
+        return cell_name(*self.best[1:])
 
     @property
-    def slack(self) -> float:
-        """How far apart values may lie that differ by what float32 rounds alone."""
-        return ROUNDING * abs(float(self.best["mean"]))
+    def images(self) -> int:
+        """How many images all competing cells share."""
+        return int(self.table["images"].iloc[0])
 
     @property
-    def open_cells(self) -> int:
-        """How many other cells the data cannot tell from the best one."""
-        cams = self.others[self.others["kind"] != "control"]
-        return int(((cams["low"] <= self.slack) & (cams["high"] >= -self.slack)).sum())
+    def members(self) -> list[Cell]:
+        """The cells in the best set, the best mean first."""
+        return [self.cell_of(row) for _, row in self.table[self.table["is_in"]].iterrows()]
 
     @property
-    def cells_ahead(self) -> int:
-        """How many other cells are better on the images that both have, if not in their mean."""
-        cams = self.others[self.others["kind"] != "control"]
-        return sum(self.change(row) == "worse" for row in cams.to_dict("records"))
+    def is_tested(self) -> bool:
+        """Whether there are enough independent images for any claim."""
+        return self.selection.units >= FEWEST
 
-    def change(self, row: dict[Any, Any]) -> str:
-        """Say what the best cell is beside another on the same images: better, worse or neither."""
-        if not (row["low"] > self.slack or row["high"] < -self.slack):
-            return ""
-        return "worse" if row["gain"] > 0 else "better"
+    @property
+    def has_winner(self) -> bool:
+        """Whether one cell is shown to be the best of several."""
+        return self.is_tested and len(self.table) > 1 and len(self.members) == 1
 
-    def is_best(self, row: dict[Any, Any]) -> bool:
-        """Whether a row is of the best cell."""
-        return (row["layer"], row["method"]) == (self.best["layer"], self.best["method"])
+    @property
+    def controls(self) -> list[Cell]:
+        """The controls that look at no layer and know no truth."""
+        return [cell for cell in self.scores.controls if cell[2] != KNOWS_TRUTH]
 
-    def other(self, layer: str, method: str) -> dict[Any, Any] | None:
-        """Return how one other cell differs from the best one, if it was judged."""
-        found = self.others[(self.others["layer"] == layer) & (self.others["method"] == method)]
-        return None if found.empty else found.iloc[0].to_dict()
+    def against(self, reference: Cell, alternative: Alternative = "better") -> pd.DataFrame:
+        """Compare all competing cells with a reference, in a family of their own."""
+        key = reference, alternative
+        if key not in self._families:
+            scores = replace(self.scores, design=self.scores.design.towards(alternative))
+            cells = [self.cell_of(row) for _, row in self.table.iterrows()]
+            self._families[key] = compare_scores(scores, [reference], cells=cells)
+        return self._families[key]
 
+    def shown(self, reference: Cell, alternative: Alternative = "better") -> set[Cell]:
+        """Return the cells that are shown to be better (or worse) than a reference."""
+        found = self.against(reference, alternative)
+        return {self.cell_of(row) for _, row in found[found["is_shown"]].iterrows()}
 
-def verdicts_of(folder: Folder, summary: pd.DataFrame) -> list[Verdict]:
-    """Return a verdict for each metric that has values, for the rows of one model."""
-    metrics = {(metric["name"], metric["protocol"]): metric for metric in folder.study["metrics"]}
-    verdicts = []
-    for row in best_cells(summary, folder.study["metrics"]).to_dict("records"):
-        best = {str(key): value for key, value in row.items()}
-        metric = metrics[best["metric"], best["protocol"]]
-        cell = best["model"], best["layer"], best["method"]
-        others = rivals(folder.records, cell, best["metric"], best["protocol"])
-        sign = 1 if metric["higher_is_better"] else -1
-        others = others.assign(gain=sign * others["difference"])
-        label = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
-        shares = choice_shares(
-            _of_one(folder.records, best),
-            higher_is_better=metric["higher_is_better"],
-            seed=folder.seed,
+    def beat_all(self, references: Iterable[Cell]) -> set[Cell]:
+        """Return the cells that are shown to be better than each reference."""
+        sets = [self.shown(reference) for reference in references]
+        return set.intersection(*sets) if sets else set()
+
+    def on(self, samples: set[str]) -> Verdict | None:
+        """Return the same metric's tests on some of the images, None where none has values."""
+        parts = self.scores.parts
+        scores = replace(self.scores, parts=parts[parts.index.isin(samples)])
+        if not scores.competing():
+            return None
+        selection, table = selection_table(scores)
+        found = replace(self, scores=scores, selection=selection, table=table, _families={})
+        return found if found.images else None
+
+    @cached_property
+    def values(self) -> tuple[Values, list[str], list[Cell]]:
+        """The shared scores of the competing cells, larger = better, the images, the cells."""
+        cells = [self.cell_of(row) for _, row in self.table.iterrows()]
+        return (*self.scores.shared(cells), cells)
+
+    @cached_property
+    def winner(self) -> tuple[Cell, Winner, tuple[float, float, float]]:
+        """The best cell, how it was chosen, and its own value with its 95 % interval."""
+        values, samples, cells = self.values
+        units = self.scores.units(samples)
+        found = choose_winner(
+            values,
+            units=units,
+            choose=self.choose,  # type: ignore[arg-type]
+            seed=self.scores.design.seed,
         )
-        verdicts.append(Verdict(metric, label, best, others, shares))
-    return verdicts
+        own = self.scores.sign * values[found.images, found.cell]
+        rule = Estimator(is_hits=self.scores.is_hits, seed=self.scores.design.seed)
+        mean, low, high = rule.single([own])[0].tolist()
+        if self.scores.clusters:
+            low, high = clustered_interval(own, units[found.images])
+        return cells[found.cell], found, (mean, low, high)
+
+    @cached_property
+    def reselection(self) -> tuple[float, float]:
+        """How often two halves choose the same cell, and how often if all were equal."""
+        values, samples, _ = self.values
+        units = self.scores.units(samples)
+        return reselection(values, units=units, seed=self.scores.design.seed)
+
+    def family_against(self, reference: Cell) -> Family | Undefined:
+        """Return the family of `against` with its errors and quantile, for power."""
+        gains, samples = self.scores.differences(self.values[2], reference)
+        units = self.scores.units(samples)
+        hits = self.scores.is_hits
+        return simultaneous(gains, units=units, is_hits=hits, design=self.scores.design)
+
+    @staticmethod
+    def cell_of(row: Any) -> Cell:
+        """Return the cell of a row."""
+        return str(row["model"]), str(row["layer"]), str(row["method"])
 
 
-def _of_one(records: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
-    """Return the records of a row's model, metric and protocol."""
-    for key in ("model", "metric", "protocol"):
-        records = records[records[key] == row[key]]
-    return records
+def verdicts_of(folder: Folder, model: str) -> list[Verdict]:
+    """Return a verdict for each metric with values, the primary one first."""
+    metrics = folder.study["metrics"]
+    primary = primary_metric(folder)
+    last = folder.last_layer(model)
+    found = []
+    for metric in sorted(metrics, key=lambda each: each is not primary):
+        scores = scores_by(folder, model, metric)
+        if scores is None or not scores.competing():
+            continue
+        selection, table = selection_table(scores)
+        usual = (model, last or "", "grad_cam")
+        verdict = Verdict(
+            metric=metric,
+            label=metric_label(metric["name"], metric["protocol"], metrics),
+            is_primary=metric is primary,
+            scores=scores,
+            selection=selection,
+            table=table,
+            usual=usual if usual in scores.cells else None,
+            choose=folder.analysis.choose,
+        )
+        if verdict.images:
+            found.append(verdict)
+    return found
+
+
+def references_of(folder: Folder, verdict: Verdict) -> list[Cell]:
+    """Return the references that the study declares and this metric has values for."""
+    model = verdict.best[0]
+    found: list[Cell | None] = []
+    for name in folder.analysis.references:
+        layer, _, method = name.rpartition(":")
+        if name == "controls":
+            found += verdict.controls
+        elif layer == "last":
+            found.append((model, folder.last_layer(model) or "", method))
+        else:
+            found.append((model, layer, method))
+    return [cell for cell in dict.fromkeys(found) if cell in verdict.scores.kinds]
+
+
+def primary_metric(folder: Folder) -> dict[str, Any]:
+    """Return the metric by which the study makes its claims."""
+    metrics = folder.study["metrics"]
+    named = [each for each in metrics if each["name"] == folder.analysis.metric]
+    chosen: dict[str, Any] = (named or metrics)[0]
+    return chosen
+
+
+def design_of(folder: Folder) -> Design:
+    """Return how the study's claims are tested."""
+    analysis = folder.analysis
+    clusters = {}
+    if analysis.cluster:
+        groups = folder.group(analysis.cluster)
+        clusters = {name: value for name, value in groups.items() if value != UNKNOWN}
+    return Design(level=analysis.level, cluster=clusters, seed=folder.seed)
+
+
+def scores_by(folder: Folder, model: str, metric: dict[str, Any]) -> Scores | None:
+    """Return the scores of one model by one metric, or None where it has no record."""
+    records = folder.records
+    mine = (records["model"] == model) & (records["metric"] == metric["name"])
+    records = records[mine & (records["protocol"] == metric["protocol"])]
+    if records.empty:
+        return None
+    return scores_of(
+        records,
+        metric=metric["name"],
+        higher_is_better=bool(metric["higher_is_better"]),
+        design=design_of(folder),
+    )

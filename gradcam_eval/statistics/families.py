@@ -100,6 +100,8 @@ def simultaneous(
     p, quantile = _worst(_Sums(sums, rest, size), is_hits, design)
     half = np.where(is_tested, quantile * error, np.inf)
     low, high = mean - half, mean + half
+    if is_hits:  # a difference of two shares
+        low, high = np.where(is_tested, (np.maximum(low, -1), np.minimum(high, 1)), (low, high))
     if design.alternative != "two-sided":
         high = np.full_like(mean, np.inf)
     if turn < 0:
@@ -118,7 +120,9 @@ class _Sums:
 
     def flipped(self, sums: Values, seed: int) -> Values:
         """Return t of each flip, (B, K), the observed one first."""
-        return _studentized(flipped_sums(sums, seed=seed), (sums**2).sum(0), self.size)
+        return _studentized(
+            flipped_sums(sums, seed=seed), (sums**2).sum(0), self.size.astype(float)
+        )
 
     def resampled(self, seed: int) -> Values:
         """Return t of each resample of the centred sums, its error computed anew.

@@ -25,14 +25,14 @@ def flips_of(units: int, *, seed: int = 0, draws: int = DRAWS) -> Iterator[NDArr
     """
     if units <= MOST_EXACT:
         codes = np.arange(2**units)[:, None]
-        yield 1.0 - 2.0 * ((codes >> np.arange(units)) & 1)
+        yield (1 - 2 * ((codes >> np.arange(units)) & 1)).astype(np.float64)
         return
     yield np.ones((1, units))
     generator = np.random.default_rng(seed)
     step = max(1, _BLOCK // units)
     for start in range(0, draws, step):
         size = (min(step, draws - start), units)
-        yield 1.0 - 2.0 * generator.integers(0, 2, size, dtype=np.int8)
+        yield (1 - 2 * generator.integers(0, 2, size, dtype=np.int8)).astype(np.float64)
 
 
 def flipped_sums(sums: Values, *, seed: int = 0) -> Values:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gradcam_eval.aggregates import contributions
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.intervals import Values
 from gradcam_eval.records import Cell, checked_records, estimator_of
-from gradcam_eval.statistics.contributions import contributions
 from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.selection import ROUNDING
 from gradcam_eval.statistics.units import unit_codes
@@ -69,7 +70,7 @@ class Scores:
         table = self.parts[list(cells)].dropna()
         if table.empty or not len(cells):
             return np.empty((0, len(cells))), []
-        columns = [self._contributions(table[cell]) for cell in cells]
+        columns = [self._contributions(pd.Series(table[cell])) for cell in cells]
         return self.sign * np.stack(columns, axis=1), [str(name) for name in table.index]
 
     def differences(self, cells: Sequence[Cell], reference: Cell) -> tuple[Values, list[str]]:
@@ -82,8 +83,8 @@ class Scores:
         for at, cell in enumerate(cells):
             both = known[cell].notna().to_numpy()
             if both.any():
-                ours = self._contributions(known.loc[both, cell])
-                theirs = self._contributions(known.loc[both, reference])
+                ours = self._contributions(pd.Series(known.loc[both, cell]))
+                theirs = self._contributions(pd.Series(known.loc[both, reference]))
                 apart = self.sign * (ours - theirs)
                 slack = ROUNDING * np.maximum(np.abs(ours), np.abs(theirs))
                 found[both, at] = np.where(np.abs(apart) <= slack, 0.0, apart)
@@ -91,14 +92,17 @@ class Scores:
 
     def units(self, samples: Sequence[str]) -> NDArray[np.intp]:
         """Return the unit of each image."""
-        return unit_codes(samples, dict(self.clusters))
+        return unit_codes(samples, self.clusters)
 
     @property
     def range(self) -> float:
         """The largest minus the smallest value of one image, over all cells."""
-        columns = [self._contributions(self.parts[cell].dropna()) for cell in self.parts]
+        columns = [self._contributions(self._column(cell).dropna()) for cell in self.kinds]
         values = np.concatenate(columns) if columns else np.empty(0)
         return float(np.ptp(values)) if len(values) else 0.0
+
+    def _column(self, cell: Cell) -> pd.Series:
+        return pd.Series(self.parts[cell])
 
     def _contributions(self, values: pd.Series) -> Values:
         parts = np.stack(list(values)) if len(values) else np.empty(0)
@@ -144,7 +148,7 @@ def scores_of(
     table = chosen.pivot(index="sample", columns=keys, values=column)
     return Scores(
         parts=table[list(kinds.index)],
-        kinds={(str(a), str(b), str(c)): str(kind) for (a, b, c), kind in kinds.items()},
+        kinds=dict(zip(map(_cell, kinds.index), kinds.astype(str), strict=True)),
         sign=1 if higher_is_better else -1,
         aggregate=rule.aggregate,
         is_hits=rule.is_hits,
@@ -153,12 +157,17 @@ def scores_of(
     )
 
 
+def _cell(names: Any) -> Cell:
+    model, layer, method = map(str, names)
+    return model, layer, method
+
+
 def _completed(records: pd.DataFrame) -> pd.DataFrame:
     """Add the columns that may be left out."""
     missing = {"layer", "sample", "value"} - set(records)
     if missing:
         return records  # `checked_records` says so
-    added: dict[str, object] = {}
+    added: dict[str, Any] = {}
     if "kind" not in records:
         added["kind"] = np.where(records["layer"] == "", "control", "cam")
     if "protocol" not in records:

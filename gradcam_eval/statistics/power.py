@@ -12,6 +12,7 @@ from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import Values
 from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.families import Family, simultaneous
+from gradcam_eval.statistics.units import FEWEST
 
 POWER = 0.8
 _Z_POWER = 0.8416212335729143  # the normal quantile of 80 % power
@@ -32,10 +33,11 @@ def smallest_difference(error: float, quantile: float) -> float:
 def images_for(gap: float, family: Family) -> NDArray[np.int64]:
     """Return how many images would show a true difference of `gap` in 80 % of studies.
 
-    n' = ⌈n ((q + z_.8) se / gap)²⌉ for each comparison, with the same spread, clusters and family.
+    n' = ⌈n ((q + z_.8) se / gap)²⌉, at least 6, for each comparison, with the same spread,
+    clusters and family.
     """
     share = smallest_difference(1.0, family.quantile) * family.error / gap
-    return np.ceil(family.images * share**2).astype(np.int64)
+    return np.maximum(np.ceil(family.images * share**2), FEWEST).astype(np.int64)
 
 
 def equivalence(

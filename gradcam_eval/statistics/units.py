@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def plural_units(count: int) -> str:
 
 
 def unit_codes(
-    samples: Sequence[Hashable], clusters: Mapping[Hashable, Hashable] | None = None
+    samples: Sequence[str], clusters: Mapping[str, str] | None = None
 ) -> NDArray[np.intp]:
     """Return the number of each image's unit: its cluster, or itself where it is in none.
 
@@ -49,3 +49,24 @@ def unit_sums(values: Values, units: NDArray[np.intp] | None) -> Values:
 def unit_counts(values: Values, units: NDArray[np.intp] | None) -> Values:
     """Return how many values that are there each unit has, (units, K)."""
     return unit_sums((~np.isnan(values)).astype(np.float64), units)
+
+
+def clustered_interval(values: Values, units: NDArray[np.intp]) -> tuple[float, float]:
+    """Return the 95 % interval of a mean whose images come in clusters: x̄ ∓ t_(U−1) se.
+
+    se² = U/(U − 1) Σ_u (S_u − x̄ m_u)² / n², for cluster u with sum S_u of m_u values.
+
+    Returns
+    -------
+    (low, high), NaN below two clusters
+    """
+    from scipy.stats import t  # a second to import
+
+    kept = np.unique(units, return_inverse=True)[1]
+    sums, counts = unit_sums(values[:, None], kept), unit_counts(values[:, None], kept)
+    size, mean = len(sums), float(values.mean())
+    if size < 2:
+        return float("nan"), float("nan")
+    error = np.sqrt(size / (size - 1) * ((sums - mean * counts) ** 2).sum()) / len(values)
+    half = float(t.ppf(0.975, size - 1) * error)
+    return mean - half, mean + half

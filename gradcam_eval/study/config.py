@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, f
 
 from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.study.analysis import Analysis
 from gradcam_eval.study.dataset import HOW, DataEntry
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Study(_Strict):
         off it is
     protocols : a metric's protocol, or several, where it is not the metric's default alone
     draws : runs over which the heatmaps of a model that stays random at inference are the mean
+    analysis : what is tested against what, and by which metric
     """
 
     name: str
@@ -108,6 +110,7 @@ class Study(_Strict):
     seed: StrictInt = Field(default=0, ge=0)
     draws: StrictInt = Field(default=1, ge=1)
     cost: Cost = Cost()
+    analysis: Analysis = Analysis()
 
     @field_validator("name")
     @classmethod
@@ -197,7 +200,8 @@ class Study(_Strict):
 
     def fingerprint(self, *details: str) -> str:
         """Return a digest of all that decides the results: this study, and `details` of the run."""
-        decides = self.model_dump(mode="json", exclude={"question": True, "data": set(HOW)})
+        without = {"question": True, "analysis": True, "data": set(HOW)}
+        decides = self.model_dump(mode="json", exclude=without)
         text = json.dumps([decides, *details], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -251,6 +255,12 @@ def check_names(study: Study) -> None:
         ("control", study.controls, KNOWN_CONTROLS),
         ("metric", study.metrics, METRICS),
         ("metric in protocols", study.protocols, study.metrics),
+        ("metric in analysis", (study.analysis.metric or study.metrics[0],), study.metrics),
+        (
+            "reference",
+            [name for name in study.analysis.references if ":" not in name],
+            ("controls", *study.controls),
+        ),
     ):
         for name in names:
             if name not in valid:
@@ -306,6 +316,7 @@ _WANTED = {
 
 def _unknown_field(shown: str, place: tuple[int | str, ...]) -> str:
     tables: dict[int | str, type[BaseModel]] = {
+        "analysis": Analysis,
         "cost": Cost,
         "data": DataEntry,
         "models": ModelEntry,

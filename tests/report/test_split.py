@@ -48,17 +48,11 @@ def test_each_column_is_the_mean_of_its_own_images(tmp_path):
     ]  # fmt: skip
 
 
-def test_the_best_cell_of_a_column_is_marked_where_it_has_more_than_one_image(tmp_path):
+def test_no_cell_of_a_group_is_marked_as_the_best(tmp_path):
     _, found = tables(grouped(tmp_path / "toy", SPLIT, size=SIZES), "size")
-    for table in found:
-        up = table["metric"]["higher_is_better"]
-        for column in range(4):
-            entries = [row["entries"][column] for row in table["rows"]["cam"]]
-            means = [entry["value"]["mean"] for entry in entries]
-            best = (max if up else min)(means)
-            wanted = [column < 3 and mean == pytest.approx(best) for mean in means]
-            assert [entry["is_best"] for entry in entries] == wanted
-        assert not any(e["is_best"] for row in table["rows"]["control"] for e in row["entries"])
+    rows = [row for table in found for row in table["rows"]["cam"]]
+    assert rows
+    assert not any(entry["is_best"] for row in rows for entry in row["entries"])
 
 
 def test_of_many_groups_the_largest_are_shown_and_the_file_has_all(tmp_path):

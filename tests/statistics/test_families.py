@@ -67,8 +67,8 @@ def test_no_claim_from_fewer_than_six_units(n):
 
 def test_five_clusters_make_no_claim_and_a_column_of_few_pairs_none_for_itself(rng):
     d = rng.normal(5, 1, (20, 2))
-    clusters = {i: i % 5 for i in range(20)}
-    assert isinstance(simultaneous(d, units=unit_codes(range(20), clusters)), Undefined)
+    clusters = {str(i): str(i % 5) for i in range(20)}
+    assert isinstance(simultaneous(d, units=unit_codes(list(clusters), clusters)), Undefined)
     d[5:, 1] = np.nan
     found = simultaneous(d)
     assert found.p[0] < 0.05

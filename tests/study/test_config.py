@@ -203,3 +203,27 @@ def test_a_field_whose_name_is_no_unicode_is_said():
         make_study({"\ud800": 1})
     with pytest.raises(InputError, match=r"study: data"):
         make_study({"name": "a", "models": ["x.keras"], "data": {"path": "a", "\ud800": 1}})
+
+
+def test_the_analysis_is_declared_and_decides_no_score(values):
+    plain = make_study(values)
+    assert plain.analysis.references == ("controls", "last:grad_cam")
+    table = {"metric": "insertion", "references": ["random"], "smallest_difference": 0.02}
+    declared = make_study(values | {"analysis": table})
+    assert declared.analysis.smallest_difference == 0.02
+    assert declared.fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "message"),
+    [
+        ({"metrik": "x"}, "did you mean 'metric'"),
+        ({"metric": "road"}, "unknown metric in analysis 'road'"),
+        ({"references": ["noise"]}, "unknown reference 'noise'"),
+        ({"level": 5}, "analysis.level = 5"),
+        ({"cluster": "scene"}, "analysis.cluster = 'scene'"),
+    ],
+)
+def test_a_wrong_analysis_is_refused(values, analysis, message):
+    with pytest.raises(InputError, match=message):
+        make_study(values | {"analysis": analysis})
