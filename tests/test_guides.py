@@ -41,6 +41,7 @@ def test_the_guide_runs_as_it_stands(tmp_path):
         ),
         ("data.md", ""),
         ("sanity.md", "grad_cam"),
+        ("claims.md", r"layer_cam .* True[\s\S]*0   net   top"),
     ],
 )
 def test_the_other_guides_run_as_they_stand(page, said, tmp_path):

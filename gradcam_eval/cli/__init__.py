@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gradcam_eval.cli.check_metrics import check_metrics
+from gradcam_eval.cli.compare import compare
 from gradcam_eval.cli.data import data
 from gradcam_eval.cli.explain import explain
 from gradcam_eval.cli.ledger import ledger
@@ -71,6 +72,7 @@ app.command(short_help="Check which metrics can tell good heatmaps from bad ones
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
 app.add_typer(ledger, name="ledger", short_help="Check what a study has finished, or repair it.")
+app.command(short_help="Compare two runs cell by cell: exit code 1 where one is worse.")(compare)
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 

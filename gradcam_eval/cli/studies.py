@@ -32,6 +32,7 @@ def study(
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.caveats import copies, missing
     from gradcam_eval.report.folder import read_folder
+    from gradcam_eval.report.recommend import recommend
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.results import run_study
     from gradcam_eval.stats import summarise
@@ -52,6 +53,9 @@ def study(
     metrics = found.study["metrics"]
     table = summary_table(summary, title=loaded.question or None, metrics=metrics)
     console().print(table)
+    for model in found.models:
+        advice = recommend(found, model).sentence
+        typer.echo(f"{model}: {advice}" if len(found.models) > 1 else advice)
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")

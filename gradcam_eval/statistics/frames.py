@@ -101,6 +101,11 @@ class Scores:
         values = np.concatenate(columns) if columns else np.empty(0)
         return float(np.ptp(values)) if len(values) else 0.0
 
+    def column(self, cell: Cell) -> pd.Series:
+        """Return what each image of a cell adds to its value, by sample, in the metric's unit."""
+        known = self._column(cell).dropna()
+        return pd.Series(self._contributions(known), index=known.index, dtype=float)
+
     def _column(self, cell: Cell) -> pd.Series:
         return pd.Series(self.parts[cell])
 
