@@ -11,8 +11,8 @@ import os
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from simulated import MEANS, SHAPES, folder_of, margins, shaped
 
-from benchmarks.simulated import MEANS, SHAPES, folder_of, margins, shaped
 from gradcam_eval.aggregates import contributions
 from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import bootstrap_interval, mean_intervals
