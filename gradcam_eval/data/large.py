@@ -138,7 +138,8 @@ def _means(page: Any, size: Size, factor: int) -> NDArray[np.float32]:
         row, column = y // factor, x // factor
         total[row : row + part.shape[0], column : column + part.shape[1]] += part
     counts = [np.minimum(factor, n - np.arange(0, n, factor)) for n in size]
-    return total / (counts[0][:, None, None] * counts[1][None, :, None]).astype(np.float32)
+    squares = counts[0][:, None, None] * counts[1][None, :, None]
+    return (total / squares).astype(np.float32)
 
 
 def _as_decoded(means: NDArray[np.float32], dtype: np.dtype, pixels: Pixels, name: str) -> Decoded:
