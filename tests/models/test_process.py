@@ -48,7 +48,7 @@ def use(what, model, file):
         with scratch_model(model, images):
             pass
     else:
-        ge.explain(model, images, "conv", ["grad_cam", "rise(masks=4)", "smooth_grad"])
+        ge.Explainer(model, "conv", ["grad_cam", "rise(masks=4)"])(images + 1)
 
 
 @pytest.mark.parametrize("what", ["load_model", "load_file, wrapped", "broken", "copy", "explain"])
