@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         top_k_intersection,
     )
     from gradcam_eval.metrics.agreement import Agreement, agreement
+    from gradcam_eval.metrics.black_box import BlackBox
     from gradcam_eval.metrics.levels import in_levels
     from gradcam_eval.models.catalogue import model_spec
     from gradcam_eval.models.engine import Predictor
@@ -133,6 +134,7 @@ _HOMES = {
         "top_k_intersection",
     ),
     "gradcam_eval.metrics.agreement": ("Agreement", "agreement"),
+    "gradcam_eval.metrics.black_box": ("BlackBox",),
     "gradcam_eval.metrics.levels": ("in_levels",),
     "gradcam_eval.models.engine": ("Predictor",),
     "gradcam_eval.models.layers": ("list_layers",),
@@ -157,6 +159,7 @@ __all__ = [
     "METHODS",
     "METRICS",
     "Agreement",
+    "BlackBox",
     "Case",
     "Curve",
     "Explainer",

@@ -203,10 +203,12 @@ def draw(images: NDArray[np.uint8], heatmaps: Heatmaps) -> NDArray[np.uint8]:
 
 
 def _explained(heatmaps: Heatmaps, n: int) -> str:
-    if heatmaps.classes is None:
+    if heatmaps.output is None:
         return f"score {heatmaps.scores[n]:.3g}"
-    target = heatmaps.targets[n]
-    return f"class {target}, probability {heatmaps.probabilities[n, target]:.2f}"
+    target, name = heatmaps.targets[n], heatmaps.output.name_of(heatmaps.targets[n])
+    if not heatmaps.output.has_probabilities:
+        return f"{name} {heatmaps.predictions[n, target]:.4g}"
+    return f"{name}, probability {heatmaps.probabilities[n, target]:.2f}"
 
 
 def _note(heatmap: Heatmap) -> str:

@@ -49,6 +49,10 @@ _LONGEST_MESSAGE, _LONGEST_REASON = 2000, 500
 _LONGEST_NAME = 100  # of what was received instead of a valid name
 
 
+class NoScore(InputError):
+    """The model has no such score, for this reason; a metric that reads it is undefined."""
+
+
 # What a command lists need not fill an error with forty names.
 _LISTED_BY = {
     "method": "methods",
@@ -80,6 +84,11 @@ def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputErro
     lists = f": gradcam-eval {command} lists them" if command else ""
     more = f", … ({len(names)} in all{lists})" if len(names) > most else ""
     return InputError(f"unknown {kind} {received!r}{hint} Valid: {', '.join(names[:most])}{more}.")
+
+
+def is_tf_keras(model: object) -> bool:
+    """Return whether something is a model of tf_keras, which is Keras 2 and no model of Keras 3."""
+    return any(each.__module__.split(".")[0] == "tf_keras" for each in type(model).__mro__)
 
 
 @dataclass(frozen=True)

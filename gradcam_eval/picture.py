@@ -15,7 +15,7 @@ from gradcam_eval.data.decode import as_array, open_image
 from gradcam_eval.data.depth import Decoded, Pixels
 from gradcam_eval.files import replacing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
-from gradcam_eval.models.classes import class_name, resolve_class
+from gradcam_eval.models.classes import resolve_class
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import check_model_name, load_model
 from gradcam_eval.report.grid import Maps, overlay_grid
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradcam_eval.arrays import Geometry
+    from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.methods.heatmaps import Heatmaps
+    from gradcam_eval.models.output import OutputKind
     from gradcam_eval.models.target import Score
 
 
@@ -39,6 +41,7 @@ class LocalModel:
     preprocess: str = "none"
     classes: Path | None = None
     values: Values = LEVELS
+    output: OutputKind | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,15 @@ def explain_to_file(
     from gradcam_eval.models.inputs import input_shape
 
     model, spec = load_with_spec(
-        asked.name, preprocess=asked.preprocess, classes=asked.classes, values=asked.values
+        asked.name,
+        preprocess=asked.preprocess,
+        classes=asked.classes,
+        values=asked.values,
+        output=asked.output,
     )
     *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
     picture = as_array(source.picture, channels, (size[0], size[1]))
-    heatmaps = _explain(model, spec, picture, question)
+    heatmaps = _explain(model, spec, picture, question, asked.output)
     _write(picture, heatmaps, out)
     said = [
         *_describe(heatmaps, spec, asked, question.score, channels),
@@ -121,7 +128,13 @@ def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
     return list_layers(load_model(name), ANY_SIZE, tokens=grid)
 
 
-def _explain(model: keras.Model, spec: ModelSpec, picture: Image, question: Question) -> Heatmaps:
+def _explain(
+    model: keras.Model,
+    spec: ModelSpec,
+    picture: Image,
+    question: Question,
+    output: OutputKind | None,
+) -> Heatmaps:
     from gradcam_eval.methods.explainer import Explainer
 
     explainer = Explainer(
@@ -129,21 +142,23 @@ def _explain(model: keras.Model, spec: ModelSpec, picture: Image, question: Ques
         question.layers,
         question.methods,
         score=question.score,
+        output=output,
         head=question.head,
         tokens=question.tokens,
         geometry=question.geometry,
     )
-    against = question.against and _class(model, spec, question.against)
-    return explainer(picture, _class(model, spec, question.target), against=against)
+    against = question.against and _class(explainer, spec, question.against)
+    return explainer(picture, _class(explainer, spec, question.target), against=against)
 
 
-def _class(model: keras.Model, spec: ModelSpec, wanted: str) -> int | str:
+def _class(explainer: Explainer, spec: ModelSpec, wanted: str) -> int | str:
     """Return a class by its name in the model's specification; the Explainer knows the ranks."""
     if wanted.startswith("predicted"):
         return wanted
-    outputs = model.output_shape
-    classes = outputs[-1] if isinstance(outputs, tuple) else None
-    return resolve_class(wanted, spec.class_names, spec.synsets, n_classes=classes)
+    if spec.class_names:
+        return resolve_class(wanted, spec.class_names, spec.synsets)
+    kind = explainer.output(spec.input_size or ANY_SIZE)
+    return resolve_class(wanted, kind.names, n_classes=kind.count)
 
 
 def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
@@ -171,18 +186,7 @@ def _describe_pixels(source: Decoded, channels: int) -> list[str]:
 def _describe(
     heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str, channels: int
 ) -> list[str]:
-    target = int(heatmaps.targets[0])
-    probabilities = heatmaps.probabilities[0]
-    lines = [
-        f"explained class: {class_name(spec.class_names, target)} (index {target}), "
-        f"probability {probabilities[target]:.3f}, explained score ({score.replace('_', '-')}) "
-        f"{heatmaps.scores[0]:.4g}",
-        "the model's first five: "
-        + ", ".join(
-            f"{class_name(spec.class_names, int(k))} {probabilities[k]:.3f}"
-            for k in np.argsort(-probabilities, kind="stable")[:5]
-        ),
-    ]
+    lines = [*_said(heatmaps, spec, score), f"output: {heatmaps.output}"]
     if asked.name not in MODELS:  # a file does not say, and a wrong one fails without a word
         low, high = asked.values
         kind = "grey" if channels == 1 else "RGB"
@@ -196,3 +200,23 @@ def _describe(
         place = "" if known is None else f" of {known.placement}"
         lines.append(f"layer {layer}, method {method}: {height}×{width} map{place}{shown}")
     return lines
+
+
+def _said(heatmaps: Heatmaps, spec: ModelSpec, score: str) -> list[str]:
+    """Say what is explained, and what the model said: its first five classes, or its values."""
+    output = heatmaps.output
+    if output is None:  # a score function's, which the command has none of
+        return [f"explained score {heatmaps.scores[0]:.4g}"]
+    target, said = int(heatmaps.targets[0]), heatmaps.predictions[0]
+    names = [output.name_of(k, spec.class_names) for k in range(len(said))]
+    if not output.has_probabilities:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, said, strict=True))
+        explained = f"explained: {names[target]} (index {target}), {heatmaps.scores[0]:.4g}"
+        return [explained, *([f"the model's values: {values}"] if len(said) > 1 else [])]
+    first = np.argsort(-said, kind="stable")[:5]
+    return [
+        f"explained class: {names[target]} (index {target}), probability {said[target]:.3f}, "
+        f"explained score ({score.replace('_', '-')}) {heatmaps.scores[0]:.4g}",
+        f"the model's {'first five' if len(said) > 5 else 'answer'}: "
+        + ", ".join(f"{names[k]} {said[k]:.3f}" for k in first),
+    ]

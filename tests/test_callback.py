@@ -403,3 +403,25 @@ def test_several_layers_and_methods_give_a_column_each(tmp_path):
     train(new_model(), watch, epochs=1)
     with Image.open(tmp_path / "epoch_0001.png") as picture:
         assert picture.width == 8 + 168 * (1 + 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("activation", "written"),
+    [("sigmoid", ("negative, probability 0.", "positive, probability 0.")), (None, ("value ",))],
+)
+def test_the_caption_says_what_one_output_is(activation, written):
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            layers.Conv2D(4, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1, activation),
+        ]
+    )
+    heatmaps = ge.explain(model, pictures(2))
+    for n, said in enumerate(model(pictures(2)).numpy()[:, 0]):
+        caption = callback._explained(heatmaps, n)
+        assert caption.startswith(written)
+        if activation is None:
+            assert float(caption.removeprefix("value ")) == pytest.approx(said, rel=1e-3)

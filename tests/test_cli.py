@@ -227,6 +227,64 @@ def test_an_error_in_our_own_code_keeps_its_traceback(monkeypatch, workplace):
         cli.main()
 
 
+@pytest.fixture(scope="module")
+def one_output(workplace):
+    """Files of models with one sigmoid and with one number, and two class names."""
+    for activation in ("sigmoid", None):
+        keras.utils.set_random_seed(3)
+        layers = [
+            keras.layers.Conv2D(4, 3, activation="relu", name="late"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, activation, bias_initializer="ones"),
+        ]
+        model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
+        model.save(workplace / f"{activation or 'value'}.keras")
+    (workplace / "two.txt").write_text("healthy\nill\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["sigmoid.keras", "--classes", "two.txt", "-t", "healthy", "--against", "ill"],
+            ["explained class: healthy (index 0), ", "output: 2 classes by one sigmoid, negative"],
+        ),
+        (["sigmoid.keras", "-t", "positive"], ["explained class: positive (index 1), probability"]),
+        (["value.keras"], ["explained: value (index 0), ", "output: one value (regression)"]),
+        (
+            ["value.keras", "--output-kind", "binary", "-t", "1"],
+            ["explained class: positive (index 1), ", "by one logit", "(binary, declared)"],
+        ),
+    ],
+)
+def test_explain_says_what_one_output_is(call, one_output, tmp_path, arguments, lines):
+    code, said, err = call("explain", "cat.png", "-m", *arguments, "-o", tmp_path / "out.png")
+    assert (code, err) == (0, "")
+    for line in lines:
+        assert line in said
+
+
+def test_what_one_output_is_not_ends_explain(call, one_output, tmp_path):
+    cases = {
+        ("sigmoid.keras", "--output-kind", "multi_label", "-t", "1"): "index 1 is out of range",
+        ("value.keras", "-t", "positive"): "unknown class 'positive'",
+        ("value.keras", "--score", "probability"): "the model is a regression",
+        ("value.keras", "--classes", "two.txt"): "returns one value (regression)",
+        ("tiny.keras", "--output-kind", "binary"): "output='binary' is for one number",
+    }
+    for arguments, message in cases.items():
+        code, _, err = call("explain", "cat.png", "-m", *arguments, "-o", tmp_path / "out.png")
+        assert code == 2
+        assert message in err, arguments
+
+
+def test_layers_says_what_the_model_returns(call, one_output):
+    code, said, _ = call("layers", "sigmoid.keras")
+    assert code == 0
+    assert said.splitlines()[-1].startswith("output: 2 classes by one sigmoid, negative and pos")
+    assert "output" not in call("layers", "sigmoid.keras", "--csv")[1]
+
+
 def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_path):
     out = tmp_path / ("a long name that no terminal should wrap " * 3 + ".png")
     arguments = ["cat.png", "-m", "tiny.keras", "--classes", "names.txt", "-t", "owl", "-o", out]
@@ -234,10 +292,11 @@ def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_
     assert (code, err) == (0, "")
     lines = said.splitlines()
     assert lines[0].startswith("explained class: owl (index 2), probability 0.")
-    assert lines[1].startswith("the model's first five: ")
+    assert lines[1].startswith("the model's answer: ")
     assert "explained score (logit) " in lines[0]
-    assert lines[2] == "preprocessing of the picture: none (RGB, 0 to 255)"
-    assert lines[3:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
+    assert lines[2] == "output: 3 classes by a softmax (classes)"
+    assert lines[3] == "preprocessing of the picture: none (RGB, 0 to 255)"
+    assert lines[4:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
     written = np.asarray(Image.open(out))
     assert written.shape == (SIDE, SIDE, 3)
     from gradcam_eval import explain, load_image, load_model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradcam_eval.cli.explain import ClassesOption, ModelOption, PreprocessOption
+from gradcam_eval.cli.explain import ClassesOption, KindOption, ModelOption, PreprocessOption
 from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
 from gradcam_eval.core import InputError
 
@@ -34,6 +34,7 @@ def check_metrics(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write CSVs and JSON there."),
     ] = None,
+    output_kind: KindOption = None,
     preprocess: PreprocessOption = "none",
     classes: ClassesOption = None,
 ) -> None:
@@ -56,7 +57,7 @@ def check_metrics(
         check_model_name(model)
     given = str(classes) if classes else None
     asked = Asked(
-        ModelEntry(name=model, preprocess=preprocess, classes=given),
+        ModelEntry(name=model, preprocess=preprocess, classes=given, output=output_kind),
         DataEntry(path=data, count=count, seed=seed),
         names,
         protocols,

@@ -62,6 +62,14 @@ GeometryOption = Annotated[
         "docs/explaining.md."
     ),
 ]
+KindOption = Annotated[
+    Literal["classes", "multi_label", "binary", "regression", "segmentation"] | None,
+    typer.Option(
+        "--output-kind",
+        help="What the model returns, where it is not what `explain` says: binary for one logit "
+        "of two classes, regression for values.",
+    ),
+]
 HeadOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Which output of a model that has several.")
 ]
@@ -105,6 +113,7 @@ def explain(
         typer.Option(metavar="CLASS", help="Explain why the target and not this class."),
     ] = None,
     score: ScoreOption = "logit",
+    output_kind: KindOption = None,
     head: HeadOption = None,
     tokens: TokensOption = None,
     geometry: GeometryOption = "auto",
@@ -132,7 +141,8 @@ def explain(
     from gradcam_eval.data.depth import Pixels
     from gradcam_eval.values import LEVELS, as_values
 
-    asked = picture.LocalModel(model, preprocess, classes, as_values(values or LEVELS))
+    limits = as_values(values or LEVELS)
+    asked = picture.LocalModel(model, preprocess, classes, limits, output_kind)
     rules = Pixels(window, bits, large)
     question = picture.Question(
         layers=tuple(layer or ["last"]),

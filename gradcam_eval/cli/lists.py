@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradcam_eval.cli.terminal import cell, console, import_tensorflow, silent_stderr, write_csv
+from gradcam_eval.cli.terminal import (
+    cell,
+    console,
+    import_tensorflow,
+    say,
+    silent_stderr,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +59,7 @@ def layers(
         write_csv(frame)
     else:
         _print_layers(model, frame)
+        say(f"output: {frame.attrs['output']}")
 
 
 def _print_layers(model: str, frame: pd.DataFrame) -> None:

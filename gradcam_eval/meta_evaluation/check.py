@@ -134,9 +134,13 @@ def check_metrics(
 
     source = asked.data.open()
     loaded = load(asked.model, asked.data.within)
+    if not loaded.output.has_probabilities:
+        raise InputError(f"check-metrics needs classes, and {loaded.label} returns {loaded.output}")
     stage("metrics judged", len(source.names))
     samples = source.samples(asked.data.reading(loaded.classes, loaded.size, loaded.channels))
-    judged = judge_known(samples, Predictor(loaded.model), measures, seed=seed, step=step)
+    judged = judge_known(
+        samples, Predictor(loaded.model, output=loaded.declared), measures, seed=seed, step=step
+    )
     if not judged.images:
         raise InputError(
             f"none of the {len(judged.left_out)} images can be judged: {_listed(judged.left_out)}."

@@ -18,9 +18,8 @@ from gradcam_eval.methods.formula import check_map
 from gradcam_eval.methods.heatmaps import Key, Placed, placement_for
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.traced import map_key
+from gradcam_eval.models.output import SATURATED
 from gradcam_eval.models.tap import LayerCall
-
-_SATURATED = 1e-6  # a softmax's gradient is about p (1 − p): below this, float32 has no digits left
 
 
 def refused_cells(cells: Sequence[HeatmapCell], passes: Sequence[CompiledPass]) -> dict[Key, str]:
@@ -110,11 +109,11 @@ def _fused(cell: HeatmapCell, maps: Mapping[Key, Heatmap]) -> Heatmap:
 
 def warn_of_saturation(found: Mapping[str, NDArray[Any]], *, stacklevel: int) -> None:
     """Warn where the explained probability is so near 0 or 1 that its gradient is rounding."""
-    p = np.take_along_axis(found["probabilities"], found["targets"][:, None], axis=1)
-    count = int(((p < _SATURATED) | (p > 1 - _SATURATED)).sum())
+    p = np.take_along_axis(found["predictions"], found["targets"][:, None], axis=1)
+    count = int(((p < SATURATED) | (p > 1 - SATURATED)).sum())
     if count:
         warnings.warn(
-            f"the probability of {count} of {len(p)} images is saturated (within {_SATURATED:g} of "
+            f"the probability of {count} of {len(p)} images is saturated (within {SATURATED:g} of "
             "0 or 1): its gradient is lost in rounding; explain the logit",
             stacklevel=stacklevel + 1,
         )

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.inputs import ModelInputs, check_shape, fits, model_inputs, split
+from gradcam_eval.models.inputs import (
+    ModelInputs,
+    check_shape,
+    check_takes_images,
+    fits,
+    model_inputs,
+    split,
+)
 from gradcam_eval.models.structure import Key, is_structure, shapes_of
 from gradcam_eval.models.zoo import known_values
 from gradcam_eval.values import PERTURBED, Values, check_values
@@ -47,7 +54,11 @@ def as_batch(
         missing or of another length
     """
     if not (is_structure(given) or fits(model, given)):
-        given = as_images(given)
+        try:
+            given = as_images(given)
+        except InputError:
+            check_takes_images(model)  # else the shape is not what is wrong
+            raise
     inputs = _known_inputs(model, given, image_input, {} if known is None else known)
     found, extras = split(inputs, given)
     images = as_images(found, values or known_values(model))

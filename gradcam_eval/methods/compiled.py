@@ -35,7 +35,7 @@ class CompiledPass:
 
     Attributes
     ----------
-    classes : how many classes the targets are taken from; None where the score knows none
+    output : what the targets are taken from; None where the score knows no classes
 
     Warns
     -----
@@ -62,7 +62,7 @@ class CompiledPass:
                     f"this pass runs in TensorFlow, not in OpenVINO: {self._run.reason}",
                     stacklevel=5,
                 )
-        self.classes = plan.found.classes
+        self.output = plan.found.output
 
     def __call__(
         self, arrays: Sequence[NDArray[Any]], *, batch_size: int

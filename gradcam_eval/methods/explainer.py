@@ -21,10 +21,12 @@ from gradcam_eval.methods.draws import Found, mean_of_draws, warn_of_randomness
 from gradcam_eval.methods.heatmaps import Heatmaps, Key, check_geometry
 from gradcam_eval.methods.passes import Compiling, Passes
 from gradcam_eval.methods.targets import Targets, target_indices
+from gradcam_eval.models.described import describe_output
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid, output_layout, token_grid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.openvino_graph import check_openvino
+from gradcam_eval.models.output import Output, OutputKind, check_output_kind
 from gradcam_eval.models.process import check_process
 from gradcam_eval.models.selection import as_list
 from gradcam_eval.models.tap import LayerCall
@@ -51,7 +53,10 @@ class Explainer:
         a call that `resolve_layers` gave, or several of them
     methods : a name from METHODS, or several; a name may carry options: "rise(masks=500)"
     score : what is differentiated: "logit", "probability" or "log_odds" of the target class, or a
-        function of the model's outputs (or of `head`) → (N,)
+        function of the model's outputs (or of `head`) → (N,). Of a regression "logit" is the value
+    output : the kind of the output, where it is not the one that `decide_output` finds:
+        "classes", "multi_label", "binary" (one logit or sigmoid for two classes, negative and
+        positive), "regression" or "segmentation"
     head : which output of a model with several, by name or index
     image_input : which input holds the images, where several could
     tokens : how a transformer's tokens lie on the image: a `TokenGrid`, or text as in "14x14+1"
@@ -90,6 +95,7 @@ class Explainer:
         methods: str | Sequence[str] = "grad_cam",
         *,
         score: Score | OutputFunction = "logit",
+        output: OutputKind | None = None,
         head: str | int | None = None,
         image_input: str | int | None = None,
         tokens: TokenGrid | str | None = None,
@@ -106,6 +112,7 @@ class Explainer:
         check_score(score)
         check_geometry(geometry)
         self.values = known_values(model, None if values is None else as_values(values))
+        check_output_kind(output)
         if engine not in ENGINES:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
@@ -114,7 +121,7 @@ class Explainer:
         self.model = model
         self.methods = find_methods(methods)
         names = tuple(getattr(model, "output_names", None) or ())
-        self.objective = Objective(score, head, names, output_layout(model))
+        self.objective = Objective(score, head, names, output_layout(model), output)
         self.batch_size = batch_size
         self.draws = draws
         self._has_run_twice = False
@@ -151,6 +158,26 @@ class Explainer:
         if size in self._passes.calls:
             return self._passes.calls[size]
         return self._passes.calls_on(inputs or self._passes.inputs_of(size))
+
+    def output(self, image_size: tuple[int, int] | None = None) -> Output:
+        """Return what the model returns for an image: the kind of its output (one trace).
+
+        Parameters
+        ----------
+        image_size : (H, W), as of `calls`
+
+        Raises
+        ------
+        InputError : a score function is explained, which may read any output
+        """
+        if callable(self.objective.score):
+            raise InputError("a score function is explained: it may read any output")
+        return describe_output(
+            self.model,
+            declared=self.objective.declared,
+            head=self.objective.head,
+            inputs=self._passes.inputs_of(image_size or self._size),
+        )
 
     def refused(self, image_size: tuple[int, int] | None = None) -> dict[Key, str]:
         """Return why a method refuses a layer or the model, by (layer path, method name).
@@ -209,7 +236,7 @@ class Explainer:
         compiled = self._passes.compile(batch.inputs, *trace)
         count = len(batch.images)
         given = [targets] if against is None else [targets, against]
-        indices = [self._indices(each, compiled[0].classes, count) for each in given]
+        indices = [self._indices(each, compiled[0].output, count) for each in given]
         if min(each.min() for each in indices) < -1:
             compiled = self._passes.compile(batch.inputs, *trace, has_ranks=True)
         arrays: list[NDArray[Any]] = [
@@ -231,7 +258,8 @@ class Explainer:
             maps=maps,
             scores=found["scores"],
             image_size=batch.inputs.shape[:2],
-            classes=(found["targets"], found["probabilities"]) if "targets" in found else None,
+            classes=(found["targets"], found["predictions"]) if "targets" in found else None,
+            output=compiled[0].output,
             refused=refused,
             layer_names=self._passes.named.get(batch.inputs.shape[:2], {}),
             geometry=self._passes.how.geometry,
@@ -276,9 +304,9 @@ class Explainer:
             warn_of_randomness(found, run(found.get("targets")), random, stacklevel=3)
         return found
 
-    def _indices(self, targets: Targets, classes: int | None, count: int) -> NDArray[np.int64]:
-        if classes is not None:
-            return target_indices(self.model, targets, count=count, classes=classes)
+    def _indices(self, targets: Targets, output: Output | None, count: int) -> NDArray[np.int64]:
+        if output is not None:
+            return target_indices(self.model, targets, count=count, output=output)
         if targets is not None:
             raise InputError("targets were given, and the score function knows no classes")
         return np.zeros(count, np.int64)  # not looked at
@@ -292,6 +320,7 @@ def explain(  # noqa: PLR0913 - the one call that says all
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
     score: Score | OutputFunction = "logit",
+    output: OutputKind | None = None,
     geometry: Geometry = "auto",
     values: Sequence[float] | None = None,
 ) -> Heatmaps:
@@ -311,6 +340,7 @@ def explain(  # noqa: PLR0913 - the one call that says all
         "predicted:2" for the class with the second highest score
     score : what is explained: "logit", "probability" or "log_odds" of the target class, or a
         function of the model's outputs → (N,)
+    output : the kind of the output, where it has to be said; see `Explainer`
     geometry : how maps are laid on the image: "auto", "stretch" or "receptive_field", as for
         `Explainer`
     values : the range [low, high] of the images, as of `Explainer`
@@ -324,5 +354,5 @@ def explain(  # noqa: PLR0913 - the one call that says all
     ------
     InputError : unknown layer, method or score, images that do not fit, targets out of range
     """
-    explainer = Explainer(model, layers, methods, score=score, geometry=geometry, values=values)
-    return explainer(images, targets)
+    options: dict[str, Any] = {"score": score, "output": output, "geometry": geometry}
+    return Explainer(model, layers, methods, values=values, **options)(images, targets)

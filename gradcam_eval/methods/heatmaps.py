@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.arrays import Geometry, Placement, Placing, place, resize
 from gradcam_eval.core import Heatmap, InputError, Undefined, unknown_name
+from gradcam_eval.models.output import NO_PROBABILITIES, Output
 
 Key = tuple[str, str]
 
@@ -43,8 +44,10 @@ class Heatmaps(Mapping[Key, Heatmap]):
     ----------
     scores : float32 (N,), the explained score of each image
     image_size : (H, W) of the images
-    classes : the explained class of each image, int64 (N,), and the class probabilities, float32
-        (N, K), of the same pass; None for a score function, which knows no classes
+    classes : the explained class of each image, int64 (N,), and the class probabilities or a
+        regression's values, float32 (N, K), of the same pass; None for a score function, which
+        knows no classes
+    output : what the model returns for an image; None for a score function
     refused : why a heatmap that was asked for is not there, by (layer path, method name); only
         where an `Explainer` was told to skip what a method refuses
     layer_names : the paths that each name and index stands for that the layers were named by
@@ -68,16 +71,29 @@ class Heatmaps(Mapping[Key, Heatmap]):
     in_pixels: frozenset[Key] = frozenset()
     layer_names: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
     members: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
+    output: Output | None = None
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """The class that was explained, int64 (N,)."""
+        """The class that was explained, or the place of a regression's value, int64 (N,)."""
         return self._of_classes()[0]
 
     @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """What the model said of each image in the same pass, float32 (N, K)."""
+    def predictions(self) -> NDArray[np.float32]:
+        """What the model said of each image in the same pass: probabilities or values, (N, K)."""
         return self._of_classes()[1]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The class probabilities of each image in the same pass, float32 (N, K).
+
+        Raises
+        ------
+        InputError : a score function or a regression was explained, which have none
+        """
+        if self.output is not None and not self.output.has_probabilities:
+            raise InputError(f"{NO_PROBABILITIES.reason}: read `predictions`")
+        return self.predictions
 
     def _of_classes(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         if self.classes is None:

@@ -20,7 +20,8 @@ from gradcam_eval.methods.registry import INPUT, Method
 from gradcam_eval.models.ending import ancestors
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import from_map
-from gradcam_eval.models.objective import Asked, Objective, chosen, explained, probabilities
+from gradcam_eval.models.objective import Asked, Objective, chosen, explained, predictions
+from gradcam_eval.models.output import Output
 from gradcam_eval.models.receptive_field import NO_ROW_EACH
 from gradcam_eval.models.tap import LayerCall, record, substituted
 
@@ -33,13 +34,13 @@ class Found:
 
     Attributes
     ----------
-    classes : how many there are; None where the score knows none
+    output : the kind of the output; None for a score function, which may read any
     refused : why a method cannot explain a layer, or the model, by (layer, method)
     left : the formulas that the pass leaves to `fused_maps`, by (layer, method)
     random : names of the model's operations that draw random numbers
     """
 
-    classes: int | None = None
+    output: Output | None = None
     refused: dict[Key, str] = field(default_factory=dict)
     left: dict[Key, Callable[..., Any]] = field(default_factory=dict)
     random: list[str] = field(default_factory=list)
@@ -112,8 +113,8 @@ def map_key(name: str) -> Key | None:
 def traced(plan: Plan) -> Any:
     """Return the plan as a `tf.function`: tensors → dict of maps, by `map_name`, and the rest.
 
-    The dict also holds "targets" (N,), "scores" (N,) and "probabilities" (N, K), the first and
-    last only where the score is that of a class.
+    The dict also holds "targets" (N,), "scores" (N,) and "predictions" (N, K), the first and
+    last only where the score is that of a class or a value.
     """
 
     def explain(images: Any, targets: Any, *rest: Any) -> dict[str, Any]:
@@ -144,8 +145,9 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
     plan.found.random[:] = _random_operations(answer["scores"])
     if not callable(plan.objective.score):
         answer["targets"] = settled[0].targets
-        answer["probabilities"] = probabilities(plan.objective, seen.outputs, settled[0])
-        plan.found.classes = answer["probabilities"].shape[-1]
+        answer["predictions"], plan.found.output = predictions(
+            plan.objective, seen.outputs, settled[0]
+        )
     asker = _Asker(plan, images, extras, settled[0])
     for i, call in enumerate(plan.calls):
         placing = plan.placings.get(call.path)

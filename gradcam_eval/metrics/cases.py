@@ -8,7 +8,7 @@ from functools import partial, update_wrapper
 from typing import Any, TypeVar
 
 from gradcam_eval.core import Case, Predict, Undefined, unknown_name
-from gradcam_eval.metrics.inputs import Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Request, as_predict, checked_request, scored
 from gradcam_eval.metrics.regions import FramedMap, framed_map, region_of
 from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import protocol
@@ -44,7 +44,7 @@ def by_image(
     metric : its name, from which the random draws follow
     """
     rules: Any = protocol(name, metric)
-    read = reader(predict, rules.score)
+    model = as_predict(predict)
     results: dict[int, Found | Undefined] = {}
     groups: dict[tuple[int, int], list[int]] = {}
     of_label = getattr(rules, "of", "target") == "label"
@@ -58,7 +58,7 @@ def by_image(
         targets = [cases[n].labels[0] if of_label else cases[n].target for n in members]
         request = checked_request(first.image[None], [cases[n].heatmap for n in members], targets)
         request = replace(request, generator=partial(first.generator, metric))
-        results.update(zip(members, measure(read, request, rules), strict=True))
+        results.update(zip(members, scored(measure, model, request, rules), strict=True))
     return [results[n] for n in range(len(cases))]
 
 

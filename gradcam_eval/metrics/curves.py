@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Case, Curve, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
 from gradcam_eval.metrics.curve_points import change_of, curves, removed_first
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, scored
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import FaithfulnessProtocol
 
@@ -80,7 +80,7 @@ def deletion(
     """
     rules = chosen(protocol, "deletion", FaithfulnessProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return removed_first(reader(predict, rules.score), request, rules)
+    return scored(removed_first, predict, request, rules)
 
 
 def insertion(
@@ -131,7 +131,7 @@ def insertion(
     """
     rules = chosen(protocol, "insertion", FaithfulnessProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _insertion(reader(predict, rules.score), request, rules)
+    return scored(_insertion, predict, request, rules)
 
 
 def _insertion(

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Heatmap, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
+from gradcam_eval.metrics.inputs import (
+    Heatmaps,
+    Request,
+    checked_request,
+    finite_scores,
+    of_probabilities,
+    scored,
+)
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import filled, image_scores
 from gradcam_eval.protocols import DropProtocol
@@ -47,7 +54,7 @@ def average_drop(
     """
     rules = chosen(protocol, "average_drop", DropProtocol)
     request = checked_request(images, heatmaps, targets)
-    return _drop(reader(predict, rules.score), request, rules)
+    return scored(_drop, predict, request, rules)
 
 
 def increase_in_confidence(
@@ -68,7 +75,7 @@ def increase_in_confidence(
     """
     rules = chosen(protocol, "increase_in_confidence", DropProtocol)
     request = checked_request(images, heatmaps, targets)
-    return _increase(reader(predict, rules.score), request, rules)
+    return scored(_increase, predict, request, rules)
 
 
 def average_gain(
@@ -90,9 +97,10 @@ def average_gain(
     """
     rules = chosen(protocol, "average_gain", DropProtocol)
     request = checked_request(images, heatmaps, targets)
-    return _gain(reader(predict, rules.score), request, rules)
+    return scored(_gain, predict, request, rules)
 
 
+@of_probabilities
 def _drop(predict: Predict, request: Request, rules: DropProtocol) -> list[float | Undefined]:
     def share(y: float, o: float) -> float | Undefined:
         return max(0.0, y - o) / y if y else Undefined("the score of the image is 0")
@@ -100,10 +108,12 @@ def _drop(predict: Predict, request: Request, rules: DropProtocol) -> list[float
     return _compared(predict, request, rules, share)
 
 
+@of_probabilities
 def _increase(predict: Predict, request: Request, rules: DropProtocol) -> list[bool | Undefined]:
     return _compared(predict, request, rules, lambda y, o: y < o)
 
 
+@of_probabilities
 def _gain(predict: Predict, request: Request, rules: DropProtocol) -> list[float | Undefined]:
     def share(y: float, o: float) -> float | Undefined:
         return max(0.0, o - y) / (1 - y) if y < 1 else Undefined("the score of the image is 1")

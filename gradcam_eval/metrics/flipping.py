@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Case, Curve, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
 from gradcam_eval.metrics.curve_points import removed_first
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, scored
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.protocols import FaithfulnessProtocol
 
@@ -37,7 +37,7 @@ def morf(
     """
     rules = chosen(protocol, "morf", FaithfulnessProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return removed_first(reader(predict, rules.score), request, rules)
+    return scored(removed_first, predict, request, rules)
 
 
 def lerf(
@@ -54,7 +54,7 @@ def lerf(
     """
     rules = chosen(protocol, "lerf", FaithfulnessProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _lerf(reader(predict, rules.score), request, rules)
+    return scored(_lerf, predict, request, rules)
 
 
 def abpc(
@@ -75,7 +75,7 @@ def abpc(
     """
     rules = chosen(protocol, "abpc", FaithfulnessProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _abpc(reader(predict, rules.score), request, rules)
+    return scored(_abpc, predict, request, rules)
 
 
 def _lerf(

@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval import arrays
-from gradcam_eval.core import Heatmap, InputError, Predict, Undefined
+from gradcam_eval.core import Heatmap, InputError, NoScore, Predict, Undefined
+from gradcam_eval.metrics.black_box import BlackBox
 from gradcam_eval.values import check_values
 
 Heatmaps: TypeAlias = Heatmap | Sequence[Heatmap]
 
 
 def as_predict(predict: Predict | Any) -> Predict:
-    """Return `predict`, or the compiled forward pass of it where it is a Keras model.
+    """Return `predict`, the compiled forward pass of a Keras model, or a function as a `BlackBox`.
 
     Keras is not imported for this: a Keras model cannot exist before someone imported Keras.
 
@@ -31,12 +32,8 @@ def as_predict(predict: Predict | Any) -> Predict:
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(predict, keras.Model):
         return _predictor(predict)
-    if not callable(predict):
-        raise InputError(
-            f"predict is {type(predict).__name__}: give a Keras model or a function that maps "
-            "images (n, H, W, C) to probabilities (n, K)."
-        )
-    return predict
+    is_ready = isinstance(predict, BlackBox) or callable(getattr(predict, "compiled", None))
+    return predict if is_ready else BlackBox(predict)
 
 
 def reader(predict: Predict | Any, score: str) -> Predict:
@@ -47,20 +44,73 @@ def reader(predict: Predict | Any, score: str) -> Predict:
 
     Raises
     ------
+    NoScore : the log-odds of a regression, whose values are read instead of probabilities
     InputError : the logit of a black box, which its probabilities do not tell
     """
     found = as_predict(predict)
     if score == "probability":
         return found
+    if score == "log_odds":
+        check_probabilities(found)
     reading = getattr(found, "reading", None)
     if callable(reading):
         return reading(score)
     if score == "log_odds":
         return partial(_log_odds, found)
+    if is_regression(found):
+        return found
     raise InputError(
         "this protocol reads the logit, and predict gives probabilities alone: give the Keras "
         "model, or use a protocol that reads the probability or the log-odds."
     )
+
+
+def scored(
+    measure: Callable[[Predict, Request, Any], Sequence[Any]],
+    predict: Predict | Any,
+    request: Request,
+    rules: Any,
+) -> list[Any]:
+    """Return what a metric's measure says of each heatmap, by the score that its protocol reads.
+
+    Undefined for all of them where the model has no such score, as a regression has no log-odds.
+    """
+    try:
+        return list(measure(reader(predict, rules.score), request, rules))
+    except NoScore as error:
+        return [Undefined(str(error))] * len(request.heatmaps)
+
+
+def of_probabilities(
+    measure: Callable[[Predict, Request, Any], list[Any]],
+) -> Callable[[Predict, Request, Any], list[Any]]:
+    """Let a measure that means something for probabilities alone be undefined for a regression.
+
+    The kind of a Keras model's output is known once it was called: what came of it is dropped then.
+    """
+
+    @wraps(measure)
+    def checked(predict: Predict, request: Request, rules: Any) -> list[Any]:
+        check_probabilities(predict)
+        found = measure(predict, request, rules)
+        check_probabilities(predict)
+        return found
+
+    return checked
+
+
+def check_probabilities(predict: Predict) -> None:
+    """Raise NoScore where a model is known to be a regression."""
+    if is_regression(predict):
+        from gradcam_eval.models.output import NO_PROBABILITIES
+
+        raise NoScore(NO_PROBABILITIES.reason)
+
+
+def is_regression(predict: Predict) -> bool:
+    """Return whether a model is known to return values in place of probabilities."""
+    output = getattr(predict, "output", None)
+    return output is not None and not output.has_probabilities
 
 
 def _log_odds(predict: Predict, images: NDArray[np.float32], /) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.core import Predict
+from gradcam_eval.metrics.black_box import BlackBox
 from gradcam_eval.metrics.inputs import as_predict
 from gradcam_eval.values import Values, as_values, check_values, slope, to_levels
 
@@ -52,9 +53,11 @@ def in_levels(
     known_values(predict, within)
     given = np.asarray(images)
     check_values(given, within)
-    found = as_predict(predict)
-    kind = _Traceable if callable(getattr(found, "compiled", None)) else _FromLevels
-    return kind(found, within), to_levels(given, within)
+    found: Any = as_predict(predict)
+    if callable(getattr(found, "compiled", None)):
+        return _Traceable(found, within), to_levels(given, within)
+    declared = None if found.output is None else found.output.kind
+    return BlackBox(_FromLevels(found.function, within), declared), to_levels(given, within)
 
 
 class _FromLevels:
@@ -78,6 +81,11 @@ class _Traceable(_FromLevels):
         super().__init__(inner, values)
         self._readings: dict[str, _Traceable] = {}
         self._builders: dict[Build, Build] = {}  # the same object for the same one: it is a key
+
+    @property
+    def output(self) -> Any:
+        """The kind of the model's output; None before it is known."""
+        return getattr(self._inner, "output", None)
 
     def reading(self, score: str) -> _Traceable:
         """Return the same model with another score in place of probabilities, made once."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Image, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, scored
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import image_scores
 from gradcam_eval.protocols import InfidelityProtocol
@@ -51,7 +51,7 @@ def infidelity(
     """
     rules = chosen(protocol, "infidelity", InfidelityProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _infidelity(reader(predict, rules.score), request, rules)
+    return scored(_infidelity, predict, request, rules)
 
 
 def _infidelity(

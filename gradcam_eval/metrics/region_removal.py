@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Heatmap, Image, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
+from gradcam_eval.metrics.inputs import (
+    Heatmaps,
+    Request,
+    checked_request,
+    finite_scores,
+    of_probabilities,
+    scored,
+)
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import Perturbation, filled, masked_scores
 from gradcam_eval.protocols import RegionProtocol
@@ -44,7 +51,7 @@ def aopc(
     """
     rules = chosen(protocol, "aopc", RegionProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _aopc(reader(predict, rules.score), request, rules)
+    return scored(_aopc, predict, request, rules)
 
 
 def irof(
@@ -75,7 +82,7 @@ def irof(
     """
     rules = chosen(protocol, "irof", RegionProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _irof(reader(predict, rules.score), request, rules)
+    return scored(_irof, predict, request, rules)
 
 
 def square_grid(size: tuple[int, int], side: int) -> NDArray[np.int64]:
@@ -154,6 +161,7 @@ def _mean_fall(scores: NDArray[np.float64] | Undefined) -> float | Undefined:
     return float((scores[0] - scores).mean())
 
 
+@of_probabilities
 def _irof(predict: Predict, request: Request, rules: RegionProtocol) -> list[float | Undefined]:
     found = _region_scores(predict, request, rules)
     return [_share_lost(found[n]) for n in range(len(request.heatmaps))]

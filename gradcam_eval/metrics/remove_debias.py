@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradcam_eval import arrays
 from gradcam_eval.core import Case, Curve, Heatmap, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, finite_scores, scored
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import image_scores
 from gradcam_eval.perturb.linear import Job, imputed
@@ -55,7 +55,7 @@ def road_morf(
     """
     rules = chosen(protocol, "road_morf", RoadProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _road_morf(reader(predict, rules.score), request, rules)
+    return scored(_road_morf, predict, request, rules)
 
 
 def road_lerf(
@@ -71,7 +71,7 @@ def road_lerf(
     """
     rules = chosen(protocol, "road_lerf", RoadProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _road_lerf(reader(predict, rules.score), request, rules)
+    return scored(_road_lerf, predict, request, rules)
 
 
 def road(
@@ -90,7 +90,7 @@ def road(
     """
     rules = chosen(protocol, "road", RoadProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _road(reader(predict, rules.score), request, rules)
+    return scored(_road, predict, request, rules)
 
 
 def _road_morf(predict: Predict, request: Request, rules: RoadProtocol) -> list[Curve | Undefined]:

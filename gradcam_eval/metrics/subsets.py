@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Case, Curve, Predict, Undefined
 from gradcam_eval.metrics.cases import by_image, chosen
-from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, reader
+from gradcam_eval.metrics.inputs import Heatmaps, Request, checked_request, scored
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.perturb import Perturbation, filled, masked_scores
 from gradcam_eval.protocols import SubsetProtocol
@@ -43,7 +43,7 @@ def sensitivity_n(
     """
     rules = chosen(protocol, "sensitivity_n", SubsetProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _sensitivity(reader(predict, rules.score), request, rules)
+    return scored(_sensitivity, predict, request, rules)
 
 
 def faithfulness_correlation(
@@ -64,7 +64,7 @@ def faithfulness_correlation(
     """
     rules = chosen(protocol, "faithfulness_correlation", SubsetProtocol)
     request = checked_request(images, heatmaps, targets, rules.seed)
-    return _correlation(reader(predict, rules.score), request, rules)
+    return scored(_correlation, predict, request, rules)
 
 
 def random_sets(

@@ -11,7 +11,7 @@ from pathlib import Path
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
 
-__all__ = ["class_name", "class_names_from", "imagenet_classes", "resolve_class"]
+__all__ = ["class_names_from", "imagenet_classes", "resolve_class"]
 
 
 def resolve_class(
@@ -53,11 +53,6 @@ def resolve_class(
         end = "" if count is None else f" to {count - 1}"
         raise InputError(f"class index {index} is out of range: valid is 0{end}.")
     return index
-
-
-def class_name(names: Sequence[str], index: int) -> str:
-    """Return a class's name, or "class 7" where nobody gave the names."""
-    return names[index] if index < len(names) else f"class {index}"
 
 
 def _matches(wanted: int | str, class_names: Sequence[str], synsets: Sequence[str]) -> list[int]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import keras
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.catalogue import MODELS, ModelSpec
+from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import class_names_from
+from gradcam_eval.models.described import describe_output
 from gradcam_eval.models.loading import image_shape, load_file
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import load_model
@@ -25,6 +26,7 @@ def load_with_spec(
     preprocess: str = "none",
     classes: str | Path | None = None,
     values: Values = LEVELS,
+    output: str | None = None,
 ) -> tuple[keras.Model, ModelSpec]:
     """Return `load_model(name_or_path)` and what is known about the model.
 
@@ -34,6 +36,7 @@ def load_with_spec(
     preprocess : for a file only: a name in `PREPROCESSING`
     classes : for a file only: a file with its class names, see `class_names_from`
     values : for a file only: the range that its model takes, see `load_model`
+    output : the kind of its output, where it has to be said; see `Explainer`
 
     Raises
     ------
@@ -46,7 +49,7 @@ def load_with_spec(
     model = load_model(name_or_path, preprocess=preprocess, values=values)
     if name_or_path in MODELS:
         return model, MODELS[name_or_path]
-    spec = spec_of(model, class_names=names, preprocess=preprocess)
+    spec = spec_of(model, class_names=names, preprocess=preprocess, output=output)
     return model, replace(spec, name=Path(name_or_path).stem, source=f"the file {name_or_path}")
 
 
@@ -55,6 +58,7 @@ def spec_of(
     *,
     class_names: Sequence[str] = (),
     preprocess: str = "none",
+    output: str | None = None,
 ) -> ModelSpec:
     """Return what can be known about a model that is not in the zoo.
 
@@ -63,6 +67,7 @@ def spec_of(
     model_or_path : a model, a local file (which is loaded), or a name in the zoo
     class_names : by index, for example from `class_names_from`; empty where they are unknown
     preprocess : the name that `load_model` was given for this file
+    output : the kind of its output, where it has to be said; see `Explainer`
 
     Returns
     -------
@@ -81,12 +86,9 @@ def spec_of(
     else:
         model, name, source = model_or_path, model_or_path.name, "a model in memory"
     height, width, _channels = image_shape(model)
-    outputs = model.output_shape
-    if class_names and isinstance(outputs, tuple) and outputs[-1] != len(class_names):
-        raise InputError(
-            f"there are {len(class_names)} class names, but model '{model.name}' has "
-            f"{outputs[-1]} outputs: give one name for each."
-        )
+    if class_names:
+        size = (height, width) if height and width else ANY_SIZE
+        _check_names(model, class_names, size, output)
     return ModelSpec(
         name=name,
         input_size=(height, width) if height and width else None,
@@ -94,6 +96,28 @@ def spec_of(
         class_names=tuple(class_names),
         source=source,
         offline=True,
+    )
+
+
+def _check_names(
+    model: keras.Model, names: Sequence[str], size: tuple[int, int], declared: str | None
+) -> None:
+    """Raise InputError unless there is a name for each class; one sigmoid has two of them."""
+    outputs = model.output_shape
+    if not isinstance(outputs, tuple) or outputs[-1] == len(names) != 1:
+        return
+    if outputs[-1] != 1:
+        raise InputError(
+            f"there are {len(names)} class names, but model '{model.name}' has "
+            f"{outputs[-1]} outputs: give one name for each."
+        )
+    kind = describe_output(model, size, declared=declared)
+    if kind.count == len(names):
+        return
+    raise InputError(
+        f"there are {len(names)} class names, but model '{model.name}' returns {kind}: "
+        + ("give two, the negative class first" if kind.is_pair else "give one name")
+        + (", or declare output = 'binary' if it is a logit" if len(names) == 2 else "")
     )
 
 

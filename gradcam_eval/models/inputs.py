@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, is_tf_keras
+from gradcam_eval.models.image_input import image_key, names_of, ranked_keys, said_of
 from gradcam_eval.models.layout import ImageLayout, layout_of_images
 from gradcam_eval.models.structure import (
     ALONE,
@@ -40,6 +41,7 @@ class ModelInputs:
         A key is the input's name or place; inside another structure, the way to it ("facts/0")
     image : key of the images
     extras : the other inputs, by key, as tensors (N, …)
+    names : the keys by the names of the model's symbolic inputs, which a dict may be given by
     """
 
     shape: tuple[int, int, int]
@@ -47,6 +49,7 @@ class ModelInputs:
     structure: Any = ALONE
     image: Key = ALONE
     extras: Mapping[Key, tf.TensorSpec] = field(default_factory=dict)
+    names: Mapping[str, Key] = field(default_factory=dict)
 
     def join(self, images: Any, extras: tuple[Any, ...] = ()) -> Any:
         """Return what the model is called with, from (N, H, W, C) and the extras in their order."""
@@ -82,7 +85,7 @@ def model_inputs(
     size : (H, W), needed where neither the model nor `given` fixes it
     given : images, or the dict or list that the model is to be called with; it says what the
         inputs of a subclassed model are
-    image_input : which input holds the images, where several could
+    image_input : which input holds the images, where several could: its key, or its own name
 
     Raises
     ------
@@ -90,6 +93,11 @@ def model_inputs(
         inputs were given to a model that has one
     """
     if not isinstance(model, keras.layers.Layer):
+        if is_tf_keras(model):
+            raise InputError(
+                "the model is of tf_keras (Keras 2): wanted a keras.Model of Keras 3; save it and "
+                "load it with load_model, or build it again with `import keras`"
+            )
         raise InputError(
             f"the model is a {type(model).__name__}: wanted a keras.Model, as load_model gives; "
             "a SavedModel becomes one behind keras.Input and keras.layers.TFSMLayer"
@@ -98,20 +106,29 @@ def model_inputs(
     if declared is None and not is_structure(given):
         return _of_images(model, given, size)
     structure, members = taken_apart(given if declared is None else declared)
-    if isinstance(given, Mapping) and len(members) == 1 and not isinstance(structure, Mapping):
+    names = names_of(members)
+    is_alone = len(members) == 1 and not isinstance(structure, Mapping)
+    if isinstance(given, Mapping) and is_alone and set(given) != set(names):
         raise InputError(
             f"this model has one input, and {len(given)} were given "
             f"({', '.join(map(str, given))}): give the images alone"
         )
     if declared is None:
         members = {key: _tensor(key, member) for key, member in members.items()}
-    key = _image_key(members, image_input)
-    found = _by_key(structure, given) or {key: given}
+    key = image_key(members, image_input)
+    found = _by_key(structure, given, names) or {key: given}
     size = _size_of(found[key]) or size
     layout = layout_of_images(model)
     shape = _image_shape(tuple(members[key].shape), layout if declared is not None else _LAST, size)
     extras = {name: _spec(member) for name, member in members.items() if name != key}
-    return ModelInputs(shape, layout, structure, key, extras)
+    return ModelInputs(shape, layout, structure, key, extras, names)
+
+
+def check_takes_images(model: keras.Model) -> None:
+    """Raise InputError where a model says what it takes, and none of it could be images."""
+    members = taken_apart(_declared(model))[1]
+    if all(isinstance(member, keras.KerasTensor) for member in members.values()):
+        ranked_keys(members)
 
 
 def fits(model: keras.Model, given: Any) -> bool:
@@ -127,21 +144,29 @@ def split(inputs: ModelInputs, given: Any) -> tuple[Any, tuple[Any, ...]]:
     ------
     InputError : an input is missing, or one that the model does not have
     """
-    found = _by_key(inputs.structure, given)
+    found = _by_key(inputs.structure, given, inputs.names)
     if found is None and not inputs.extras and not isinstance(given, Mapping):
         return given, ()
     if found is None:
-        keys = (inputs.image, *inputs.extras)
+        keys = said_of([inputs.image, *inputs.extras], inputs.names)
         received = list(given) if isinstance(given, Mapping) else type(given).__name__
         raise InputError(f"this model's inputs are {sorted(map(str, keys))}: {received} was given")
     return found[inputs.image], tuple(found[key] for key in inputs.extras)
 
 
-def _by_key(structure: Any, given: Any) -> dict[Key, Any] | None:
-    """Return what was given by key; None where it has another structure, as a list of images."""
+def _by_key(
+    structure: Any, given: Any, names: Mapping[str, Key] | None = None
+) -> dict[Key, Any] | None:
+    """Return what was given by key; None where it has another structure, as a list of images.
+
+    A dict by the `names` of the inputs is taken in place of any structure, as Keras takes it.
+    """
     is_one = isinstance(structure, list | tuple) and len(structure) == 1
     is_listed = is_one and isinstance(given, list | tuple) and rank_of(given) == 4
-    return None if is_listed else matched(structure, given)
+    found = None if is_listed else matched(structure, given)
+    if found is None and names and isinstance(given, Mapping) and set(given) == set(names):
+        return {names[name]: value for name, value in given.items()}
+    return found
 
 
 def input_shape(
@@ -196,23 +221,6 @@ def _built_channels(model: keras.Model, layout: ImageLayout) -> int:
     if not isinstance(shape, list | tuple) or len(shape) != 4:
         return 3
     return (shape[1] if layout == "channels_first" else shape[3]) or 3
-
-
-def _image_key(members: dict[Key, Any], image_input: Key | None) -> Key:
-    ranked = [key for key, member in members.items() if len(member.shape) == 4]
-    if image_input is not None:
-        if image_input not in ranked:
-            raise InputError(
-                f"image_input is {image_input!r}: this model's image inputs are "
-                f"{', '.join(map(repr, ranked)) or 'none'}"
-            )
-        return image_input
-    if len(ranked) != 1:
-        raise InputError(
-            f"this model has {len(members)} inputs, {len(ranked)} of which could be images "
-            f"({', '.join(map(repr, ranked)) or 'wanted (N, H, W, C)'}): name one with image_input"
-        )
-    return ranked[0]
 
 
 def _tensor(key: Key, given: Any) -> Any:

@@ -19,6 +19,7 @@ from gradcam_eval.models.candidates import (
     has_weights,
     token_grids,
 )
+from gradcam_eval.models.described import say_outputs
 from gradcam_eval.models.inputs import Key, ModelInputs, model_inputs
 from gradcam_eval.models.layout import TokenGrid, token_grid
 from gradcam_eval.models.receptive_field import NOWHERE, FieldAxis, ReceptiveField
@@ -156,13 +157,16 @@ def list_layers(
     from one row of the map to the next), receptive_field (most pixels of the height that a
     position depends on; beyond the image's border if paths are local), params (own weights'
     values), is_candidate, roles, note (why a map is no candidate, or what its receptive field
-    needs said). Stride and receptive_field are missing where they do not exist.
+    needs said). Stride and receptive_field are missing where they do not exist. What the model
+    returns stands in `attrs["output"]`, in words.
     """
     import pandas as pd
 
     inputs = model_inputs(model, input_size, image_input=image_input)
     found = find_layers(model, inputs=inputs, tokens=tokens)
-    return pd.DataFrame([describe_call(found, call) for call in found.calls])
+    frame = pd.DataFrame([describe_call(found, call) for call in found.calls])
+    frame.attrs["output"] = say_outputs(model, inputs)
+    return frame
 
 
 def describe_call(found: ModelLayers, call: LayerCall) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.models.output import Output
 from gradcam_eval.models.target import (
     ClassScores,
     OutputFunction,
@@ -33,12 +34,14 @@ class Objective:
     head : which of several outputs, by name or index
     head_names : what the outputs are called, where they are a list
     layout : "channels_first" where a segmentation's classes stand before its rows and columns
+    declared : the kind of the output, where the user said it
     """
 
     score: Score | OutputFunction = "logit"
     head: str | int | None = None
     head_names: tuple[str, ...] = ()
     layout: str = "channels_last"
+    declared: str | None = None
 
     def read(self, outputs: Any) -> Any:
         """Return the tensor that is looked at: of the outputs the head, or the function's value.
@@ -118,24 +121,30 @@ def explained(objective: Objective, outputs: Any, asked: Asked) -> Any:
     if asked.against is not None:
         value = value - value_of(scores, asked.against, objective.score)
     if value.shape.rank == 3:
-        return over_region(value, _region(asked, scores.probabilities))
+        return over_region(value, _region(asked, scores.predictions))
     if asked.regions is not None:
         raise InputError("regions were given, and this model's output is no segmentation")
     return value
 
 
-def probabilities(objective: Objective, outputs: Any, asked: Asked) -> Any:
-    """Return the class probabilities (N, K), a segmentation's as the mean over the region."""
-    table = _scores(objective, outputs).probabilities
+def predictions(objective: Objective, outputs: Any, asked: Asked) -> tuple[Any, Output]:
+    """Return the class probabilities or a regression's values (N, K), and the kind of the output.
+
+    Of a segmentation they are the mean over the region.
+    """
+    scores = _scores(objective, outputs)
+    table = scores.predictions
     if table.shape.rank == 2:
-        return table
+        return table, scores.output
     region = _region(asked, table)
     area = tf.reduce_sum(tf.cast(region, table.dtype), axis=(1, 2))[:, None]
-    return over_region(table, region) / area
+    return over_region(table, region) / area, scores.output
 
 
 def _scores(objective: Objective, outputs: Any) -> ClassScores:
-    return class_scores(objective.read(outputs), layout=objective.layout)
+    return class_scores(
+        objective.read(outputs), layout=objective.layout, declared=objective.declared
+    )
 
 
 def _region(asked: Asked, table: Any) -> Any:

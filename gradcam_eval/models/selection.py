@@ -15,6 +15,8 @@ from gradcam_eval.models.layers import ROLES, ModelLayers
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.tap import LayerCall
 
+_MOST_MAPS = 3  # that an error names
+
 
 def resolve_layers(found: ModelLayers, wanted: str | int | Sequence[str | int]) -> list[LayerCall]:
     """Turn names and indices into calls, in the order asked, once each.
@@ -101,10 +103,31 @@ def _of_role(found: ModelLayers, role: str) -> list[LayerCall]:
             "where their outputs cannot be read; use a method that looks at no layer, such as "
             "'gradient' or 'rise'"
         )
-    raise InputError(
-        f"no layer fits {role!r}: this model has no map larger than 1×1 on the way to what is "
-        "explained"
+    raise InputError(f"no layer fits {role!r}: {_without_candidates(found)}")
+
+
+def _without_candidates(found: ModelLayers) -> str:
+    """Say what a model has in place of layers that can carry a heatmap, and what explains it."""
+    maps = [call for call in found.calls if _is_larger(call)]
+    way = "use a method that looks at no layer, such as 'gradient' or 'rise'"
+    if not maps:
+        return f"this model has no map larger than 1×1 on the way to what is explained; {way}"
+    shown = [_said(found, call) for call in maps[-_MOST_MAPS:]]
+    more = f" and {len(maps) - _MOST_MAPS} before them" if len(maps) > _MOST_MAPS else ""
+    return (
+        "no layer that learned something made a map for it on the way to what is explained. The "
+        f"model's maps are {'; '.join(shown)}{more}: name one by its path if you mean it, or {way}"
     )
+
+
+def _is_larger(call: LayerCall) -> bool:
+    return len(call.map_shape) == 3 and call.map_shape[:2] != (1, 1)
+
+
+def _said(found: ModelLayers, call: LayerCall) -> str:
+    size = "×".join(str(side or "any") for side in call.map_shape[:2])
+    doubt = found.doubts.get(call.path)
+    return f"{call.path!r} ({size}{f': {doubt}' if doubt else ''})"
 
 
 def _in_words(grid: TokenGrid) -> str:

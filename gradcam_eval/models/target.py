@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import tensorflow as tf
 
-from gradcam_eval.core import InputError, Undefined, unknown_name
-from gradcam_eval.models.ending import find_ending
+from gradcam_eval.core import InputError, NoScore, Undefined, unknown_name
+from gradcam_eval.models.ending import Ending, find_ending
+from gradcam_eval.models.output import NO_PROBABILITIES, Output, decide_output
 
 Score: TypeAlias = Literal["logit", "probability", "log_odds"]
 SCORES: tuple[str, ...] = get_args(Score)
@@ -22,14 +23,23 @@ class ClassScores:
 
     Attributes
     ----------
-    logits : what the final softmax or sigmoid was given; Undefined where there is no such tensor
-    probabilities : float32, or the model's float64
-    is_softmax : whether classes exclude each other; a sigmoid's do not
+    logits : what the final softmax or sigmoid was given; of one number z for two classes
+        (−z/2, z/2), of a regression the value; Undefined where there is no such tensor
+    probabilities : float32, or the model's float64; of one number p for two classes (1 − p, p);
+        Undefined of a regression
+    is_softmax : whether classes exclude each other; the labels of several sigmoids do not
+    output : the kind of the output
     """
 
     logits: Any
     probabilities: Any
     is_softmax: bool
+    output: Output
+
+    @property
+    def predictions(self) -> Any:
+        """The probabilities, or a regression's values."""
+        return self.logits if isinstance(self.probabilities, Undefined) else self.probabilities
 
 
 def check_score(score: str | OutputFunction) -> None:
@@ -38,7 +48,9 @@ def check_score(score: str | OutputFunction) -> None:
         raise unknown_name("score", score, SCORES)
 
 
-def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
+def class_scores(
+    output: Any, *, layout: str = "channels_last", declared: str | None = None
+) -> ClassScores:
     """Find the logits and probabilities behind a model's output while it is traced.
 
     Parameters
@@ -46,36 +58,57 @@ def class_scores(output: Any, *, layout: str = "channels_last") -> ClassScores:
     output : what the model returned inside a `tf.function`: a symbolic tensor (N, K) or
         (N, h, w, K), or a dict or list that holds one
     layout : "channels_first" for a segmentation (N, K, h, w), unless its softmax says otherwise
+    declared : the kind of the output, where the user said it (`decide_output`)
 
     Returns
     -------
     ClassScores: `logits` is the input of the final softmax or sigmoid. A model without one gives
-    logits already; its probabilities are then softmax(outputs), or sigmoid(outputs) for K = 1.
+    logits already; its probabilities are then softmax(outputs), or sigmoid(outputs) of labels and
+    of one logit. One number for two classes becomes two columns, the negative class first.
     A mean, product or choice of several softmaxes or sigmoids gives probabilities and no logits.
     Where the model computes its probabilities in half precision, they are computed again from the
     logits in float32: float16 has none below 6e-8, and three digits.
 
     Raises
     ------
-    InputError : several outputs, or one that holds no classes
+    InputError : several outputs, one that holds no classes, or one that is not of the declared kind
     """
     tensor = only_tensor(pick_head(output))
     rank = tensor.shape.rank
     if rank not in (2, 4):
         raise InputError(
             f"this model's output has shape {tuple(tensor.shape)}: a classifier's has two axes, "
-            "(images, classes), and a segmentation's four, (images, height, width, classes)"
+            "(images, classes), and a segmentation's four, (images, height, width, classes); "
+            "another one, such as a detection head's, is explained by a score function of it, "
+            "score=lambda outputs: … → (images,)"
         )
     ending = find_ending(tensor)
     axis = ending.class_axis or (1 if layout == "channels_first" else rank - 1)
     is_exact = tensor.dtype not in (tf.float16, tf.bfloat16) or isinstance(ending.logits, Undefined)
     tensor, logits = (_classes_last(each, axis) for each in (tensor, ending.logits))
-    is_softmax = ending.activation != "Sigmoid" if ending.activation else logits.shape[-1] != 1
-    if ending.activation and is_exact:
-        p = tf.exp(tensor) if ending.activation == "LogSoftmax" else tensor
-        return ClassScores(logits, p, is_softmax)
-    activation = tf.nn.softmax if is_softmax else tf.nn.sigmoid
-    return ClassScores(logits, activation(logits), is_softmax)
+    kind = decide_output(ending.activation, rank=rank, outputs=tensor.shape[-1], declared=declared)
+    if not kind.has_probabilities:
+        return ClassScores(tensor, NO_PROBABILITIES, is_softmax=False, output=kind)
+    given = tensor if ending.activation and is_exact else None
+    p = _probabilities(ending, given, logits, kind)
+    if kind.is_pair:
+        p = tf.concat([1 - p, p], axis=-1)
+        if not isinstance(logits, Undefined):
+            logits = tf.concat([-logits / 2, logits / 2], axis=-1)
+    is_softmax = kind.is_pair or not _is_sigmoid(ending, kind)
+    return ClassScores(logits, p, is_softmax, kind)
+
+
+def _probabilities(ending: Ending, given: Any, logits: Any, kind: Output) -> Any:
+    """Return what each number of an output stands for: as given, or from the logits."""
+    if given is not None:
+        return tf.exp(given) if ending.activation == "LogSoftmax" else given
+    return tf.nn.sigmoid(logits) if _is_sigmoid(ending, kind) else tf.nn.softmax(logits)
+
+
+def _is_sigmoid(ending: Ending, kind: Output) -> bool:
+    is_of_logits = not ending.activation and (kind.is_pair or kind.kind == "multi_label")
+    return ending.activation == "Sigmoid" or is_of_logits
 
 
 def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] = ()) -> Any:
@@ -97,7 +130,8 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     if head is None:
         raise InputError(
             f"this model returns {len(heads)} outputs ({', '.join(known)}): "
-            "say with head=… which one is to be explained"
+            "say with head=… which one is to be explained, or explain a function of them, "
+            "score=lambda outputs: … → (images,)"
         )
     if head not in heads:
         raise unknown_name("head", head, known)
@@ -123,8 +157,9 @@ def only_tensor(head: Any) -> Any:
 def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
     """Return the score of each image's target class.
 
-    logit z_c; probability p_c; log-odds ln(p_c / (1 − p_c)), which is z_c − ln Σ_{k≠c} exp z_k
-    behind a softmax and z_c behind a sigmoid: computed from the logits, so that it never saturates.
+    logit z_c, or a regression's value; probability p_c; log-odds ln(p_c / (1 − p_c)), which is
+    z_c − ln Σ_{k≠c} exp z_k behind a softmax, z_c of a label, −z and z of the two classes of one
+    logit z: computed from the logits, so that it never saturates.
 
     Parameters
     ----------
@@ -135,10 +170,11 @@ def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
     -------
     (N,), or (N, h, w) for a segmentation
     """
+    _check_probabilities(scores, score)
     if score == "probability":
         return _of_class(scores.probabilities, targets)
     if isinstance(scores.logits, Undefined):
-        raise InputError(
+        raise NoScore(
             f"{scores.logits.reason}, so its logit cannot be found: explain its probability "
             "(score='probability'), or a model that ends in one softmax or sigmoid that Keras sees"
         )
@@ -153,10 +189,11 @@ def value_of(scores: ClassScores, targets: Any, score: Score) -> Any:
 
 def table_of(scores: ClassScores, score: Score) -> Any:
     """Return one score of every class: (N, K), as `value_of` defines it for the target."""
+    _check_probabilities(scores, score)
     if score == "probability":
         return scores.probabilities
     if isinstance(scores.logits, Undefined):
-        raise InputError(
+        raise NoScore(
             f"{scores.logits.reason}, so its logits cannot be found: use a protocol that reads the "
             "probability"
         )
@@ -170,6 +207,16 @@ def table_of(scores: ClassScores, score: Score) -> Any:
     log_p = scores.logits - tf.reduce_logsumexp(scores.logits, -1, keepdims=True)
     others = log_p - tf.math.log1p(-tf.exp(tf.where(is_first, lowest, log_p)))
     return tf.where(is_first, scores.logits - rivals, others)
+
+
+def _check_probabilities(scores: ClassScores, score: Score) -> None:
+    """Raise NoScore where a probability or its log-odds are to be read off a regression."""
+    if score != "logit" and isinstance(scores.probabilities, Undefined):
+        raise NoScore(
+            f"{scores.probabilities.reason}, so there is no {score.replace('_', '-')}: leave out "
+            "the score to read the value, or declare the kind of output (output='binary' for one "
+            "logit, 'classes' or 'multi_label' for several)"
+        )
 
 
 def over_region(values: Any, region: Any) -> Any:

@@ -68,6 +68,8 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     sign = "×" if cells == layers * methods else "and"
     of = f"{plural(layers, 'layer')} {sign} {plural(methods, 'method')}"
     text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({of})."
+    if output := folder.output(model):
+        text += f" The model returns {output}."
     known = images[images["hit_top1"] != ""]
     if len(known):
         hits = sum(is_yes(hit) for hit in known["hit_top1"])

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from gradcam_eval.models.output import SATURATED
 from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
@@ -32,7 +33,8 @@ def caveats(
     verdicts : of this model
     model : its name
     """
-    texts = [engine_warning(folder, model), _small(verdicts), *_controls(verdicts)]
+    texts = [engine_warning(folder, model), saturated(folder, model), _small(verdicts)]
+    texts += _controls(verdicts)
     texts.append(placed(folder, model))
     texts += [_untrained(folder, verdicts, model), _shortcut(folder, verdicts, model)]
     left_out = missing(folder, model)
@@ -149,6 +151,21 @@ def _shortcut(folder: Folder, verdicts: list[Verdict], model: str) -> str:
         "A shortcut is suspected: on correctly classified images the heatmaps of the best set have "
         f"less energy on the annotated object than random ones ({energy.label}), yet deletion by "
         "them beats random. The model seems to look at something else."
+    )
+
+
+def saturated(folder: Folder, model: str) -> str:
+    """Warn where the target's probability is saturated for most images; "" where it is not."""
+    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
+    p = pd.to_numeric(images["probability"], errors="coerce").dropna()
+    count = int(((p < SATURATED) | (p > 1 - SATURATED)).sum())
+    if 2 * count <= len(p):
+        return ""
+    return (
+        f"The target's probability is saturated (within {SATURATED:g} of 0 or 1) on {count} of "
+        f"{plural(len(p), 'image')}: it hardly moves when pixels go or come, so metrics of it "
+        "hardly tell maps apart. Use protocols that read the log-odds or the logit; if the model "
+        "gives values and no probabilities, declare output = 'regression'."
     )
 
 

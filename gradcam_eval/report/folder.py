@@ -103,6 +103,19 @@ class Folder:
         is_last = layers["roles"].str.contains(r"\blast\b")
         return str((layers[is_last] if is_last.any() else layers)["path"].iloc[-1])
 
+    def output(self, model: str) -> str:
+        """Return what a model returns for an image, in words; "" where nobody wrote it."""
+        return self._fact(model, "output")
+
+    def output_kind(self, model: str) -> str:
+        """Return the kind of a model's output; "" where nobody wrote it."""
+        return self._fact(model, "output_kind")
+
+    def _fact(self, model: str, name: str) -> str:
+        models = self.environment.get("models")
+        facts = models.get(model) if isinstance(models, dict) else None
+        return str(facts.get(name, "")) if isinstance(facts, dict) else ""
+
     def maps(self, model: str, sample: str) -> Path | None:
         """Return the file of an image's maps, or None; names cannot lead out of the folder."""
         path = map_path(self.path, model, sample)

@@ -60,6 +60,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     ]
     page = _render(
         study=results.study,
+        explained=_explained(results),
         models=models,
         metrics=_metrics(results.study["metrics"], summary),
         environment=list(_flat(results.environment)),
@@ -71,6 +72,17 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     path = results.path / "report.html"
     write_text(path, page)
     return path
+
+
+def _explained(folder: Folder) -> str:
+    """Say which number of the models' outputs the heatmaps explain."""
+    target, score = folder.study.get("target"), folder.study.get("score")
+    by_class = f"the {target} class by its {score}"
+    values = [folder.output_kind(model) == "regression" for model in folder.models]
+    if not any(values):
+        return by_class
+    value = "the value" if target == "predicted" else f"the value {target}"
+    return value if all(values) else f"{by_class}, or {value} of a regression"
 
 
 def _render(**context: Any) -> str:

@@ -145,10 +145,9 @@ def _facts(row: dict[str, Any]) -> list[str]:
     """Return what is said of an image beside it: its target, its label, hit or miss."""
     lines = []
     if row["target_name"] or row["target"]:
-        lines.append(
-            f"target: {row['target_name'] or row['target']}, "
-            f"probability {number(row['probability'])}"
-        )
+        known = not pd.isna(row["probability"])  # a regression gives none
+        said = f", probability {number(row['probability'])}" if known else ""
+        lines.append(f"target: {row['target_name'] or row['target']}{said}")
     if row["labels"]:
         hit = "" if row["hit_top1"] == "" else "hit" if is_yes(row["hit_top1"]) else "miss"
         lines.append(f"label: {row['labels']}" + (f" (first answer: {hit})" if hit else ""))

@@ -99,7 +99,8 @@ def curve_figure(
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     changed = _CHANGED.get(metric["name"], "changed, most relevant first")
     axes.set(xlabel=f"share of pixels {changed}", xlim=(0, 1))
-    unit = "probability" if "probability" in str(metric.get("unit")) else "score"
+    words = ("probability or value", "probability", "value")
+    unit = next((word for word in words if word in str(metric.get("unit"))), "score")
     axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     title_left(axes, f"{_heading(metric)}\nmean over each line's n images, band: 95 % interval")

@@ -16,9 +16,10 @@ from gradcam_eval.data import load_samples
 from gradcam_eval.data.depth import Pixels
 from gradcam_eval.files import replacing, write_table, write_text
 from gradcam_eval.models.catalogue import ANY_SIZE
-from gradcam_eval.models.classes import class_name
+from gradcam_eval.models.described import describe_output
 from gradcam_eval.models.identity import load_with_spec
 from gradcam_eval.models.inputs import input_shape
+from gradcam_eval.models.output import OutputKind
 from gradcam_eval.models.target import Score
 from gradcam_eval.protocols import describe
 from gradcam_eval.protocols.sanity import DEFAULT
@@ -36,7 +37,7 @@ class Asked:
     Attributes
     ----------
     model, preprocess, classes : as of `load_with_spec`
-    layers, methods, score, head, tokens, geometry : as of `Explainer`
+    layers, methods, score, output, head, tokens, geometry : as of `Explainer`
     protocol : of the checks
     values : the range that a model file takes
     pixels : how deep and very large image files are read
@@ -49,6 +50,7 @@ class Asked:
     protocol: str = DEFAULT
     classes: Path | None = None
     score: Score = "logit"
+    output: OutputKind | None = None
     head: str | None = None
     tokens: str | None = None
     geometry: Geometry = "auto"
@@ -61,6 +63,7 @@ class Asked:
             "layers": list(self.layers),
             "methods": list(self.methods),
             "score": self.score,
+            "output": self.output,
             "head": self.head,
             "tokens": self.tokens,
             "geometry": self.geometry,
@@ -73,7 +76,8 @@ class Checked:
 
     Attributes
     ----------
-    checks : parameter randomisation and class sensitivity
+    checks : parameter randomisation and class sensitivity; the first alone where the model has no
+        two classes
     invariance : as `input_invariance` returns it; empty where the model has no twin
     names : of the images, by index
     notes : what a person should know, in lines
@@ -97,7 +101,11 @@ def run_checks(
     InputError : an unknown name, no image that can be read, and what the checks raise
     """
     model, spec = load_with_spec(
-        asked.model, preprocess=asked.preprocess, classes=asked.classes, values=asked.values
+        asked.model,
+        preprocess=asked.preprocess,
+        classes=asked.classes,
+        values=asked.values,
+        output=asked.output,
     )
     *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
     shape = (size[0], size[1])
@@ -112,8 +120,11 @@ def run_checks(
     images = np.stack([each.image for each in good])
     explained = {**asked.explained(), "seed": seed}
     measured = {**explained, "protocol": asked.protocol}
-    randomised = parameter_randomisation(model, images, order=order, steps=steps, **measured)
-    classes = class_sensitivity(model, images, **measured)
+    checks = [parameter_randomisation(model, images, order=order, steps=steps, **measured)]
+    try:
+        checks.append(class_sensitivity(model, images, **measured))
+    except InputError as error:
+        notes.append(f"class sensitivity was not tested: {error}")
     try:
         shifted = input_invariance(model, images, **explained)
     except InputError as error:
@@ -121,12 +132,14 @@ def run_checks(
         shifted = pd.DataFrame()
     notes += [
         f"step {row['step']} ({row['changed']}) changed no weight: it is undefined"
-        for row in randomised.steps.to_dict("records")
+        for row in checks[0].steps.to_dict("records")
         if not row["weights_changed"]
     ]
     names = tuple(each.name for each in good)
-    known = tuple(class_name(spec.class_names, target) for target in classes.targets)
-    return Checked((randomised, classes), shifted, names, tuple(notes), known)
+    kind = describe_output(model, size, declared=asked.output, head=asked.head)
+    notes.append(f"output: {kind}")
+    known = tuple(kind.name_of(target, spec.class_names) for target in checks[0].targets)
+    return Checked(tuple(checks), shifted, names, tuple(notes), known)
 
 
 def write_checks(found: Checked, folder: str | Path, measure: str) -> list[Path]:

@@ -17,6 +17,7 @@ from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.output import OutputKind
 from gradcam_eval.models.target import Score
 from gradcam_eval.models.zoo import known_values
 from gradcam_eval.protocols.sanity import DEFAULT
@@ -32,6 +33,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     score: Score = "logit",
+    output: OutputKind | None = None,
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
     geometry: Geometry = "auto",
@@ -46,7 +48,7 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     ----------
     model : keras.Model; it is not changed
     images : float32 (N, H, W, C) or (H, W, C), 0..255
-    layers, methods, score, head, tokens, geometry : as of `Explainer`
+    layers, methods, score, output, head, tokens, geometry : as of `Explainer`
     protocol : "sanity2018" or "sanity2018_code": by what heatmaps are compared
     seed : of what is random in a method, of the controls and of the bootstrap
 
@@ -56,14 +58,25 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
 
     Raises
     ------
-    InputError : an unknown protocol, and what `Explainer` raises
+    InputError : an unknown protocol, a regression, which has no classes, one class alone, and what
+        `Explainer` raises
     """
     rules = find_rules(protocol)
     batch = as_images(images, known_values(model))
-    options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
+    options: dict[str, Any] = {
+        "score": score,
+        "output": output,
+        "head": head,
+        "tokens": tokens,
+        "seed": seed,
+    }
     options["geometry"] = geometry
     explainer = Explainer(model, layers, methods, skip_refused=True, **options)
     most = explainer(batch)
+    if most.output is not None and (not most.output.has_probabilities or most.output.count == 1):
+        raise InputError(
+            f"class sensitivity compares two classes, and this model returns {most.output}"
+        )
     least = explainer(batch, most.probabilities.argmin(axis=1))
     pair = Prepared.of(stacks_of(most), rules), Prepared.of(stacks_of(least), rules)
     found = _check("class sensitivity", "the least probable class", pair, batch, seed)
@@ -79,6 +92,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
     score: Score = "logit",
+    output: OutputKind | None = None,
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
     geometry: Geometry = "auto",
@@ -94,7 +108,7 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     model : f, keras.Model trained on the data
     permuted : g, of the same architecture, trained on the same images with `permuted_labels` until
         it fits them
-    images, layers, methods, score, head, tokens, geometry, protocol, seed : as of
+    images, layers, methods, score, output, head, tokens, geometry, protocol, seed : as of
         `class_sensitivity`; the layers' names must be both's
     targets : as of `Explainer`; by default what f predicts
 
@@ -113,7 +127,13 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     """
     rules = find_rules(protocol)
     batch = as_images(images, known_values(model))
-    options: dict[str, Any] = {"score": score, "head": head, "tokens": tokens, "seed": seed}
+    options: dict[str, Any] = {
+        "score": score,
+        "output": output,
+        "head": head,
+        "tokens": tokens,
+        "seed": seed,
+    }
     options["geometry"] = geometry
     one, other = (
         Explainer(each, layers, methods, skip_refused=True, **options) for each in (model, permuted)

@@ -16,6 +16,7 @@ from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Explainer, Layers
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.output import OutputKind
 from gradcam_eval.models.reinitialise import learned_layers
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.target import Score
@@ -34,6 +35,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     layers: Layers = "last",
     methods: str | Sequence[str] = "grad_cam",
     score: Score = "logit",
+    output: OutputKind | None = None,
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
     geometry: Geometry = "auto",
@@ -50,7 +52,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
     model : keras.Model whose first layer with weights is a Conv2D or Dense layer with a bias; what
         comes before may only scale and shift (`Rescaling`). It is not changed.
     images : float32 (N, H, W, C) or (H, W, C), 0..255; shifted images may leave 0..255
-    layers, methods, score, head, tokens, geometry : as of `Explainer`; the model's prediction is
+    layers, methods, score, output, head, tokens, geometry : as of `Explainer`; the prediction is
         explained
     shift : c, grey levels, the same for all pixels and channels
     seed : of what is random in a method
@@ -83,6 +85,7 @@ def input_invariance(  # noqa: PLR0913 - what is explained, and how it is shifte
             names_of(layers),
             methods,
             score=score,
+            output=output,
             head=head,
             tokens=tokens,
             geometry=geometry,

@@ -18,6 +18,7 @@ from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.inputs import model_inputs
 from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.output import OutputKind
 from gradcam_eval.models.reinitialise import Learned, learned_layers, reinitialise
 from gradcam_eval.models.scratch import answers_of, scratch_model
 from gradcam_eval.models.selection import as_list
@@ -40,6 +41,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     methods: str | Sequence[str] = "grad_cam",
     targets: Targets = None,
     score: Score = "logit",
+    output: OutputKind | None = None,
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
     geometry: Geometry = "auto",
@@ -60,8 +62,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     images : float32 (N, H, W, C) or (H, W, C), 0..255
     layers, methods, targets : as of `Explainer`; a protocol that explains what each model predicts
         takes no targets
-    score, head, tokens, geometry : as of `Explainer`: what of which output is explained, and how a
-        transformer's tokens and a layer's map lie on the image
+    score, output, head, tokens, geometry : as of `Explainer`: what of which output is explained,
+        and how a transformer's tokens and a layer's map lie on the image
     order : "cascading" from the model's output to its input, each step keeping the former ones;
         "cascading_bottom_up"; or "independent", each step alone, all else as trained
     steps : most steps; the first takes one layer, the others share the rest evenly in the order
@@ -122,6 +124,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
             names_of(layers),
             methods,
             score=score,
+            output=output,
             head=head,
             tokens=tokens,
             geometry=geometry,
@@ -236,7 +239,7 @@ class _Run:
 
 def _moved(before: Heatmaps, after: Heatmaps) -> Any:
     """Return for each image whether the model's answer changed, bool (N,)."""
-    by_class = (before.probabilities != after.probabilities).any(axis=1)
+    by_class = (before.predictions != after.predictions).any(axis=1)
     return by_class | (before.scores != after.scores)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, f
 
 from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.models.output import OutputKind
 from gradcam_eval.study.analysis import Analysis
 from gradcam_eval.study.dataset import HOW, DataEntry
 
@@ -38,12 +39,15 @@ class ModelEntry(_Strict):
     preprocess : how the file's model wants 0-255 RGB images changed first; zoo models know
     classes : path of a text file with one class name a line, for a local model
     tokens : how a transformer's tokens lie on the image, as in "14x14+1"
+    output : what the model returns, where it has to be said: "binary" for one logit of two classes,
+        "regression" for values, "classes" or "multi_label"
     """
 
     name: str
     preprocess: str = "none"
     classes: str | None = None
     tokens: str | None = None
+    output: OutputKind | None = None
 
     @property
     def label(self) -> str:

@@ -35,6 +35,7 @@ class Forecast:
     seconds : wall-clock time, from a forward pass timed just now; without tracing
     memory_bytes : activations kept for the gradients, and one batch of masked images
     disk_bytes : heatmaps and pictures, before compression
+    output : what the model returns for an image
     """
 
     images: int
@@ -45,6 +46,7 @@ class Forecast:
     seconds: float
     memory_bytes: int
     disk_bytes: int
+    output: str = ""
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -54,7 +56,7 @@ class Forecast:
             f"about {self.forwards:,} forward passes, {_minutes(self.seconds)}, "
             f"{self.memory_bytes / 2**20:,.0f} MB for activations"
             f"{f' in {self.passes} passes' if self.passes > 1 else ''}, "
-            f"{self.disk_bytes / 2**20:,.0f} MB on disk"
+            f"{self.disk_bytes / 2**20:,.0f} MB on disk; output: {self.output}"
         )
 
 
@@ -100,6 +102,7 @@ def forecast(
         # each value is 4 bytes, and an activation has a gradient beside it
         memory_bytes=4 * (2 * activations // passes + largest * pixels * 3),
         disk_bytes=images * (4 * (map_values + controls * pixels) + 4 * pixels),
+        output=str(subject.output),
     )
 
 

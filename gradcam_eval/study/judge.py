@@ -26,7 +26,6 @@ from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
-from gradcam_eval.models.classes import class_name
 from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.subject import Subject, asks_the_model
 
@@ -73,8 +72,10 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     ------
     InputError : the study explains labels and this image has none
     """
+    if not subject.output.has_probabilities:
+        sample = _without_classes(sample)
     explained = subject.explainer(sample.image, _target(subject, sample))
-    target = int(explained.targets[0])
+    target, said = int(explained.targets[0]), explained.predictions[0]
     mismatch = _mismatch(subject, sample, target)
     found = dict(_heatmaps(subject, sample, explained, mismatch))
     shared = Case(
@@ -83,8 +84,8 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         target=target,
         truth=sample.truth.of(target),
         original_truth=sample.original_truth.of(target),
-        labels=sample.ranked_labels(explained.probabilities[0]),
-        predicted=tuple(np.argsort(-explained.probabilities[0], kind="stable")[:5].tolist()),
+        labels=sample.ranked_labels(said),
+        predicted=tuple(_ranked(subject, said)[:5]),
         seed=seed_of(subject.study.seed, sample.id),
     )
     asked = SharedExplainer(subject.explainer, target)
@@ -104,9 +105,28 @@ def judge(subject: Subject, sample: Sample) -> Judged:
         for measure, results in _results(subject, predictor, found, cases, barred)
         for cell, result in results.items()
     ]
-    row = image_row(subject, sample, target, explained.probabilities[0])
+    row = image_row(subject, sample, target, said)
     row |= {"engine": predictor.engine, "engine_difference": difference}
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
+
+
+def _without_classes(sample: Sample) -> Sample:
+    """Return an image as a regression sees it: labels are none of its, and objects have no class.
+
+    An outline then counts for whatever value is explained.
+    """
+    truths = {
+        name: replace(getattr(sample, name), classes=()) for name in ("truth", "original_truth")
+    }
+    return replace(sample, labels=(), n_main=1, **truths)
+
+
+def _ranked(subject: Subject, said: NDArray[np.float32]) -> list[int]:
+    """Return the classes, the most probable first; a regression's values have no such order."""
+    if not subject.output.has_probabilities:
+        return []
+    ranked: list[int] = np.argsort(-said, kind="stable").tolist()
+    return ranked
 
 
 def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, InputError | None]:
@@ -151,13 +171,14 @@ def _mismatch(subject: Subject, sample: Sample, target: int) -> Undefined | None
     if not sample.labels or target in sample.labels:
         return None
     drawn = _named(subject, sample.labels, ", ")
-    explained = class_name(subject.class_names, target)
+    explained = subject.output.name_of(target, subject.class_names)
     return Undefined(f"the explained class is {explained}, and the annotation shows {drawn}")
 
 
 def _named(subject: Subject, labels: tuple[int, ...], separator: str) -> str:
     """Name classes, of many the first few."""
-    shown = [class_name(subject.class_names, label) for label in labels[:_MOST_NAMED]]
+    name = subject.output.name_of
+    shown = [name(label, subject.class_names) for label in labels[:_MOST_NAMED]]
     more = len(labels) - len(shown)
     return separator.join(shown + ([f"{more} more"] if more else []))
 
@@ -239,11 +260,15 @@ def outcome(result: Result | Exception) -> tuple[Any, float | None, str]:
 
 
 def image_row(
-    subject: Subject, sample: Sample, target: int, probabilities: NDArray[np.float32]
+    subject: Subject, sample: Sample, target: int, said: NDArray[np.float32]
 ) -> dict[str, Any]:
-    """Return what the model saw in an image, beside what is right for it."""
-    order = np.argsort(-probabilities, kind="stable")
-    top5 = [(class_name(subject.class_names, int(k)), float(probabilities[k])) for k in order[:5]]
+    """Return what the model saw in an image, beside what is right for it.
+
+    `said` are the probabilities, or a regression's values, which stand in `top5` in their order.
+    """
+    order = _ranked(subject, said)
+    names = [subject.output.name_of(k, subject.class_names) for k in range(len(said))]
+    shown = order[:5] if order else range(len(said))
     labels = set(sample.labels)
     height, width = sample.original_truth.size
     return {
@@ -251,13 +276,13 @@ def image_row(
         "sample": sample.name,
         "id": sample.id,
         "title": sample.name,
-        "labels": _named(subject, sample.ranked_labels(probabilities), "; "),
+        "labels": _named(subject, sample.ranked_labels(said), "; "),
         "target": target,
-        "target_name": class_name(subject.class_names, target),
-        "probability": float(probabilities[target]),
-        "top5": json.dumps(top5),
-        "hit_top1": bool(labels & set(order[:1].tolist())) if labels else "",
-        "hit_top5": bool(labels & set(order[:5].tolist())) if labels else "",
+        "target_name": names[target],
+        "probability": float(said[target]) if order else "",
+        "top5": json.dumps([(names[k], float(said[k])) for k in shown]),
+        "hit_top1": bool(labels & set(order[:1])) if labels else "",
+        "hit_top5": bool(labels & set(order[:5])) if labels else "",
         "credit": sample.credit,
         "licence": sample.licence,
         "width": width,

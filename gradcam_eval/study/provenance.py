@@ -14,6 +14,7 @@ from gradcam_eval.environment import describe_environment
 from gradcam_eval.files import write_table, write_text
 from gradcam_eval.ledger_rows import FORMAT
 from gradcam_eval.metrics import METRICS
+from gradcam_eval.models.output import Output
 from gradcam_eval.protocols import BUILT_IN, describe
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.subject import LoadedModel, Subject
@@ -47,7 +48,8 @@ def write_provenance(
     entries = resolved.pop("models")
     data = resolved.pop("data")
     resolved.pop("protocols")
-    resolved["metrics"] = [_describe_metric(*measure) for measure in study.measures]
+    outputs = [each.output for each in loaded]
+    resolved["metrics"] = [_describe_metric(*measure, outputs) for measure in study.measures]
     path = folder / "study.json"
     content = {
         "format": FORMAT,
@@ -103,7 +105,7 @@ def _first_created(path: Path, fingerprint: str) -> str:
         return now
 
 
-def _describe_metric(name: str, protocol: str) -> dict[str, Any]:
+def _describe_metric(name: str, protocol: str, outputs: Sequence[Output]) -> dict[str, Any]:
     metric = METRICS[name]
     parameters = describe(protocol)
     for said_already in ("name", "metrics"):
@@ -113,16 +115,25 @@ def _describe_metric(name: str, protocol: str) -> dict[str, Any]:
         "protocol": protocol,
         "higher_is_better": metric.higher_is_better,
         "aggregate": metric.aggregate,
-        "unit": metric.unit,
+        "unit": _unit(metric.unit, outputs),
         "description": metric.description,
         "parameters": parameters,
     }
 
 
+def _unit(unit: str, outputs: Sequence[Output]) -> str:
+    """Return a metric's unit for these models: a regression's value is read, no probability."""
+    if all(output.has_probabilities for output in outputs):
+        return unit
+    is_mixed = any(output.has_probabilities for output in outputs)
+    return unit.replace("probability", "probability or value" if is_mixed else "value")
+
+
 def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
     facts = asdict(loaded.spec)
     facts = {key: facts[key] for key in ("name", "preprocess", "built_in", "licence", "source")}
-    return {**facts, "input_size": loaded.size, "digest": loaded.digest}
+    facts |= {"input_size": loaded.size, "digest": loaded.digest}
+    return {**facts, "output": str(loaded.output), "output_kind": loaded.output.kind}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -138,7 +138,8 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
         progress.say(f"{label}: {part.subject.engine}")
     if left < len(names):
         progress.say(f"{label}: {len(names) - left} of {len(names)} images are there already")
-    if unmapped := part.reading.classes.unmapped(part.source.labels):
+    is_named = part.subject.output.has_probabilities  # a regression has no classes to be among
+    if is_named and (unmapped := part.reading.classes.unmapped(part.source.labels)):
         progress.say(f"{label}: {_say_unmapped(unmapped, len(part.source.labels))}")
     progress.stage(f"{label}: images", len(names))
     samples = part.source.samples(part.reading, readers=study.data.readers)

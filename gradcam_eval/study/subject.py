@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.arrays import Placing
-from gradcam_eval.core import Undefined
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
 from gradcam_eval.study.config import ModelEntry, Study
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.engine_choice import EngineChoice
+    from gradcam_eval.models.output import Output, OutputKind
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model of the study in memory, with its spec, what identifies it, and its images' shape."""
+    """A model of the study in memory, with its spec, what identifies it, and its images' shape.
+
+    `declared` is the kind of its output, where the study says it.
+    """
 
     label: str
     model: keras.Model
@@ -33,6 +37,19 @@ class LoadedModel:
     size: tuple[int, int]
     tokens: str | None = None
     channels: int = 3
+    declared: OutputKind | None = None
+
+    @cached_property
+    def output(self) -> Output:
+        """What the model returns for an image (one trace)."""
+        from gradcam_eval.models.described import describe_output
+
+        return describe_output(self.model, self.size, declared=self.declared)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the model's classes by index; empty where nobody knows them."""
+        return self.spec.class_names or self.output.names
 
     @property
     def identity(self) -> str:
@@ -43,7 +60,9 @@ class LoadedModel:
     @property
     def classes(self) -> ClassMap:
         """Return how the names of a data set's classes become the model's indices."""
-        return ClassMap(self.spec.class_names, self.spec.synsets, _n_classes(self.model))
+        if not self.output.has_probabilities:
+            return ClassMap()  # nothing is a class of a regression
+        return ClassMap(self.class_names, self.spec.synsets, self.output.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +71,7 @@ class Subject:
 
     `layers` are the explained layers' rows of `list_layers`, in the network's order, with how their
     maps are laid on the image (`geometry`) and what of it they see where that is not all (`sees`).
+    `output` is what the model returns for an image.
     """
 
     label: str
@@ -60,6 +80,7 @@ class Subject:
     layers: tuple[dict[str, Any], ...]
     engine: EngineChoice
     predictor: Predictor
+    output: Output
     class_names: tuple[str, ...]
     target: int | str | None  # a class, a rank ("predicted:2"); None: the prediction, or the label
 
@@ -68,7 +89,8 @@ class Subject:
         """The same model in TensorFlow, for an image on which the engine is too far from it."""
         from gradcam_eval.models.engine import Predictor
 
-        return Predictor(self.predictor.model, engine="tensorflow")
+        model, declared = self.predictor.model, self.predictor.declared
+        return Predictor(model, engine="tensorflow", output=declared)
 
 
 def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
@@ -77,11 +99,15 @@ def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
     from gradcam_eval.models.inputs import input_shape
 
     model, spec = load_with_spec(
-        entry.name, preprocess=entry.preprocess, classes=entry.classes, values=values
+        entry.name,
+        preprocess=entry.preprocess,
+        classes=entry.classes,
+        values=values,
+        output=entry.output,
     )
     height, width, channels = input_shape(model, spec.input_size or ANY_SIZE)
-    digest = model_digest(model)
-    return LoadedModel(entry.label, model, spec, digest, (height, width), entry.tokens, channels)
+    digest, size = model_digest(model), (height, width)
+    return LoadedModel(entry.label, model, spec, digest, size, entry.tokens, channels, entry.output)
 
 
 def make_subject(
@@ -100,6 +126,7 @@ def make_subject(
     from gradcam_eval.models.layers import describe_call, find_layers
     from gradcam_eval.models.selection import resolve_layers
 
+    target = _fixed_target(study, loaded)
     found = find_layers(loaded.model, loaded.size, tokens=loaded.tokens)
     looks_at_layers = any(method.kind != "input" for method in find_methods(study.methods))
     calls = resolve_layers(found, study.layers) if looks_at_layers else []
@@ -113,6 +140,7 @@ def make_subject(
         calls,
         study.methods,
         score=study.score,
+        output=loaded.declared,
         seed=study.seed,
         geometry=study.geometry,
         draws=study.draws,
@@ -130,9 +158,10 @@ def make_subject(
             if call in calls
         ),
         engine=engine,
-        predictor=Predictor(loaded.model, engine=engine.engine),
-        class_names=loaded.spec.class_names,
-        target=_fixed_target(study, loaded),
+        predictor=Predictor(loaded.model, engine=engine.engine, output=loaded.declared),
+        output=loaded.output,
+        class_names=loaded.class_names,
+        target=target,
     )
 
 
@@ -154,15 +183,31 @@ def _laid(placing: Placing) -> dict[str, str]:
 def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:
     from gradcam_eval.models.classes import resolve_class
 
+    if not loaded.output.has_probabilities:
+        return _fixed_value(study, loaded)
     if study.target in ("predicted", "label"):
         return None
     if str(study.target).startswith("predicted:"):
         return study.target
-    names, synsets = loaded.spec.class_names, loaded.spec.synsets
-    return resolve_class(study.target, names, synsets, n_classes=_n_classes(loaded.model))
+    names, synsets = loaded.class_names, loaded.spec.synsets
+    return resolve_class(study.target, names, synsets, n_classes=loaded.output.count)
 
 
-def _n_classes(model: keras.Model) -> int | None:
-    """Return the number of the model's classes; None for a model of several outputs."""
-    shape = model.output_shape
-    return shape[-1] if isinstance(shape, tuple) and isinstance(shape[-1], int) else None
+def _fixed_value(study: Study, loaded: LoadedModel) -> int:
+    """Return which value of a regression is explained: the only one, or one named by the study."""
+    from gradcam_eval.models.classes import resolve_class
+
+    output, target = loaded.output, str(study.target)
+    if study.score != "logit":
+        raise InputError(
+            f"the study explains the {study.score.replace('_', '-')}, and {loaded.label} returns "
+            f"{output}: leave out the score to explain the value"
+        )
+    if target == "predicted" and output.count == 1:
+        return 0
+    if target == "label" or target.startswith("predicted"):
+        raise InputError(
+            f"the study's target is {target!r}, and {loaded.label} returns {output}, which has no "
+            "classes: leave it out for the only value, or name one of several by its index or name"
+        )
+    return resolve_class(study.target, loaded.class_names, n_classes=output.count)

@@ -355,13 +355,84 @@ def test_wrong_targets_get_a_sentence(model, images, targets, message):
         explain(model, images, targets=targets)
 
 
-def test_one_output_has_one_class(images):
-    model = gap_model(activation="sigmoid", classes=1)
-    assert explain(model, images).targets.tolist() == [0, 0, 0]
-    with pytest.raises(InputError, match="targets run from 1 to 1: this model's only class is 0"):
+@pytest.fixture(scope="module")
+def binary():
+    return gap_model(activation="sigmoid", classes=1)
+
+
+def test_one_sigmoid_has_two_classes(binary, images):
+    p = binary(images).numpy()[:, 0]
+    assert (p != 0.5).all()
+    found = explain(binary, images)
+    np.testing.assert_array_equal(found.targets, p > 0.5)
+    np.testing.assert_allclose(found.probabilities, np.stack([1 - p, p], axis=1), atol=1e-6)
+    assert found.output.names == ("negative", "positive")
+    z = np.log(p) - np.log1p(-p)
+    explainer = Explainer(binary)
+    np.testing.assert_allclose(explainer(images, "positive").scores, z / 2, rtol=1e-5)
+    np.testing.assert_allclose(explainer(images, "negative").scores, -z / 2, rtol=1e-5)
+    other = explainer(images, "predicted:2")
+    np.testing.assert_array_equal(other.targets, p <= 0.5)
+    with pytest.raises(InputError, match=r"2 to 2: this model's classes are 0 \(negative\)"):
+        explainer(images, 2)
+    with pytest.raises(InputError, match="'predicted:3', and this model has 2 classes"):
+        explainer(images, "predicted:3")
+
+
+def test_a_contrast_of_two_classes_is_the_logit_of_one_sigmoid(binary, images):
+    weights = binary.get_layer("head").kernel.numpy()[:, 0]
+    explainer = Explainer(binary, "conv", "grad_cam")
+    for target, sign in ((1, 1), (0, -1)):
+        contrast = explainer(images, target, against=1 - target)
+        assert_is(contrast, class_map(binary, images, sign * weights))
+        assert_is(explainer(images, target), class_map(binary, images, sign * weights / 2))
+    p = binary(images).numpy()[:, 0]
+    np.testing.assert_allclose(contrast.scores, np.log1p(-p) - np.log(p), rtol=1e-5)
+    by_log_odds = Explainer(binary, "conv", score="log_odds")(images, 1)
+    assert_is(by_log_odds, class_map(binary, images, weights))
+
+
+def test_one_linear_output_is_a_value_unless_it_is_declared_a_logit(images):
+    model = gap_model(activation=None, classes=1)
+    value, weights = model(images).numpy(), model.get_layer("head").kernel.numpy()[:, 0]
+    found = explain(model, images)
+    assert found.output.kind == "regression"
+    assert found.targets.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(found.predictions, value, rtol=1e-6)
+    np.testing.assert_allclose(found.scores, value[:, 0], rtol=1e-6)
+    assert_is(found, class_map(model, images, weights))
+    with pytest.raises(InputError, match=r"the model is a regression: .* read `predictions`"):
+        found.probabilities  # noqa: B018
+    with pytest.raises(InputError, match="targets run from 1 to 1: this model's only value is 0"):
         explain(model, images, targets=1)
-    with pytest.raises(InputError, match="'predicted:2', and this model has one class"):
+    with pytest.raises(InputError, match="'predicted:2', and this model returns one value"):
         explain(model, images, targets="predicted:2")
+    with pytest.raises(InputError, match="no probability: leave out the score"):
+        explain(model, images, score="probability")
+    declared = explain(model, images, output="binary", targets="positive")
+    np.testing.assert_allclose(declared.scores, value[:, 0] / 2, rtol=1e-6)
+
+
+def test_of_several_values_one_is_named(images):
+    model = gap_model(activation=None, classes=3)
+    explainer = Explainer(model, output="regression")
+    np.testing.assert_allclose(explainer(images, 2).scores, model(images)[:, 2], rtol=1e-6)
+    with pytest.raises(InputError, match=r"a regression ranks no classes: .* index, 0 to 2"):
+        explainer(images)
+
+
+def test_a_region_of_a_map_of_one_channel_is_of_the_foreground(images):
+    inputs = keras.Input((*SIZE, 3))
+    maps = keras.layers.Conv2D(1, 3, padding="same", name="map")(inputs)
+    model = keras.Model(inputs, keras.layers.Activation("sigmoid")(maps))
+    region = np.zeros(SIZE, bool)
+    region[2:5, 3:9] = True
+    explainer = Explainer(model, methods="gradient")
+    z = keras.Model(inputs, maps)(images).numpy()[:, region, 0].sum(axis=1)
+    found = explainer(images, "foreground", regions=region)
+    np.testing.assert_allclose(found.scores, z / 2, rtol=1e-4, atol=1e-5)
+    contrast = explainer(images, "background", against="foreground", regions=region)
+    np.testing.assert_allclose(contrast.scores, -z, rtol=1e-4, atol=1e-5)
 
 
 def test_a_mean_of_softmaxes_is_explained_by_its_probability(model, images):

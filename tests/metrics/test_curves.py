@@ -10,6 +10,7 @@ import pytest
 
 from gradcam_eval.core import Curve, InputError, Undefined
 from gradcam_eval.metrics import deletion, insertion
+from gradcam_eval.metrics.black_box import BlackBox
 from gradcam_eval.metrics.curve_points import step_counts
 from gradcam_eval.metrics.inputs import as_predict
 from gradcam_eval.perturb import rise_blur
@@ -132,8 +133,9 @@ def test_a_linear_model_gives_complementary_curves(image, heatmaps):
     fill = np.broadcast_to(np.float32(IMAGENET_MEAN), image.shape).copy()
     both = (linear(image) + linear(fill))[0, 0]
     same = dataclasses.replace(SMALL, start=SMALL.removal)
-    removed = deletion(linear, image, heatmaps, [0, 0, 0], same)
-    added = insertion(linear, image, heatmaps, [0, 0, 0], same)
+    value = BlackBox(linear, output="regression")
+    removed = deletion(value, image, heatmaps, [0, 0, 0], same)
+    added = insertion(value, image, heatmaps, [0, 0, 0], same)
     for down, up in zip(removed, added, strict=True):
         np.testing.assert_allclose(down.score + up.score, both, rtol=1e-6)
 
@@ -205,7 +207,7 @@ def test_a_map_that_a_smaller_frame_makes_constant_is_undefined():
 
 def test_a_score_that_is_not_finite_is_undefined(image, heatmaps):
     def broken(images):
-        return np.where(images[:, :1, 0, 0] == image[0, 0, 0, 0], 0.5, np.nan)
+        return np.where(images[:, 0, 0, :2] == image[0, 0, 0, :2], 0.5, np.nan)
 
     results = deletion(broken, image, heatmaps[:1], [0], SMALL)
     assert results == [Undefined("the model's score is not finite")]

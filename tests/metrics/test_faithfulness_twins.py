@@ -26,6 +26,7 @@ from gradcam_eval.metrics import (
     road_morf,
     sensitivity_n,
 )
+from gradcam_eval.metrics.black_box import BlackBox
 from gradcam_eval.metrics.region_removal import region_ranks, square_grid, superpixels
 from gradcam_eval.metrics.subsets import random_sets
 from gradcam_eval.perturb import filled, gaussian_blur, impute
@@ -113,7 +114,7 @@ def test_log_odds_of_a_black_box_and_no_logit():
     np.testing.assert_allclose(odds, np.log(plain / (1 - plain)), rtol=1e-9)
     with pytest.raises(InputError, match="predict gives probabilities alone"):
         morf(smooth, image, maps, [0], "flip_mean_logit")
-    certain = morf(lambda x: np.ones((len(x), 1)), image, maps, [0], "flip_mean_log_odds")
+    certain = morf(lambda x: np.ones((len(x), 2)), image, maps, [0], "flip_mean_log_odds")
     assert certain == [Undefined("the model's score is not finite")]
 
 
@@ -359,13 +360,14 @@ def test_a_linear_model_is_told_perfectly_by_its_own_contributions():
     def linear(images):
         return np.tensordot(images, weights, 3)[:, None]
 
+    value = BlackBox(linear, output="regression")
     contributions = ((image[0] - IMAGENET_MEAN) * weights).sum(axis=-1)
     for sign in (1, -1):
         maps = [sign * contributions.astype(np.float32)]
-        curve = sensitivity_n(linear, image, maps, [0], changed("ancona2018", draws=20))[0]
+        curve = sensitivity_n(value, image, maps, [0], changed("ancona2018", draws=20))[0]
         np.testing.assert_allclose(curve.score, sign, atol=1e-4)
         rules = changed("bhatt2020_correlation", draws=20, subset_pixels=5)
-        found = faithfulness_correlation(linear, image, maps, [0], rules)[0]
+        found = faithfulness_correlation(value, image, maps, [0], rules)[0]
         assert found == pytest.approx(sign, abs=1e-4)
 
 
@@ -381,7 +383,7 @@ def test_correlation_equals_its_twin():
             falls.append(of(image[0], target) - of(picture, target))
             sums.append(maps[n][chosen].sum())
         assert found[n] == pytest.approx(np.corrcoef(sums, falls)[0, 1], abs=1e-4)
-    blind = faithfulness_correlation(lambda x: np.full((len(x), 1), 0.5), image, maps[:1], [0])
+    blind = faithfulness_correlation(lambda x: np.full((len(x), 2), 0.5), image, maps[:1], [0])
     assert blind == [Undefined("the score or the heatmap does not vary over the sets")]
 
 

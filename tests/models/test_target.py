@@ -58,17 +58,11 @@ def test_logits_and_probabilities(end):
     np.testing.assert_allclose(probabilities, softmax(LOGITS), rtol=1e-6)
 
 
-def test_one_sigmoid_output():
+def test_one_sigmoid_output_is_two_classes():
     unit = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="ones")
     logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), unit]))
-    np.testing.assert_allclose(logits, [[3.0], [-2.5]], rtol=1e-6)
-    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-6)
-
-
-def test_one_output_without_activation_is_a_logit():
-    unit = keras.layers.Dense(1, kernel_initializer="ones")
-    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), unit]))
-    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-6)
+    np.testing.assert_allclose(logits, [[-1.5, 1.5], [1.25, -1.25]], rtol=1e-6)
+    np.testing.assert_allclose(probabilities, softmax(logits), rtol=1e-6)
 
 
 def test_a_saturated_softmax_still_has_its_logit():

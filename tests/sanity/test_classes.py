@@ -43,6 +43,36 @@ def test_the_classes_are_the_most_and_the_least_probable():
         assert found["reason"] == expected.reason
 
 
+def one_output(activation=None):
+    """A ramp of weights over four maps, some of either sign."""
+    keras.utils.set_random_seed(2)
+    head = L.Dense(1, activation, name="head")
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            L.Conv2D(4, 3, padding="same", activation="relu", name="maps"),
+            L.GlobalAveragePooling2D(),
+            head,
+        ]
+    )
+    head.kernel.assign([[-2.0], [-1.0], [1.0], [2.0]])
+    return model
+
+
+def test_the_classes_of_one_sigmoid_are_the_negative_and_the_positive():
+    check = class_sensitivity(one_output("sigmoid"), pictures(4), methods=["grad_cam", "eigen_cam"])
+    verdict = check.verdict().set_index("method")
+    assert verdict.loc["eigen_cam", "verdict"] == "fails"
+    assert verdict.loc["grad_cam", "similarity"] < 0  # ReLU of what differs by its sign alone
+    declared = class_sensitivity(one_output(), pictures(4), output="binary")
+    assert len(declared.targets) == 4
+
+
+def test_a_regression_has_no_classes_to_compare():
+    with pytest.raises(InputError, match=r"compares two classes, and this model returns one value"):
+        class_sensitivity(one_output(), pictures(1))
+
+
 def test_the_protocol_says_by_what_classes_and_models_are_compared():
     model, images = cnn(), pictures(3)
     for check in (

@@ -66,7 +66,7 @@ def test_the_line_says_it_all(subject):
     made = subject(layers=["last"], controls=["random"])
     assert str(forecast(made, None, images=1, size=SIZE)) == (
         "1 image × (1 layer × method cell + 1 control): about 39 forward passes, 20 s, "
-        "1 MB for activations, 0 MB on disk"
+        "1 MB for activations, 0 MB on disk; output: 3 classes by a softmax (classes)"
     )
     assert "about 3,900 forward passes, 32 min, " in str(
         forecast(made, None, images=100, size=SIZE)
