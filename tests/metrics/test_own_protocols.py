@@ -145,7 +145,7 @@ def test_a_study_names_it_and_does_not_resume_under_other_values():
         make_study(chosen)
     digests = set()
     for step in (512, 1024):
-        register_protocol(own(step_pixels=step))
+        register_protocol(own(step_pixels=step, metrics=("deletion",)))
         study = make_study(chosen)
         assert study.measures == [("deletion", "rise2018"), ("deletion", "mine")]
         digests.add(fingerprint_of(study, []))
