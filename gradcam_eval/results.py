@@ -250,13 +250,13 @@ def run_study(
     progress : told what happens
     data : samples, entries or tensors that are in memory, instead of what the study names; see
         `data.open_source`. A dict needs no "data" then, or one without a path, as in
-        {"values": [0, 1]}
+        {"values": [0, 1]}, or {"count": 100} where the data does not say its length: the first 100
+        are taken
 
     Raises
     ------
     InputError : the study is wrong, or its folder holds another study's results
     """
-    from gradcam_eval.data import open_source
     from gradcam_eval.study.config import Study, load_study, make_study
     from gradcam_eval.study.run import Progress, run
 
@@ -264,9 +264,7 @@ def run_study(
         study = make_study(study if data is None else _in_memory(study))
     elif not isinstance(study, Study):
         study = load_study(study)
-    source = None
-    if data is not None:
-        source = open_source(data, drawn=study.data.drawing, values=study.data.within)
+    source = None if data is None else study.data.opened(data)
     progress = progress or Progress()
     folder = run(study, results=Path(results), fresh=fresh, progress=progress, data=source)
     return Results(folder)

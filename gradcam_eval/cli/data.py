@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gradcam_eval.cli.data_report import as_json_object, captions, names_of, report_lines
 from gradcam_eval.cli.explain import BitsOption, LargeOption, WindowOption
-from gradcam_eval.cli.terminal import cell, console, say
+from gradcam_eval.cli.terminal import cell, console, say, silent_stderr
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.files import replacing
 
@@ -119,8 +119,29 @@ def check(
     split: Annotated[str | None, typer.Option(help="One split alone, as 'val' or 'test'.")] = None,
     part: Annotated[str | None, typer.Option(help="pets: 'pet' or 'head'.")] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="The named model whose classes are meant.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Whose classes are meant: a model's name, or a local .keras or .h5 file.",
+        ),
     ] = "efficientnet_lite0",
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For a model file: its class names, one a line, or 'imagenet' for ImageNet-1k's.",
+        ),
+    ] = None,
+    numbering: Annotated[
+        Literal["from_0", "from_1", "order"] | None,
+        typer.Option(
+            metavar="HOW",
+            help="What labels that are numbers mean: from_0 (indices), from_1, or order (of the "
+            "class folders).",
+        ),
+    ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +157,10 @@ def check(
     boxes_unit: Annotated[
         str, typer.Option(metavar="UNIT", help="'pixels', or 'relative' for boxes from 0 to 1.")
     ] = "",
+    rescale: Annotated[
+        bool,
+        typer.Option("--rescale", help="The pictures were resized after they were annotated."),
+    ] = False,
     out: SheetOption = None,
     tiles: Annotated[int, typer.Option(min=1, max=200, help="Pictures on the sheet.")] = 24,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings end with 1 too.")] = False,
@@ -151,20 +176,26 @@ def check(
     from gradcam_eval.data.sheet import contact_sheet
 
     _check_out(out)
-    mapped = _class_map(model, classes)
     options = {"annotations": annotations, "labels": labels, "split": split, "part": part}
     given = {key: value for key, value in options.items() if value is not None}
     drawn: Any = (boxes, boxes_unit)  # checked there
     rules = Pixels(window, bits, large)
-    source = open_source(path, format=format, options=given, drawn=Drawing(*drawn))
+    known = _class_map(model, class_names, classes)
+    source = open_source(
+        path, format=format, options=given, drawn=Drawing(*drawn), numbering=numbering
+    )
+    source = source.rescaled() if rescale else source
+    mapped = source.class_map(known)
     entries = [entry for entry in source.entries if isinstance(entry, Entry)]  # of a path, all are
     with _shown_steps(len(entries)) as step:
-        report = check_entries(path, entries, mapped, step=step, pixels=rules)
+        report = check_entries(
+            path, entries, mapped, step=step, pixels=rules, skipped=source.skipped
+        )
     code = report.exit_code(strict=strict)
     if as_json:
         print(json.dumps(as_json_object(report, code), indent=2))
     else:
-        for line in report_lines(report, model, names_of(mapped)):
+        for line in report_lines(report, model, names_of(mapped), note=mapped.note):
             say(line)
     if out is not None:
         sheet = contact_sheet(
@@ -196,13 +227,24 @@ def _check_out(out: Path | None) -> None:
         raise InputError(f"there is no folder {out.parent}: make it first.")
 
 
-def _class_map(model: str, mapping: Path | None) -> ClassMap:
+def _class_map(model: str, names: Path | None, mapping: Path | None) -> ClassMap:
     from gradcam_eval.data.classmap import ClassMap, read_mapping
-    from gradcam_eval.models.catalogue import model_spec
+    from gradcam_eval.models.catalogue import MODELS, model_spec
 
-    spec = model_spec(model)
-    found = ClassMap(spec.class_names, spec.synsets)
+    if names is None and (model in MODELS or not Path(model).suffix):
+        spec = model_spec(model)
+        found = ClassMap(spec.class_names, spec.synsets)
+    else:
+        found = _classes_of_file(model, names)
     return found if mapping is None else read_mapping(mapping, found)
+
+
+def _classes_of_file(model: str, names: Path | None) -> ClassMap:
+    with silent_stderr():  # TensorFlow
+        from gradcam_eval.study.config import ModelEntry
+        from gradcam_eval.study.subject import load
+
+        return load(ModelEntry(name=model, classes=None if names is None else str(names))).classes
 
 
 def _save(sheet: Image, out: Path, *, quiet: bool) -> None:

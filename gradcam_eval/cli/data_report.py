@@ -30,15 +30,20 @@ def as_json_object(report: DataReport, code: int) -> dict[str, Any]:
     }
 
 
-def report_lines(report: DataReport, model: str, called: Callable[[str], str]) -> list[str]:
-    """Return the report as text: counts, sizes, classes, and the problems by kind."""
+def report_lines(
+    report: DataReport, model: str, called: Callable[[str], str], *, note: str = ""
+) -> list[str]:
+    """Return the report as text: counts, sizes, classes, and the problems by kind.
+
+    `note` says how the data set's class folders or numbers were understood.
+    """
     from gradcam_eval.data.check import KINDS
 
     usable = sum(image.is_usable for image in report.images)
     n = len(report.images)
     lines = [f"{report.source}: {n} image{'s' * (n != 1)}, {usable} of them usable"]
     lines += [f"  {name}: {value}" for name, value in _counts(report) if value]
-    lines += _class_lines(report, model, called)
+    lines += _class_lines(report, model, called) + ([f"  {note}"] if note else [])
     for kind, (severity, meaning) in KINDS.items():
         found = [problem for problem in report.problems if problem.kind == kind]
         if found:

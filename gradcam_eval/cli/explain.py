@@ -26,7 +26,10 @@ PreprocessOption = Annotated[
 ]
 ClassesOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="For a model file: its class names, one a line."),
+    typer.Option(
+        metavar="FILE",
+        help="For a model file: its class names, one a line, or 'imagenet' for ImageNet-1k's.",
+    ),
 ]
 
 

@@ -34,6 +34,7 @@ def study(
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.recommend import recommend
     from gradcam_eval.report.tables import summary_table
+    from gradcam_eval.report.top1 import label_warning
     from gradcam_eval.results import run_study
     from gradcam_eval.stats import summarise
 
@@ -59,7 +60,7 @@ def study(
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")
-        if warning := copies(found, model):
+        for warning in filter(None, (copies(found, model), label_warning(found, model))):
             say(f"{model}: {warning}")
     say(f"Report: {page}")
 

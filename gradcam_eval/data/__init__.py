@@ -125,7 +125,7 @@ def iter_samples(  # noqa: PLR0913 - as load_samples
     """
     opened = open_source(source, format=format, drawn=drawn)
     framing = framing if isinstance(framing, Framing) else Framing(framing)
-    mapped = class_map(classes)
+    mapped = opened.class_map(class_map(classes))
     return opened.samples(
         Reading(size, framing, mapped, channels=channels, pixels=pixels or Pixels())
     )

@@ -6,7 +6,7 @@ for picture and truth, class indices, bad images as rows) is the same for all of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeAlias
@@ -95,6 +95,7 @@ class Entry:
         "stored" as its pixels lie in the file; "" where nobody said, which counts as upright
     boxes_unit : of boxes and polygons: "pixels", or "relative", from 0 to 1 of the sides; "" where
         nobody said, which counts as pixels, and boxes from 0 to 1 are refused
+    annotated_size : (H, W) for which the objects were drawn, where that is known without `annotate`
     """
 
     name: str
@@ -106,6 +107,7 @@ class Entry:
     licence: str = ""
     boxes: BoxFrame = ""
     boxes_unit: BoxUnit = ""
+    annotated_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Take a path as text as well, and refuse texts that cannot be kept."""
@@ -126,3 +128,24 @@ class Entry:
         for field, value in (changed | {"labels": labels, "file": refusal}).items():
             object.__setattr__(self, field, value)
         object.__setattr__(self, "annotate", refusal)
+
+
+class Listing(list[Entry]):
+    """What a reader returns: its entries, with what else it saw while it listed them.
+
+    Attributes
+    ----------
+    folders : the names of all class folders, also of those without an image
+    skipped : the names of files that look like images and are in no format that is read
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        folders: Sequence[str] = (),
+        skipped: Sequence[str] = (),
+    ) -> None:
+        super().__init__(entries)
+        self.folders = tuple(map(writable, folders))
+        self.skipped = tuple(map(writable, skipped))

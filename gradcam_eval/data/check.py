@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from gradcam_eval.core import InputError, reason_of
 from gradcam_eval.data.annotation import Annotation, Box, Entry, Refusal
-from gradcam_eval.data.classmap import ClassMap
+from gradcam_eval.data.classmap import ClassMap, is_number
+from gradcam_eval.data.decode import frame_count
 from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.extent import (
     Size,
@@ -42,9 +45,15 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "box apart from mask": ("warning", "a box and its object's mask overlap by less than half"),
     "turned by EXIF": ("warning", "what is drawn may belong to the stored pixels: say boxes = …"),
     "narrow values": ("warning", "the values use little of their range: say bits or window"),
+    "skipped file": ("warning", "an image file in a format that is not read: convert it to PNG"),
+    "further frames": ("warning", "a file has several pages or frames, and only the first is read"),
     "same content": ("warning", "several images are the same file"),
     "unmapped class": ("warning", "the model has no class of this name: its images have no label"),
 }
+
+
+_ONE_FRAME = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".bmp"})
+_ROUNDING = 0.01  # pixels: less than a file with two decimals can say
 
 
 @dataclass(frozen=True)
@@ -113,13 +122,14 @@ class DataReport:
         return int(any(strict or problem.severity == "error" for problem in self.problems))
 
 
-def check_entries(
+def check_entries(  # noqa: PLR0913 - a data set, and how it is read
     source: str,
     entries: Sequence[Entry],
     classes: ClassMap,
     *,
     step: Callable[[], None] = lambda: None,
     pixels: Pixels | None = None,
+    skipped: Sequence[str] = (),
 ) -> DataReport:
     """Decode every image of a data set, read all that is drawn on it, and report.
 
@@ -130,6 +140,7 @@ def check_entries(
     classes : the data set's names of classes → the model's indices
     step : called after each image
     pixels : how deep and very large files are read
+    skipped : the names of image files that are not read
 
     Returns
     -------
@@ -150,10 +161,11 @@ def check_entries(
     unmapped = tuple(
         Problem("unmapped class", name, f"{n} image{'s' * (n != 1)}")
         for name, n, _ in class_counts
-        if name in missing and not _is_number(name)
+        if name in missing and not is_number(name)
     )
     own = tuple(problem for image in images for problem in image.problems)
-    return DataReport(source, images, class_counts, own + tuple(_duplicates(images)) + unmapped)
+    whole = (*(Problem("skipped file", name, "not read") for name in skipped), *_duplicates(images))
+    return DataReport(source, images, class_counts, own + whole + unmapped)
 
 
 def check_entry(entry: Entry, classes: ClassMap, pixels: Pixels | None = None) -> ImageFacts:
@@ -172,6 +184,7 @@ def check_entry(entry: Entry, classes: ClassMap, pixels: Pixels | None = None) -
     drawn = [each for each in annotation.objects if not each.is_ignored]
     names = dict.fromkeys((*entry.labels, *(each.label for each in drawn if each.label)))
     problems = [
+        *_frame_problems(entry),
         *_label_problems(entry, annotation, classes),
         *_pixel_problems(entry, opened, has_drawn=bool(drawn)),
         *_drawn_problems(entry.name, annotation, size),
@@ -216,8 +229,11 @@ def _pixel_problems(entry: Entry, opened: Opened, *, has_drawn: bool) -> Iterabl
         )
 
 
-def _is_number(name: str) -> bool:
-    return name.strip().removeprefix("-").isdecimal()
+def _frame_problems(entry: Entry) -> Iterable[Problem]:
+    if isinstance(entry.file, Path) and entry.file.suffix.lower() not in _ONE_FRAME:
+        with contextlib.suppress(Exception):  # the first one was decoded, whatever the others are
+            if (n := frame_count(entry.file)) > 1:
+                yield Problem("further frames", entry.name, f"{n} frames")
 
 
 def _drawn_problems(name: str, annotation: Annotation, size: Size) -> Iterable[Problem]:
@@ -232,7 +248,7 @@ def _drawn_problems(name: str, annotation: Annotation, size: Size) -> Iterable[P
             yield Problem("object outside", name, f"{what}: {_shown(box)}")
         elif drawn.box is not None:
             beyond = np.abs(np.subtract(clipped(drawn.box, size), drawn.box)).max()
-            if beyond > 0:
+            if beyond > _ROUNDING:
                 detail = f"{what}: {_shown(drawn.box)} by {beyond:g} pixels"
                 yield Problem("box beyond image", name, detail)
             if (overlap := overlap_with_mask(drawn)) < 0.5:

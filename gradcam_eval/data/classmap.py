@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
 
 _LONGEST = 100_000  # classes in a range: a slip of the pen must not fill the memory
+_DECIMAL = re.compile(r"-?\d+\.0+")
+_LONGEST_NUMBER = 18  # digits
 _COLUMNS = ("index", "synset", "class")
 
 
@@ -25,9 +29,9 @@ _COLUMNS = ("index", "synset", "class")
 class ClassMap:
     """Which class of a model a name of a data set means.
 
-    In this order: what `explicit` says; the synset; the class name, where exactly one class has it
-    (case, and `_` for a space, do not matter); a whole number as text, the index itself. A name
-    that two of these understand differently means none.
+    The first of these that knows the name decides: `explicit`; the synset or the class name (case,
+    and `_` for a space, do not matter), which mean nothing where several classes have it; a whole
+    number as text, the index itself, or the index + `first`.
 
     Attributes
     ----------
@@ -35,12 +39,16 @@ class ClassMap:
     synsets : their WordNet synsets, likewise
     n_classes : how many classes the model has, where there are no names; None where unknown
     explicit : the data set's name → index, or several, from a mapping file
+    first : the number that means the model's class 0: see `numbering`
+    note : how folders or numbers were understood, for the user; empty where they are plain indices
     """
 
     names: tuple[str, ...] = ()
     synsets: tuple[str, ...] = ()
     n_classes: int | None = None
     explicit: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    first: int = 0
+    note: str = ""
 
     @property
     def count(self) -> int | None:
@@ -59,20 +67,32 @@ class ClassMap:
         ------
         InputError : the name is a whole number outside the model's classes
         """
+        name = unicodedata.normalize("NFC", name)
         if name in self.explicit:
             said = self.explicit[name]
             return said if isinstance(said, tuple) else (said,)
-        found = set(self._by_name.get(_plain(name), ()))
-        if name.strip().removeprefix("-").isdecimal():
-            number = int(name)
-            if self.count is None or 0 <= number < self.count:
-                found.add(number)
-            elif not found:
-                raise InputError(
-                    f"label {number} is outside the model's {self.count} classes: valid is 0 to "
-                    f"{self.count - 1}."
-                )
-        return tuple(found) if len(found) == 1 else ()
+        if found := self._by_name.get(_plain(name)):
+            return tuple(found) if len(found) == 1 else ()
+        if _DECIMAL.fullmatch(name.strip()):
+            raise InputError(
+                f"label {name.strip()[:40]!r} has a decimal point, as pandas writes whole numbers "
+                "of a column with gaps: write it without (astype('Int64'))."
+            )
+        if not is_number(name):
+            return ()
+        index = int(name) - self.first
+        if index < 0 or (self.count is not None and index >= self.count):
+            last = " or more" if self.count is None else f" to {self.count - 1 + self.first}"
+            known = "" if self.count is None else f" {self.count}"
+            raise InputError(
+                f"label {int(name)} is outside the model's{known} classes: valid is "
+                f"{self.first}{last}."
+            )
+        return (index,)
+
+    def has_name(self, name: str) -> bool:
+        """Return whether a mapping file, a synset or a class name knows a name."""
+        return unicodedata.normalize("NFC", name) in self.explicit or _plain(name) in self._by_name
 
     def unmapped(self, names: Iterable[str]) -> list[str]:
         """Return the names that mean no class of the model, each once, in order of appearance."""
@@ -139,7 +159,7 @@ def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
         except InputError as error:
             raise InputError(f"line {number} of the class mapping {path}: {error}") from error
         explicit[name] = indices
-    return ClassMap(model.names, model.synsets, model.n_classes, explicit)
+    return replace(model, explicit=explicit)
 
 
 def class_map(
@@ -164,7 +184,7 @@ def _mapped(row: dict[str, str | None], model: ClassMap) -> tuple[str, tuple[int
     if not wanted:
         raise InputError("wanted a name and exactly one of index, synset and class.")
     found = [index for part in wanted for index in read(part, model)]
-    return row["name"], tuple(dict.fromkeys(found))
+    return unicodedata.normalize("NFC", row["name"]), tuple(dict.fromkeys(found))
 
 
 def _of_synset(wanted: str, model: ClassMap) -> tuple[int, ...]:
@@ -196,5 +216,10 @@ def _checked_index(wanted: str, count: int | None) -> int:
     return int(wanted)
 
 
+def is_number(name: str) -> bool:
+    """Return whether a label is a whole number as text, of a length that is no mistake."""
+    return name.strip().removeprefix("-").isdecimal() and len(name) <= _LONGEST_NUMBER
+
+
 def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
+    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").split())

@@ -17,8 +17,9 @@ from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.depth import NARROW, Decoded, Pixels, levels_of
 from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
 from gradcam_eval.data.large import decode_large_tiff, open_reduced
+from gradcam_eval.data.missing import missing_file
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 1024**3 // 4 // 3  # the size at which Pillow itself starts to warn
 MAX_DECODED_BYTES = 4 * MAX_PIXELS + 16 * 1024**2
 MAX_BYTES = 256 * 1024**2
@@ -215,6 +216,16 @@ def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
             raise _unreadable(name, error) from error
 
 
+def frame_count(path: str | os.PathLike[str]) -> int:
+    """Return how many pages or frames an image file has; only the first is ever read.
+
+    A JPEG counts as one, whatever previews a camera put behind it. The file has been decoded.
+    """
+    with io.BytesIO(read_file(path, name=os.fsdecode(path))) as stream:
+        picture = Pillow.open(stream, formats=FORMATS)
+        return 1 if picture.format in ("JPEG", "MPO") else int(getattr(picture, "n_frames", 1))
+
+
 def flatten(
     picture: Pillow.Image,
     *,
@@ -270,7 +281,7 @@ def read_file(path: str | os.PathLike[str], *, name: str) -> bytes:
         if found.is_dir():
             raise InputError(f"{name} is a folder, not an image file: give a file in it.")
         if not found.exists():
-            raise ReadError(f"there is no file {name}: check the path.")
+            raise missing_file(found, name)
         if not found.is_file():
             raise InputError(f"{name} is not a regular file: give an image file.")
         if found.stat().st_size > MAX_BYTES:

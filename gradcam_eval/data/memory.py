@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,11 @@ _WHOLE = 1e-3  # levels: what is left of whole ones that were scaled and back in
 
 
 def entries_from_dataset(
-    dataset: Iterable[Any], *, values: Sequence[float] = LEVELS, boxes_unit: BoxUnit = ""
+    dataset: Iterable[Any],
+    *,
+    values: Sequence[float] = LEVELS,
+    boxes_unit: BoxUnit = "",
+    count: int | None = None,
 ) -> Iterator[Entry]:
     """Yield an entry for each element of a `tf.data.Dataset`, or of anything that iterates alike.
 
@@ -31,6 +36,7 @@ def entries_from_dataset(
         front of each part; they are taken apart.
     values : the range [low, high] of the images, as (0, 1), or (-1000, 400) Hounsfield units
     boxes_unit : "pixels", or "relative" for boxes from 0 to 1
+    count : how many images at most, the first ones; None: all
 
     Yields
     ------
@@ -39,13 +45,61 @@ def entries_from_dataset(
 
     Raises
     ------
-    InputError : an element is something else; the message has its number, counted in images
+    InputError : an element is something else (the message has its number, counted in images), or a
+        `tf.data.Dataset` never ends and there is no `count`
 
     Notes
     -----
     TensorFlow is not imported: each tensor is asked for its `.numpy()`.
     """
     within = as_values(values)
+    check_count(count)
+    cardinality = getattr(dataset, "cardinality", None)  # of a tf.data.Dataset; -1: endless
+    if count is None and callable(cardinality) and int(cardinality()) == -1:
+        raise _endless()
+    return islice(_entries(dataset, within, boxes_unit), count)
+
+
+def check_count(count: int | None) -> None:
+    """Raise InputError for a count of no image."""
+    is_number = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if count is not None and not (is_number and count >= 1):
+        raise InputError(f"count = {count!r}: wanted a number of images from 1 up.")
+
+
+def wanted_count(data: Iterable[Any], count: int | None) -> int | None:
+    """Return how many images to take of `data`: `count`, or None for all where it has an end.
+
+    Raises
+    ------
+    InputError : no `count`, and `data` never ends, or does not know whether it does
+    """
+    check_count(count)
+    if count is None and not has_end(data):
+        raise _endless()
+    return count
+
+
+def _endless() -> InputError:
+    return InputError(
+        "the data does not say how many images it has, and may never end: say how many to take "
+        "with count=… (open_source(data, count=100); in a study data = {count = 100}), or give a "
+        "list. A tf.data.Dataset knows its length after .take(n), where it was endless, or "
+        "after .apply(tf.data.experimental.assert_cardinality(n))."
+    )
+
+
+def has_end(data: Iterable[Any]) -> bool:
+    """Return whether data in memory says how many elements it has."""
+    try:
+        return len(data) >= 0  # type: ignore[arg-type]
+    except TypeError:  # a generator; a tf.data.Dataset that is endless, or of unknown length
+        return False
+    except OverflowError:  # a Keras PyDataset without end
+        return False
+
+
+def _entries(dataset: Iterable[Any], within: Values, boxes_unit: BoxUnit) -> Iterator[Entry]:
     number = 0
     for element in dataset:
         try:

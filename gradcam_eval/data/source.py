@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from gradcam_eval.core import BadSample, InputError, Sample, unknown_name
-from gradcam_eval.data.annotation import BoxFrame, BoxUnit, Entry
+from gradcam_eval.data.annotation import BoxFrame, BoxUnit, Entry, Listing
+from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.data.evidence.entries import VIEWS, evidence_entries
-from gradcam_eval.data.memory import entries_from_dataset
+from gradcam_eval.data.memory import check_count, entries_from_dataset, wanted_count
+from gradcam_eval.data.numbering import Kind, Numbering, check_numbering, with_numbering
 from gradcam_eval.data.photos import photo_entries
 from gradcam_eval.data.pipeline import Reading, read_sample
 from gradcam_eval.data.readers import list_entries
+from gradcam_eval.data.rescale import with_rescale
 from gradcam_eval.data.streaming import read_ahead
 from gradcam_eval.data.subset import Subset
 from gradcam_eval.files import is_there
@@ -24,6 +28,7 @@ Data: TypeAlias = "str | Path | Source | Iterable[Any]"
 
 IN_MEMORY = "(in memory)"
 MANIFESTS = {".csv": "csv", ".jsonl": "jsonl"}
+_LISTS = ("csv", "jsonl")  # their authors number classes in any way; other formats say how
 RELATIVE = ("csv", "jsonl", "coco")  # formats that some write with boxes from 0 to 1
 
 
@@ -74,10 +79,19 @@ class Source:
     ----------
     path : the name or path it was opened by
     entries : the images, each with a name of its own; or samples that were made already
+    classes : the names of all classes of the data set, whatever images are chosen: the labels in
+        order of appearance, or the names of the class folders
+    kind : what these are: see `numbering.with_numbering`
+    numbering : how labels that are numbers count; see `numbering.with_numbering`
+    skipped : the names of image files that are in no format that is read
     """
 
     path: str
     entries: tuple[Entry | Sample, ...]
+    classes: tuple[str, ...] = ()
+    kind: Kind = "indices"
+    numbering: Numbering | None = None
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that stand twice: results are kept by name."""
@@ -114,6 +128,21 @@ class Source:
         )
         return replace(self, entries=entries)
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether there are samples that were made already, whose labels are indices."""
+        return any(isinstance(entry, Sample) for entry in self.entries)
+
+    def class_map(self, classes: ClassMap) -> ClassMap:
+        """Return a model's class map with the meaning of this data set's numbers and folders.
+
+        Raises
+        ------
+        InputError : the data set's classes are numbered, and it is not clear from where
+        """
+        labels = self.classes or self.labels
+        return with_numbering(classes, labels, kind=self.kind, numbering=self.numbering)
+
     def named(self, names: Sequence[str]) -> Source:
         """Return the images of these names alone, in the data set's order."""
         known = self.names
@@ -131,12 +160,45 @@ class Source:
         InputError : the subset names what the data set has not, no image is left, or samples that
             were made already are to be chosen by what only their files say
         """
-        if subset == Subset():
+        is_small = subset.count is None or len(self.entries) <= subset.count
+        if replace(subset, count=None, seed=0) == Subset() and is_small:
             return self
         found = subset.chosen(self._unread())
         if not found:
             raise InputError(f"no image of {self.path} is in the subset: ask for less.")
         return replace(self, entries=tuple(found))
+
+    def every_label(self, classes: ClassMap) -> Source:
+        """Return an image for each image and each of its labels that the model has, that one first.
+
+        An image with several labels becomes several of the same pixels, called "name [label]"; all
+        labels stay right for each of them, and its groups are those of its own label. An image
+        without a label that the model has stays as it is.
+
+        Parameters
+        ----------
+        classes : of the model, as `class_map` returns it
+        """
+        found: list[Entry | Sample] = []
+        for entry in self.entries:
+            if isinstance(entry, Entry):
+                found += _entries_of(entry, classes)
+            else:
+                found += _samples_of(entry, classes)
+        return replace(self, entries=tuple(found))
+
+    def rescaled(self) -> Source:
+        """Return the same images, with what is drawn on them brought to the size of their files.
+
+        For pictures that were resized after they were annotated; see `rescale.rescaled`. Samples
+        that were made already stay as they are.
+        """
+        return replace(
+            self,
+            entries=tuple(
+                with_rescale(entry) if isinstance(entry, Entry) else entry for entry in self.entries
+            ),
+        )
 
     def check(self, subset: Subset) -> None:
         """Raise InputError where a subset names what there is not; no annotation is read."""
@@ -163,13 +225,15 @@ class Source:
         return read_ahead(partial(read_sample, reading=reading), self.entries, readers)
 
 
-def open_source(
+def open_source(  # noqa: PLR0913 - all that a data set may not say itself
     data: Data,
     *,
     format: str | None = None,
     options: Mapping[str, Any] | None = None,
     drawn: Drawing | None = None,
     values: Sequence[float] = LEVELS,
+    numbering: Numbering | None = None,
+    count: int | None = None,
 ) -> Source:
     """List the images of a data set.
 
@@ -182,15 +246,34 @@ def open_source(
     options : the reader's own, by name ("annotations", "split", …); None counts as not given
     drawn : the frame and the unit of what is drawn, where the data set does not say it
     values : of tensors in memory: the range [low, high] of their images
+    numbering : what labels that are numbers mean: "from_0", the model's indices; "from_1", the
+        index and 1; "order", the place of the class folder in sorted order; None: decided where
+        the labels leave no doubt, see `numbering.with_numbering`
+    count : how many images at most, the first ones; needed where `data` is a generator, or a data
+        set that does not know its length or never ends
 
     Raises
     ------
-    InputError : there is no such data set or format, or it cannot be read as a whole
+    InputError : there is no such data set or format, it cannot be read as a whole, or it may never
+        end and there is no `count`
     """
-    if not isinstance(data, str | Path):
-        source = data if isinstance(data, Source) else _from_memory(data, as_values(values))
-        return source.drawn_in(drawn)
-    given = {name: value for name, value in (options or {}).items() if value is not None}
+    check_numbering(numbering)
+    check_count(count)
+    if isinstance(data, Source):
+        source = data
+    elif isinstance(data, str | Path):
+        source = _from_path(data, format, options or {}, drawn)
+    else:
+        source = _from_memory(data, count, as_values(values))
+    numbering = numbering or source.numbering
+    source = replace(source, entries=source.entries[:count], numbering=numbering)
+    return source.drawn_in(drawn)
+
+
+def _from_path(
+    data: str | Path, format: str | None, options: Mapping[str, Any], drawn: Drawing | None
+) -> Source:
+    given = {name: value for name, value in options.items() if value is not None}
     if format is None and isinstance(data, str) and data in DATASETS:
         if given:
             raise InputError(f"the data set {data!r} takes no {next(iter(given))}: leave it out.")
@@ -204,14 +287,25 @@ def open_source(
             f"boxes_unit = 'relative' is for {', '.join(RELATIVE)} and data in memory: format "
             f"{format!r} has a unit of its own."
         )
-    return Source(str(data), tuple(list_entries(format, path, given))).drawn_in(drawn)
+    found = list_entries(format, path, given)
+    listing = found if isinstance(found, Listing) else Listing(found)
+    labels = (label for entry in listing for label in entry.labels)
+    return Source(
+        str(data),
+        tuple(listing),
+        classes=listing.folders or tuple(dict.fromkeys(labels)),
+        kind="folders" if listing.folders else "list" if format in _LISTS else "indices",
+        skipped=listing.skipped,
+    )
 
 
-def _from_memory(data: Iterable[Any], values: Values) -> Source:
+def _from_memory(data: Iterable[Any], count: int | None, values: Values) -> Source:
     if not isinstance(data, Iterable):
         raise InputError(f"data is {type(data).__name__}: wanted a path, samples or a data set.")
-    is_tensors = hasattr(data, "element_spec")
-    entries = tuple(entries_from_dataset(data, values=values) if is_tensors else data)
+    if hasattr(data, "element_spec"):
+        entries = tuple(entries_from_dataset(data, values=values, count=wanted_count(data, count)))
+    else:
+        entries = tuple(islice(data, wanted_count(data, count)))
     for entry in entries:
         if not isinstance(entry, Entry | Sample):
             raise InputError(
@@ -221,3 +315,47 @@ def _from_memory(data: Iterable[Any], values: Values) -> Source:
     if not entries:
         raise InputError("data has no sample: give one or more.")
     return Source(IN_MEMORY, entries)
+
+
+def _entries_of(entry: Entry, classes: ClassMap) -> list[Entry]:
+    unknown = set(classes.unmapped(entry.labels))
+    # two names of one class of the model are one label
+    known = {classes.indices(each): each for each in reversed(entry.labels) if each not in unknown}
+    return [
+        replace(
+            entry,
+            name=f"{entry.name} [{label}]" if len(known) > 1 else entry.name,
+            labels=(label, *(other for other in entry.labels if other != label)),
+        )
+        for label in reversed(known.values())
+    ] or [entry]
+
+
+def _samples_of(sample: Sample, classes: ClassMap) -> list[Sample]:
+    """Do the same with a sample that is made already; its further labels are in no group."""
+    main, others = sample.labels[: sample.n_main], sample.labels[sample.n_main :]
+    if not others:
+        return [sample]
+    names = classes.names
+    called = [names[each] if each < len(names) else str(each) for each in sample.labels]
+    first = replace(sample, name=f"{sample.name} [{called[0]}]")
+    return [
+        first,
+        *(
+            replace(
+                sample,
+                name=f"{sample.name} [{called[at]}]",
+                labels=(sample.labels[at], *main, *(o for o in others if o != sample.labels[at])),
+                n_main=1,
+                groups=tuple((key, each if key == "subset" else "") for key, each in sample.groups),
+            )
+            for at in range(sample.n_main, len(sample.labels))
+        ),
+    ]
+
+
+def say_skipped(names: Sequence[str]) -> str:
+    """Say which image files of a folder are not read, in one sentence."""
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    n = f"{len(names)} image file{'s' * (len(names) != 1)}"
+    return f"{n} in a format that is not read: {shown}; convert them to PNG"

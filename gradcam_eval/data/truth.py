@@ -17,7 +17,7 @@ def check_annotation(annotation: Annotation, size: tuple[int, int]) -> None:
     if annotation.size is not None and tuple(annotation.size) != tuple(size):
         raise InputError(
             f"it was annotated at {_shown(annotation.size)} and the file has {_shown(size)}: give "
-            "the annotated file."
+            "the annotated file, or say rescale = true (--rescale) where it was resized since."
         )
     masks = [("void mask", annotation.void)]
     masks += [("mask of an object", drawn.mask) for drawn in annotation.objects]

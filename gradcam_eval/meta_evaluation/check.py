@@ -137,10 +137,10 @@ def check_metrics(
     if not loaded.output.has_probabilities:
         raise InputError(f"check-metrics needs classes, and {loaded.label} returns {loaded.output}")
     stage("metrics judged", len(source.names))
-    samples = source.samples(asked.data.reading(loaded.classes, loaded.size, loaded.channels))
-    judged = judge_known(
-        samples, Predictor(loaded.model, output=loaded.declared), measures, seed=seed, step=step
-    )
+    reading = asked.data.reading(loaded.classes, loaded.size, source, loaded.channels)
+    samples = source.samples(reading)
+    predictor = Predictor(loaded.model, output=loaded.declared)
+    judged = judge_known(samples, predictor, measures, seed=seed, step=step)
     if not judged.images:
         raise InputError(
             f"none of the {len(judged.left_out)} images can be judged: {_listed(judged.left_out)}."

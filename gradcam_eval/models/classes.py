@@ -11,7 +11,9 @@ from pathlib import Path
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
 
-__all__ = ["class_names_from", "imagenet_classes", "resolve_class"]
+__all__ = ["class_names_from", "imagenet_classes", "resolve_class", "synsets_from"]
+
+IMAGENET = "imagenet"  # instead of a file of class names
 
 
 def resolve_class(
@@ -25,7 +27,8 @@ def resolve_class(
 
     Parameters
     ----------
-    wanted : an index (285 or "285"), a name or a synset. Case and `_` for a space do not matter.
+    wanted : an index (285, or "285" where no class has that name), a name or a synset. Case and
+        `_` for a space do not matter.
     class_names : the names of the model's classes by index; empty where nobody knows them
     synsets : their WordNet synsets, likewise
     n_classes : the number of classes, for a model without names
@@ -64,8 +67,8 @@ def _matches(wanted: int | str, class_names: Sequence[str], synsets: Sequence[st
     for i, synset in enumerate(synsets):
         if text in (synset, ALSO_CALLED.get(synset)):
             found.add(i)
-    # A name may be a number as well ("7" of a digit classifier), and at another position.
-    if text.removeprefix("-").isdecimal() and (int(text) < len(class_names) or not found):
+    # A name may be a number ("7" of a digit classifier): names come before indices.
+    if text.removeprefix("-").isdecimal() and not found:
         found.add(int(text))
     return sorted(found)
 
@@ -98,8 +101,16 @@ def _unknown_class(wanted: int | str, class_names: Sequence[str], count: int | N
     )
 
 
+def synsets_from(classes: Path | str | None) -> tuple[str, ...]:
+    """Return the synsets that come with class names: those of "imagenet", and none of a file's."""
+    is_imagenet = classes is not None and str(classes) == IMAGENET
+    return tuple(c.synset for c in imagenet_classes()) if is_imagenet else ()
+
+
 def class_names_from(path: Path | str) -> tuple[str, ...]:
     """Return the class names in a text file, one a line, in the order of the model's output.
+
+    "imagenet" is no file: it stands for the 1000 classes of ImageNet-1k in their usual order.
 
     A `.csv` file with a header that has a column `name` is read by that column; if it has a column
     `index` too, that one must count 0, 1, 2, ….
@@ -109,6 +120,8 @@ def class_names_from(path: Path | str) -> tuple[str, ...]:
     InputError
         If the file cannot be read, or has no names, an empty one or indices out of order.
     """
+    if str(path) == IMAGENET:
+        return tuple(c.name for c in imagenet_classes())
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")

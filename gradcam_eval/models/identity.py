@@ -12,7 +12,7 @@ import keras
 
 from gradcam_eval.core import InputError
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
-from gradcam_eval.models.classes import class_names_from
+from gradcam_eval.models.classes import class_names_from, synsets_from
 from gradcam_eval.models.described import describe_output
 from gradcam_eval.models.loading import image_shape, load_file
 from gradcam_eval.models.preprocess import preprocessing
@@ -34,7 +34,8 @@ def load_with_spec(
     ----------
     name_or_path : a name in `MODELS`, or the path of a `.keras` or `.h5` file
     preprocess : for a file only: a name in `PREPROCESSING`
-    classes : for a file only: a file with its class names, see `class_names_from`
+    classes : for a file only: a file with its class names, or "imagenet" for the 1000 of
+        ImageNet-1k with their synsets; see `class_names_from`
     values : for a file only: the range that its model takes, see `load_model`
     output : the kind of its output, where it has to be said; see `Explainer`
 
@@ -50,7 +51,9 @@ def load_with_spec(
     if name_or_path in MODELS:
         return model, MODELS[name_or_path]
     spec = spec_of(model, class_names=names, preprocess=preprocess, output=output)
-    return model, replace(spec, name=Path(name_or_path).stem, source=f"the file {name_or_path}")
+    source = f"the file {name_or_path}"
+    synsets = synsets_from(classes)
+    return model, replace(spec, name=Path(name_or_path).stem, source=source, synsets=synsets)
 
 
 def spec_of(

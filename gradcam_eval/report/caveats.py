@@ -12,6 +12,7 @@ from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
 from gradcam_eval.report.text import cell_name, is_yes, number, percent, plural, signed
+from gradcam_eval.report.top1 import label_warning
 from gradcam_eval.report.verdict import Verdict
 from gradcam_eval.statistics.units import FEWEST
 from gradcam_eval.texts import isolated
@@ -33,8 +34,13 @@ def caveats(
     verdicts : of this model
     model : its name
     """
-    texts = [engine_warning(folder, model), saturated(folder, model), _small(verdicts)]
-    texts += _controls(verdicts)
+    texts = [
+        engine_warning(folder, model),
+        saturated(folder, model),
+        label_warning(folder, model),
+        _small(verdicts),
+        *_controls(verdicts),
+    ]
     texts.append(placed(folder, model))
     texts += [_untrained(folder, verdicts, model), _shortcut(folder, verdicts, model)]
     left_out = missing(folder, model)
@@ -194,6 +200,8 @@ def copies(folder: Folder, model: str) -> str:
     if "pixels" not in images:  # a folder of an earlier version
         return ""
     known = images[(images["status"] == "ok") & (images["pixels"] != "")]
+    if folder.study.get("target") == "every label":
+        return _several_labels(len(known), known["pixels"].nunique())
     groups = [each["sample"].tolist() for _, each in known.groupby("pixels", sort=False)]
     groups = [names for names in groups if len(names) > 1]
     if not groups:
@@ -204,6 +212,15 @@ def copies(folder: Folder, model: str) -> str:
         f"Of {plural(len(known), 'image')} only {len(known) - sum(map(len, groups)) + len(groups)} "
         f"differ: {shown}{more}. Each copy counts as an image of its own, so intervals are too "
         "narrow: leave copies out."
+    )
+
+
+def _several_labels(records: int, images: int) -> str:
+    if images == records:
+        return ""
+    return (
+        f"{plural(records, 'record')} are of {plural(images, 'image')}: each label of an image "
+        "counts as an image of its own, so intervals are too narrow."
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gradcam_eval.results import Results
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a folder: nothing that leaves `results/`
+LABELS = ("label", "every label")  # targets that come from the data set
 CONTROLS = ("random", "centre_gaussian", "edges", "oracle")
 
 
@@ -37,7 +38,8 @@ class ModelEntry(_Strict):
     ----------
     name : zoo name, or path of a .keras or .h5 file
     preprocess : how the file's model wants 0-255 RGB images changed first; zoo models know
-    classes : path of a text file with one class name a line, for a local model
+    classes : path of a text file with one class name a line, for a local model; or "imagenet"
+    layers : of this model, instead of the study's
     tokens : how a transformer's tokens lie on the image, as in "14x14+1"
     output : what the model returns, where it has to be said: "binary" for one logit of two classes,
         "regression" for values, "classes" or "multi_label"
@@ -48,6 +50,12 @@ class ModelEntry(_Strict):
     classes: str | None = None
     tokens: str | None = None
     output: OutputKind | None = None
+    layers: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _one_to_list(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
 
     @property
     def label(self) -> str:
@@ -82,8 +90,8 @@ class Study(_Strict):
     models, layers, methods : each combination is a cell
     data : a built-in data set's name, a folder, an image or a list of images; or a table that says
         how it is read, and which images: see `DataEntry`
-    target : "predicted", "predicted:2" (the second best), "label" (the image's first label), or a
-        class index or name
+    target : "predicted", "predicted:2" (the second best), "label" (the image's first label), "every
+        label" (each label of an image is a record of its own), or a class index or name
     score : the scalar that heatmaps explain: "logit", "probability" or "log_odds"
     geometry : how a layer's map is laid on the image: "auto", by its receptive field where it would
         otherwise be off by more than one stride of the layer; "stretch"; or "receptive_field"
@@ -300,7 +308,7 @@ def _sentence(error: ValidationError) -> str:
     if shown == "data" and first["type"] == "model_type":
         wanted = "wanted a name, a path or a table"
     if shown == "target":
-        wanted = "wanted 'predicted', 'label', a class index or a class name"
+        wanted = "wanted 'predicted', 'label', 'every label', a class index or a class name"
     return f"{shown} = {_shown(first['input'])}: {wanted[0].lower()}{wanted[1:]}"
 
 

@@ -16,10 +16,12 @@ from pydantic import (
 )
 
 from gradcam_eval.core import InputError
-from gradcam_eval.data import IN_MEMORY, Fit, Framing, Reading, Source, Subset, open_source
+from gradcam_eval.data import IN_MEMORY, Data, Fit, Framing, Reading, Source, Subset, open_source
 from gradcam_eval.data.classmap import ClassMap, class_map
 from gradcam_eval.data.depth import Large, Pixels
 from gradcam_eval.data.geometry import GREY
+from gradcam_eval.data.memory import has_end
+from gradcam_eval.data.numbering import Numbering
 from gradcam_eval.data.source import Drawing
 from gradcam_eval.files import is_there
 from gradcam_eval.values import LEVELS, Values, as_values
@@ -37,6 +39,9 @@ class DataEntry(BaseModel):
     format : a name in `READERS`, where it does not follow from the path
     annotations, split, labels, part : the reader's options; each reader says which it takes
     class_map : a CSV file that gives the data set's names of classes the model's
+    numbering : what labels that are numbers mean; see `open_source`
+    rescale : whether pictures were resized after they were annotated, so that boxes, polygons and
+        masks are brought from the annotated size to that of the file
     frame, resize, fill : how pictures get the model's size; see `Framing`
     values : the range [low, high] that a model file takes, where it is not 0 to 255: levels are
         mapped to it in front of the model; images in memory are given in it
@@ -56,6 +61,8 @@ class DataEntry(BaseModel):
     labels: str | None = None
     part: str | None = None
     class_map: str | None = None
+    numbering: Numbering | None = None
+    rescale: StrictBool = False
     frame: Fit = "squash"
     resize: StrictInt | None = Field(default=None, ge=1)
     fill: tuple[_Level, _Level, _Level] = GREY
@@ -124,7 +131,7 @@ class DataEntry(BaseModel):
 
     def listed(self) -> Source:
         """List all images of the data set, before any is chosen."""
-        return open_source(
+        source = open_source(
             self.path,
             format=self.format,
             options={
@@ -134,7 +141,24 @@ class DataEntry(BaseModel):
                 "part": self.part,
             },
             drawn=self.drawing,
+            numbering=self.numbering,
         )
+        return source.rescaled() if self.rescale else source
+
+    def opened(self, data: Data) -> Source:
+        """Return data in memory, of which `count` images are taken where it does not say its end.
+
+        Where it does, `count` of all images are chosen as those of any data set.
+        """
+        is_known = isinstance(data, str | Path | Source) or has_end(data)
+        source = open_source(
+            data,
+            drawn=self.drawing,
+            values=self.within,
+            numbering=self.numbering,
+            count=None if is_known else self.count,
+        )
+        return source.rescaled() if self.rescale else source
 
     def check(self) -> None:
         """Raise InputError for whatever can be found wrong without reading an annotation."""
@@ -149,7 +173,14 @@ class DataEntry(BaseModel):
             raise InputError("the study's data is in memory: give it to run_study as data=…")
         return (self.listed() if given is None else given).select(self.wanted)
 
-    def reading(self, classes: ClassMap, size: tuple[int, int], channels: int = 3) -> Reading:
-        """Return how the images become samples for a model with these classes and this input."""
-        mapped = class_map(classes, self.class_map)
+    def reading(
+        self, classes: ClassMap, size: tuple[int, int], source: Source, channels: int = 3
+    ) -> Reading:
+        """Return how a source's images become samples for a model of these classes and this input.
+
+        Raises
+        ------
+        InputError : the class mapping cannot be read, or the source's numbering is ambiguous
+        """
+        mapped = source.class_map(class_map(classes, self.class_map))
         return Reading(size, self.framing, mapped, channels, self.within, self.pixels)

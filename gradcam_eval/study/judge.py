@@ -27,6 +27,7 @@ from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
 from gradcam_eval.study.asking import SharedExplainer
+from gradcam_eval.study.config import LABELS
 from gradcam_eval.study.subject import Subject, asks_the_model
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, I
 
 
 def _target(subject: Subject, sample: Sample) -> int | str | None:
-    if subject.study.target != "label":
+    if subject.study.target not in LABELS:
         return subject.target
     if not sample.labels:
         raise InputError("the study explains each image's label, and this image has none")

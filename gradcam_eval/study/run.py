@@ -15,11 +15,13 @@ import numpy as np
 
 from gradcam_eval.core import BadSample, InputError, Sample, reason_of
 from gradcam_eval.data import Reading, Source
+from gradcam_eval.data.source import say_skipped
 from gradcam_eval.files import replacing
 from gradcam_eval.store import LEDGER, Ledger, check_unused, map_path
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
 from gradcam_eval.study.judge import Judged, failed_row, judge
+from gradcam_eval.study.labels import labelled
 from gradcam_eval.study.leftovers import remove_leftovers
 from gradcam_eval.study.provenance import (
     earlier_engine,
@@ -110,9 +112,11 @@ def run(
         subjects = [part.subject for part in parts]
         write_provenance(folder, study, loaded, subjects, fingerprint)
         write_layers(folder, subjects)
+        if source.skipped:
+            progress.say(say_skipped(source.skipped))
         for part in parts:
             _run_model(ledger, part, progress)
-        ledger.arrange([(part.label, name) for part in parts for name in source.names])
+        ledger.arrange([(part.label, name) for part in parts for name in part.source.names])
         ledger.export(folder)
         remove_leftovers(folder, [(p.label, n) for p in parts for n in ledger.finished(p.label)])
         _check_any_judged(study, ledger)
@@ -120,7 +124,8 @@ def run(
 
 
 def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path, fresh: bool) -> _Part:
-    reading = study.data.reading(loaded.classes, loaded.size, loaded.channels)
+    reading = study.data.reading(loaded.classes, loaded.size, source, loaded.channels)
+    source = labelled(study, loaded, source, reading.classes)
     engine = None if fresh else earlier_engine(folder, loaded.label)
     return _Part(loaded, make_subject(study, loaded, engine=engine), source, reading, folder)
 
@@ -141,6 +146,8 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
     is_named = part.subject.output.has_probabilities  # a regression has no classes to be among
     if is_named and (unmapped := part.reading.classes.unmapped(part.source.labels)):
         progress.say(f"{label}: {_say_unmapped(unmapped, len(part.source.labels))}")
+    if note := part.reading.classes.note:
+        progress.say(f"{label}: {note}")
     progress.stage(f"{label}: images", len(names))
     samples = part.source.samples(part.reading, readers=study.data.readers)
     with contextlib.closing(samples):

@@ -11,7 +11,7 @@ from gradcam_eval.arrays import Placing
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.data.classmap import ClassMap
 from gradcam_eval.models.catalogue import ANY_SIZE, ModelSpec
-from gradcam_eval.study.config import ModelEntry, Study
+from gradcam_eval.study.config import LABELS, ModelEntry, Study
 from gradcam_eval.values import ANY_VALUES, LEVELS, Values
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class LoadedModel:
     tokens: str | None = None
     channels: int = 3
     declared: OutputKind | None = None
+    layers: tuple[str, ...] | None = None  # instead of the study's
 
     @cached_property
     def output(self) -> Output:
@@ -106,8 +107,17 @@ def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
         output=entry.output,
     )
     height, width, channels = input_shape(model, spec.input_size or ANY_SIZE)
-    digest, size = model_digest(model), (height, width)
-    return LoadedModel(entry.label, model, spec, digest, size, entry.tokens, channels, entry.output)
+    return LoadedModel(
+        entry.label,
+        model,
+        spec,
+        model_digest(model),
+        size=(height, width),
+        tokens=entry.tokens,
+        channels=channels,
+        declared=entry.output,
+        layers=entry.layers,
+    )
 
 
 def make_subject(
@@ -129,7 +139,7 @@ def make_subject(
     target = _fixed_target(study, loaded)
     found = find_layers(loaded.model, loaded.size, tokens=loaded.tokens)
     looks_at_layers = any(method.kind != "input" for method in find_methods(study.methods))
-    calls = resolve_layers(found, study.layers) if looks_at_layers else []
+    calls = resolve_layers(found, loaded.layers or study.layers) if looks_at_layers else []
     if study.engine != "auto":
         engine = EngineChoice(study.engine)
     elif not asks_the_model(study):
@@ -185,7 +195,7 @@ def _fixed_target(study: Study, loaded: LoadedModel) -> int | str | None:
 
     if not loaded.output.has_probabilities:
         return _fixed_value(study, loaded)
-    if study.target in ("predicted", "label"):
+    if study.target in ("predicted", *LABELS):
         return None
     if str(study.target).startswith("predicted:"):
         return study.target

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny_sets
+from PIL import Image
 from tiny_sets import SIZE
 
 from gradcam_eval.core import Sample
+from gradcam_eval.data import open_source
 from gradcam_eval.data.annotation import Annotation, Drawn, Entry
 from gradcam_eval.data.check import KINDS, Problem, check_entries, check_entry
 from gradcam_eval.data.classmap import ClassMap
@@ -113,8 +115,38 @@ def test_what_is_in_order_is_no_problem():
 
 def test_every_kind_is_tried_above():
     listed = test_each_kind_of_problem_is_found.pytestmark[0].args[1]
-    # two images are wanted for the last kind: see the next test
-    assert {kind for _, kind in listed} | {"same content"} == set(KINDS)
+    # these want a folder or two images: see the next tests
+    others = {"same content", "skipped file", "further frames"}
+    assert {kind for _, kind in listed} | others == set(KINDS)
+
+
+@pytest.mark.parametrize(("beyond", "is_said"), [(2.8e-14, False), (0.004, False), (0.1, True)])
+def test_rounding_is_no_box_beyond_its_image(beyond, is_said):
+    said = kinds(entry(Drawn(box=(0, 0, 8 + beyond, 6))))
+    assert said == ([("box beyond image", "a")] if is_said else [])
+
+
+def test_what_is_not_read_is_said(tmp_path):
+    frames = [Image.new("RGB", (8, 6), (80 * n, 0, 0)) for n in range(3)]
+    for name in ("pages.tif", "film.gif", "film.webp", "film.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "one.png")
+    frames[1].save(tmp_path / "one.jpg")
+    (tmp_path / "a.heic").write_bytes(b"x")
+    source = open_source(tmp_path)
+    report = check_entries("it", source.entries, CLASSES, skipped=source.skipped)
+    assert report.exit_code() == 0
+    found = {(each.kind, each.name, each.detail) for each in report.problems}
+    assert found >= {
+        ("skipped file", "a.heic", "not read"),
+        *(
+            ("further frames", name, "3 frames")
+            for name in ("pages.tif", "film.gif", "film.webp", "film.png")
+        ),
+    }
+    assert {each.name for each in report.problems if each.kind == "further frames"} == {
+        "pages.tif", "film.gif", "film.webp", "film.png",
+    }  # fmt: skip
 
 
 def test_classes_are_counted_and_duplicates_named():

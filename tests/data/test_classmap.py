@@ -25,9 +25,24 @@ def test_a_name_means_one_class_or_none(name, index):
     assert MODEL.index(name) == index
 
 
-def test_a_number_that_is_also_a_name_elsewhere_means_none():
-    assert ClassMap(("1", "0", "x")).index("1") is None
+def test_names_come_before_indices():
+    assert ClassMap(("1", "2", "3")).index("1") == 0
+    assert ClassMap(("1", "2", "3")).index("2") == 1
+    assert ClassMap(("1", "2", "3")).index("0") == 0  # no name: an index
+    assert ClassMap(("1", "1", "3")).index("1") is None
     assert ClassMap(("0", "1", "x")).index("1") == 1
+
+
+def test_a_name_is_the_same_in_both_unicode_forms(tmp_path):
+    assert ClassMap(("caf\u00e9",)).index("cafe\u0301") == 0
+    (tmp_path / "map.csv").write_text("name,index\ncafe\u0301,4\n", encoding="utf-8")
+    assert read_mapping(tmp_path / "map.csv", MODEL).index("caf\u00e9") == 4
+
+
+def test_a_label_with_a_decimal_point_is_refused_with_the_cause():
+    with pytest.raises(InputError, match=r"label '281\.0' has a decimal point, as pandas writes"):
+        ClassMap(n_classes=1000).index("281.0")
+    assert ClassMap(("1.0", "2.0")).index("2.0") == 1
 
 
 @pytest.mark.parametrize("name", ["5", "-1", "1000"])

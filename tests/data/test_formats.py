@@ -110,6 +110,31 @@ def test_voc_corners_count_from_1_and_include_both_ends(tmp_path):
     assert first.labels == ("person", "dog"), "30 pixels before 4"
 
 
+@pytest.mark.parametrize(
+    ("stated", "file", "name"),
+    [
+        ("other.png", "other.png", "other.png"),
+        ("other", "other.jpg", "other.jpg"),  # some tools leave the suffix out
+        ("C:\\\\me\\\\other.png", "other.png", "other.png"),  # or write a path
+        ("/home/me/other.png", "other.png", "other.png"),
+        ("gone.png", None, "000001.jpg"),
+        ("..", None, "000001.jpg"),
+        ("", None, "000001.jpg"),
+    ],
+)
+def test_voc_reads_the_image_that_the_xml_names(tmp_path, stated, file, name):
+    reader, _ = tiny_sets.voc(tmp_path)
+    if file:
+        tiny_sets.photo(tmp_path / "JPEGImages" / file, 9)
+    xml = tmp_path / "Annotations" / "000001.xml"
+    content = xml.read_text().replace("<annotation>", f"<annotation><filename>{stated}</filename>")
+    xml.write_text(content)
+    first = reader(tmp_path)[0]
+    assert (first.name, first.file.name) == (name, name)
+    assert first.file.is_file()
+    assert first.labels == ("person", "dog")
+
+
 def test_voc_difficult_objects_are_ignored_and_no_label(tmp_path):
     third = read("voc", tmp_path)[2]
     assert third.labels == ("cat",)

@@ -64,6 +64,72 @@ def test_an_image_may_have_labels_and_no_object(folder):
     assert third.labels == (1, 2)
 
 
+def test_another_name_of_a_file_is_another_image(folder):
+    text = (
+        "file,name,labels,label,x0,y0,x1,y1\n"
+        "a.png,a of cat,cat,cat,0,0,2,2\na.png,a of dog,dog,dog,3,3,5,5\n"
+        "a.png,a of cat,,cat,4,4,6,6\nsub/b.png,,owl,,,,,\n"
+    )
+    found = read_csv(folder, text)
+    assert [(each.name, each.labels) for each in found] == [
+        ("a of cat", (0,)), ("a of dog", (1,)), ("sub/b.png", (2,)),
+    ]  # fmt: skip
+    assert [len(each.truth.boxes) for each in found] == [2, 1, 0]
+    # one name is that of all rows of its file, said once or in each
+    (named,) = read_csv(folder, "file,name,label\na.png,,cat\na.png,x,dog\n")
+    assert (named.name, named.labels) == ("x", (0, 1))
+    lines = [
+        {"file": "a.png", "name": "a of cat", "labels": ["cat"]},
+        {"file": "a.png", "name": "a of dog", "labels": ["dog"]},
+    ]
+    assert [each.name for each in read_jsonl(folder, *lines)] == ["a of cat", "a of dog"]
+
+
+def test_a_mask_as_jpeg_says_so(folder):
+    Image.new("L", (8, 6)).save(folder / "mask.jpg")
+    Image.new("L", (8, 6)).save(folder / "mask.webp")
+    for name, words in (
+        ("mask.jpg", "is a JPEG, whose compression changes the values of a mask: save it as PNG"),
+        ("mask.webp", "is no PNG, BMP, GIF, TIFF, as a picture of labels is: save it as PNG"),
+    ):
+        (bad,) = read_csv(folder, f"file,mask\na.png,{name}\n")
+        assert words in bad.reason
+
+
+def test_a_file_that_is_named_otherwise_is_found_out(folder):
+    Image.new("RGB", (8, 6)).save(folder / "cafe\u0301.png")  # as macOS writes é
+    bad, other = read_csv(folder, "file\ncaf\u00e9.png\nA.png\n")
+    assert "looks the same in another Unicode form (NFC or NFD, which macOS writes)" in bad.reason
+    assert "A.png, but a.png: mind capital letters" in other.reason
+
+
+def test_annotations_are_rescaled_where_that_is_said(folder):
+    # drawn on 16 × 12 pixels; the files have 8 × 6
+    big = np.zeros((12, 16), np.uint8)
+    big[4:8, 4:12] = 1
+    Image.fromarray(big).save(folder / "big.png")
+    (folder / "list.csv").write_text(
+        "file,name,label,x0,y0,x1,y1,polygons,mask,void,width,height\n"
+        "a.png,box,cat,2,4,6,8,,,,16,12\n"
+        "a.png,polygon,cat,,,,,4 4 12 4 12 8 4 8,,,16,12\n"
+        "a.png,mask,cat,,,,,,big.png,big.png,16,12\n"
+        "a.png,turned,cat,2,4,6,8,,,,6,8\n"
+        "a.png,same,cat,1,1,3,3,,,,8,6\n"
+    )
+    source = open_source(folder / "list.csv")
+    as_is = load_samples(source, (6, 8), classes=CLASSES)
+    assert [isinstance(each, BadSample) for each in as_is] == [True, True, True, True, False]
+    assert "or say rescale = true (--rescale) where it was resized since" in as_is[0].reason
+    box, polygon, mask, turned, same = load_samples(source.rescaled(), (6, 8), classes=CLASSES)
+    assert box.truth.boxes.tolist() == [[1, 2, 3, 4]]
+    assert polygon.truth.boxes.tolist() == [[2, 2, 6, 4]]
+    assert np.array_equal(polygon.truth.mask, mask.truth.mask)
+    assert mask.truth.mask[2:4, 2:6].all()
+    assert mask.truth.mask.sum() == 8
+    assert "the picture was turned, which rescale = true does not undo" in turned.reason
+    assert same.truth.boxes.tolist() == [[1, 1, 3, 3]]
+
+
 def test_masks_polygons_and_holes(folder):
     first, second = read_csv(
         folder,
@@ -166,6 +232,23 @@ def test_what_is_wrong_with_one_image_is_its_row(folder, text, reason):
         ("file,name\na.png,x\nsub/b.png,x\n", "lists the image 'x' twice"),
         ("file\n", "lists no image"),
         ("", "has no column 'file'"),
+        ("file;label;x0\na.png;cat;1\n", "separates its columns with ';': save it with commas"),
+        ("file\tlabel\na.png\tcat\n", r"separates its columns with '\\t'"),
+        (",file,labels\n0,a.png,cat\n", "first column of .* has no name, as the index that pandas"),
+        ("Unnamed: 0,file\n0,a.png\n", "first column of .* has no name"),
+        (
+            "file,labels\na.png,cat\na.png,dog\n",
+            "line 3 of .* says labels = 'dog' of a.png, and line 2 says 'cat': make them agree",
+        ),
+        ("file,subset\na.png,val\na.png,train\n", "line 3 .* says subset = 'train'"),
+        ("file,void\na.png,mask.png\na.png,x.png\n", "says void = 'x.png'"),
+        ("file,width\na.png,8\nsub/b.png,9\na.png,9\n", "line 4 .* says width = '9'.* line 2"),
+        ("file,credit\na.png,me\na.png,you\n", "says credit = 'you'"),
+        ("file,licence\na.png,CC0\na.png,CC-BY\n", "says licence = 'CC-BY'"),
+        (
+            "file,name,label\na.png,x,cat\na.png,y,dog\na.png,,owl\n",
+            r"line 4 of .* has no name, and other rows of a.png have several \(x, y\)",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_list_is_refused(folder, text, words):

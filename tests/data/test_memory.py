@@ -1,6 +1,7 @@
 """Samples, entries and tensors that are in memory already."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def sample(name="a", image=None, labels=(1,)):
 
 def test_samples_and_entries_pass_through():
     given = sample()
-    found = load_samples(iter([given, Entry("b", PIXELS, ("dog",))]), SIZE, classes=CLASSES)
+    found = load_samples([given, Entry("b", PIXELS, ("dog",))], SIZE, classes=CLASSES)
     assert found[0] is given
     assert (found[1].name, found[1].labels) == ("b", (1,))
 
@@ -96,6 +97,66 @@ def test_they_are_taken_one_by_one():
     entries = entries_from_dataset(taken.append(n) or (PIXELS, n) for n in range(5))
     assert next(entries).name == "000000"
     assert taken == [0]
+
+
+class Endless:
+    """A data set of tensors that repeats for ever, and says so."""
+
+    element_spec = "anything"
+
+    def __init__(self, cardinality):
+        self.taken, self._cardinality = 0, cardinality
+
+    def cardinality(self):
+        return self._cardinality
+
+    def __len__(self):
+        raise TypeError("The dataset is infinite.")
+
+    def __iter__(self):
+        while True:
+            self.taken += 1
+            yield PIXELS, self.taken % 3
+
+
+@pytest.mark.parametrize("cardinality", [-1, -2])  # endless, unknown
+def test_data_that_may_never_end_needs_a_count(cardinality):
+    data = Endless(cardinality)
+    with pytest.raises(InputError, match=r"may never end: say how many to take with count=…"):
+        open_source(data)
+    assert data.taken == 0
+    found = open_source(data, count=5)
+    assert [len(found.names), data.taken] == [5, 5]
+    if cardinality == -1:
+        with pytest.raises(InputError, match="may never end"):
+            entries_from_dataset(data)
+    assert next(iter(entries_from_dataset(data, count=1))).labels == ("0",)
+
+
+def test_a_generator_needs_a_count_and_a_list_does_not():
+    with pytest.raises(InputError, match=r"may never end"):
+        open_source(sample(str(n)) for n in itertools.count())
+    endless = (sample(str(n)) for n in itertools.count())
+    assert open_source(endless, count=3).names == ["0", "1", "2"]
+    assert next(endless).name == "3", "no more was taken than was wanted"
+    assert open_source(iter([sample()]), count=10).names == ["a"]
+    assert open_source([sample("a"), sample("b")], count=1).names == ["a"]
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(InputError, match=rf"count = {wrong}: wanted a number of images"):
+            open_source([sample()], count=wrong)
+
+
+def test_a_repeated_dataset_of_tensorflow_is_seen_to_be_endless():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices((pictures(2), [0, 1]))
+    with pytest.raises(InputError, match="may never end"):
+        open_source(data.repeat())
+    assert len(open_source(data.repeat().take(5)).names) == 5
+    unknown = data.filter(lambda image, label: label > 0)
+    with pytest.raises(InputError, match="may never end"):
+        open_source(unknown)
+    assert open_source(unknown, count=100).entries[0].labels == ("1",)
+    assert len(open_source(data.batch(2).repeat(), count=3).names) == 3
 
 
 def test_images_in_0_to_1_need_their_scale():

@@ -136,7 +136,7 @@ def test_a_format_takes_its_own_options_alone(folder):
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(InputError, match=r"has no image: give one with \.bmp"):
+    with pytest.raises(InputError, match=r"has no image that is read: give one with \.apng"):
         sample_names(tmp_path)
     with pytest.raises(InputError, match="has no image"):
         load_samples(tmp_path, SIZE)

@@ -203,7 +203,8 @@ def test_ready_samples_have_no_subsets():
     image = np.zeros((*SIZE, 3), np.float32)
     sample = Sample("0", "s", image, (), Truth(SIZE), Truth(SIZE))
     with pytest.raises(InputError, match="made already have no subsets"):
-        Source("test", (sample,)).select(Subset(count=1))
+        Source("test", (sample,)).select(Subset(subset="val"))
+    assert Source("test", (sample,)).select(Subset(count=1)).entries == (sample,)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.classes import class_names_from, imagenet_classes, resolve_class
+from gradcam_eval.models.classes import (
+    class_names_from,
+    imagenet_classes,
+    resolve_class,
+    synsets_from,
+)
 
 NAMES = tuple(c.name for c in imagenet_classes())
 SYNSETS = tuple(c.synset for c in imagenet_classes())
@@ -58,8 +65,8 @@ def test_ambiguous_names_are_refused_with_their_indices(wanted, indices):
 
 def test_a_number_may_be_a_name_at_another_position():
     assert resolve_class("1", ("0", "1", "2")) == 1
-    with pytest.raises(InputError, match=r"ambiguous.*0 \(1\), 1 \(2\)"):
-        resolve_class("1", ("1", "2", "3"))
+    assert resolve_class("1", ("1", "2", "3")) == 0  # names come before indices
+    assert resolve_class("0", ("1", "2", "3")) == 0
     assert resolve_class("1", ("1",)) == 0  # there is no index 1
     assert resolve_class(1, ("1", "2", "3")) == 1
 
@@ -125,3 +132,9 @@ def test_files_that_hold_no_names(tmp_path, name, content, message):
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         class_names_from(tmp_path / "none.txt")
+
+
+def test_imagenet_is_no_file_of_class_names():
+    assert class_names_from("imagenet") == NAMES
+    assert synsets_from(Path("imagenet")) == SYNSETS
+    assert synsets_from("other.txt") == synsets_from(None) == ()

@@ -10,7 +10,7 @@ from gradcam_eval.report.caveats import copies
 def folder_of(**columns):
     images = pd.DataFrame({"status": "ok", **columns})
     images = images.assign(model="net", sample=[f"{n}.png" for n in range(len(images))])
-    return SimpleNamespace(images=images)
+    return SimpleNamespace(images=images, study={}, environment={})
 
 
 def test_of_many_copies_and_groups_the_first_few_are_named():

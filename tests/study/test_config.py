@@ -95,7 +95,7 @@ def test_a_study_cannot_be_changed():
         (toml(seed=-1), "seed = -1: input should be greater than or equal to 0"),
         (toml(seed=True), "seed = True: wanted a whole number"),
         (toml(seed="x"), "seed = 'x': wanted a whole number"),
-        (toml(target=1.5), "target = 1.5: wanted 'predicted', 'label', a class index or a"),
+        (toml(target=1.5), "target = 1.5: wanted 'predicted', 'label', 'every label', a cl"),
         (toml(target=True), "target = True: wanted 'predicted'"),
         (toml(score="logits"), "score = 'logits': input should be 'logit', 'probability'"),
         (toml(cost=5), "cost = 5: wanted a table"),

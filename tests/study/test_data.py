@@ -1,5 +1,6 @@
 """The data of a study: which images, read how; and what a bad one does."""
 
+import itertools
 import re
 import threading
 import tomllib
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from gradcam_eval.cli import app
 from gradcam_eval.core import InputError, Sample, Truth
-from gradcam_eval.data import Entry, load_samples
+from gradcam_eval.data import ClassMap, Entry, load_samples, open_source
 from gradcam_eval.metrics.grids import Mosaic, mosaic_samples
 from gradcam_eval.report.grid import read_maps
 from gradcam_eval.results import run_study
@@ -286,3 +287,177 @@ def test_the_oracle_hits_in_every_frame(values, pictures, tmp_path, frame):
     records = run_study({**values, **changes}, results=tmp_path).frame
     oracle = records[records["method"] == "oracle"]
     assert oracle["value"].astype(float).tolist() == [1.0]
+
+
+@pytest.fixture
+def numbered(model, values, pictures):
+    """Folders 1, 2 and 3, each with two pictures that the model takes for the class below it."""
+    folder = pictures.parent / "numbered"
+    rng = np.random.default_rng(0)
+    shades = rng.integers(0, 256, (300, 1, 1, 3)).repeat(40, 1).repeat(40, 2).astype(np.float32)
+    classes = model.predict(shades, verbose=0).argmax(-1)
+    for k in range(3):
+        (folder / str(k + 1)).mkdir(parents=True)  # an empty one counts as well
+        for n in np.flatnonzero(classes == k)[:3]:
+            shade = Image.fromarray(shades[n].astype(np.uint8))
+            shade.save(folder / str(k + 1) / f"{n}.png")
+    data = {"path": str(folder), "format": "class_folders"}
+    return {**values, "layers": ["last"], "methods": ["layer_cam"], "metrics": ["deletion"],
+            "controls": ["random"], "target": "label", "data": data}  # fmt: skip
+
+
+def test_class_folders_from_1_are_judged_by_the_right_class(numbered, tmp_path):
+    said = []
+    results = run_study(numbered, results=tmp_path, progress=Progress(say=said.append))
+    rows = images(results.folder).values()
+    assert {(row["status"], str(row["hit_top1"])) for row in rows} == {("ok", "True")}
+    assert any("as in image_dataset_from_directory: 1 = 0, 2 = 1, 3 = 2" in line for line in said)
+    page = results.report().read_text(encoding="utf-8")
+    assert "its first answer is right" not in page
+    # said to be indices, they are the wrong classes
+    data = {**numbered["data"], "numbering": "from_0"}
+    wrong = run_study({**numbered, "name": "wrong", "data": data}, results=tmp_path)
+    rows = images(wrong.folder).values()
+    assert not any(str(row["hit_top1"]) == "True" for row in rows)
+
+
+def test_a_model_that_is_never_right_is_said(numbered, tmp_path):
+    folder = Path(numbered["data"]["path"])
+    files = sorted(folder.glob("*/*.png"))
+    lines = [f"{file.relative_to(folder)},{int(file.parent.name) % 3}" for file in files]
+    (folder / "list.csv").write_text("\n".join(["file,labels", *lines]) + "\n")
+    study = {**numbered, "data": str(folder / "list.csv")}
+    page = run_study(study, results=tmp_path).report().read_text(encoding="utf-8")
+    assert f"its first answer is right on 0 of {len(files)} labelled images" in page
+    (tmp_path / "s.toml").write_text(
+        f'name = "cli"\nmodels = ["{study["models"][0]}"]\ndata = "{study["data"]}"\n'
+        'metrics = ["pointing_game"]\ncost.rounds = 0\n'
+    )
+    done = CliRunner().invoke(app, ["study", str(tmp_path / "s.toml"), "--results", str(tmp_path)])
+    assert "first answer is right on 0 of" in " ".join(done.output.split()), done.output
+
+
+@pytest.mark.parametrize("target", ["label", "every label"])
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["a.png,cow", "c.png,pig"], r"none of the 2 labels of .* \(cow, pig\) is a class of the "
+         "model 'tiny'; the model has no class names: give them as classes = a file, or classes = "
+         "'imagenet'; or give the data a class_map"),
+        (["a.png,"], "no image of .* has a label: explain target = 'predicted'"),
+    ],
+)  # fmt: skip
+def test_labels_without_a_class_stop_the_study_before_its_first_image(
+    values, pictures, tmp_path, lines, words, target
+):
+    (pictures / "list.csv").write_text("\n".join(["file,labels", *lines]) + "\n")
+    study = {**values, "target": target, "data": str(pictures / "list.csv")}
+    with pytest.raises(InputError, match=words):
+        run_study(study, results=tmp_path)
+    assert not (tmp_path / "toy").exists()
+
+
+def test_every_label_is_a_record_of_its_own(listed, tmp_path):
+    pictures = Path(listed["data"]["path"]).parent
+    (pictures / "list.csv").write_text(
+        "file,labels,label,x0,y0,x1,y1\n"
+        "a.png,1; cow; 0,0,0,0,20,44\n"
+        "a.png,,1,20,0,40,44\n"
+        "c.png,2,2,3,4,9,10\n"
+        "d.png,cow,,,,,\n"
+    )
+    study = {**listed, "target": "every label", "metrics": ["pointing_game", "deletion"]}
+    results = run_study(study, results=tmp_path)
+    found = images(results.folder)
+    assert list(found) == ["a.png [1]", "a.png [0]", "c.png", "d.png"]
+    assert [row["target"] for row in found.values()] == ["1", "0", "2", ""]
+    assert [row["class"] for row in found.values()] == ["1", "0", "2", ""]
+    assert [row["labels"] for row in found.values()][:2] == ["class 1; class 0", "class 0; class 1"]
+    assert "this image has none" in found["d.png"]["reason"]
+    records = results.frame
+    hits = records[(records["metric"] == "pointing_game") & (records["method"] == "oracle")]
+    assert hits["value"].tolist() == [1, 1, 1], "each by the boxes of its own class"
+    scores = records[(records["metric"] == "deletion") & (records["method"] == "random")]
+    assert scores["value"].nunique() == 3
+    page = results.report().read_text(encoding="utf-8")
+    assert "3 records are of 2 images: each label of an image counts" in page
+    assert "every label of each image" in page
+    said = []
+    run_study(study, results=tmp_path, progress=Progress(say=said.append))
+    assert any("3 of 4 images are there already" in line for line in said)
+
+
+def test_samples_in_memory_have_a_record_for_each_label():
+    image, truth = np.zeros((4, 4, 3), np.float32), Truth((4, 4))
+    groups = (("subset", "val"), ("class", "cat"), ("size", "small"))
+    one = Sample("0", "s", image, (0, 3, 1), truth, truth, groups=groups, n_main=2)
+    source = open_source([one, Sample("1", "t", image, (1,), truth, truth)])
+    found = source.every_label(ClassMap(("cat", "dog", "owl", "pug"))).entries
+    assert [(each.name, each.labels, each.n_main) for each in found] == [
+        ("s [cat]", (0, 3, 1), 2), ("s [dog]", (1, 0, 3), 1), ("t", (1,), 1),
+    ]  # fmt: skip
+    assert [dict(each.groups) for each in found[:2]] == [
+        dict(groups), {"subset": "val", "class": "", "size": ""},
+    ]  # fmt: skip
+
+
+def test_two_names_of_one_class_are_one_label():
+    entry = Entry("a", np.zeros((4, 4, 3), np.uint8), ("owl", "kitty", "cat", "cow"))
+    classes = ClassMap(("cat", "dog", "owl"), explicit={"kitty": 0})
+    found = open_source([entry]).every_label(classes).entries
+    assert [(each.name, each.labels) for each in found] == [
+        ("a [owl]", ("owl", "kitty", "cat", "cow")),
+        ("a [kitty]", ("kitty", "owl", "cat", "cow")),
+    ]
+    only = ClassMap(("dog",), explicit={"cow": 0})
+    (single,) = open_source([entry]).every_label(only).entries
+    assert (single.name, single.labels[0]) == ("a", "cow"), "its groups are those of this label"
+
+
+def test_layers_may_be_given_for_a_model(values, model_file, tmp_path):
+    other = tmp_path / "other.keras"
+    other.write_bytes(Path(model_file).read_bytes())
+    models = [{"name": str(model_file), "layers": "early"}, {"name": str(other)}]
+    study = {**values, "models": models, "layers": ["late"], "methods": ["layer_cam"],
+             "metrics": ["pointing_game"]}  # fmt: skip
+    results = run_study(study, results=tmp_path)
+    layers = pd.read_csv(results.folder / "layers.csv")
+    assert list(zip(layers["model"], layers["path"], strict=True)) == [
+        ("tiny", "early"), ("other", "late"),
+    ]  # fmt: skip
+    wrong = [{"name": str(model_file), "layers": []}]
+    with pytest.raises(InputError, match=r"models\.0\.layers = \[\]: wanted at least one"):
+        make_study({**study, "models": wrong})
+
+
+def test_pictures_that_were_resized_are_studied_with_rescale(listed, tmp_path):
+    pictures = Path(listed["data"]["path"]).parent
+    (pictures / "list.csv").write_text(
+        "file,labels,x0,y0,x1,y1,width,height\na.png,0,4,8,16,20,80,88\n"
+    )
+    with pytest.raises(InputError, match=r"say rescale = true"):
+        run_study(listed, results=tmp_path)
+    study = {**listed, "data": {**listed["data"], "rescale": True}}
+    results = run_study(study, results=tmp_path, fresh=True)
+    maps = read_maps(map_path(results.folder, "tiny", "a.png"))
+    assert maps.boxes.tolist() == [pytest.approx([2, 4 * 40 / 44, 8, 10 * 40 / 44])]
+
+
+def test_endless_data_is_studied_with_a_count(listed, tmp_path):
+    def endless():
+        for n in itertools.count():
+            yield Entry(f"{n}", np.full((40, 40, 3), n + 1, np.uint8), ("0",))
+
+    study = {key: value for key, value in listed.items() if key != "data"}
+    with pytest.raises(InputError, match="may never end"):
+        run_study(study, results=tmp_path, data=endless())
+    study["data"] = {"path": "(in memory)", "count": 2}
+    assert list(images(run_study(study, results=tmp_path, data=endless()).folder)) == [0, 1]
+
+
+def test_a_folder_says_what_it_skipped(values, pictures, tmp_path):
+    (pictures / "a.heic").write_bytes(b"x")
+    said = []
+    study = {**values, "metrics": ["pointing_game"], "layers": ["last"]}
+    run_study(study, results=tmp_path, progress=Progress(say=said.append))
+    assert "1 image file in a format that is not read: a.heic; convert them to PNG" in said

@@ -10,6 +10,7 @@ from typing import Any
 from gradcam_eval.core import InputError
 from gradcam_eval.data.annotation import Annotation, Box, Drawn, Entry, Polygon
 from gradcam_eval.data.readers.files import (
+    MAX_COORDINATE,
     coordinate,
     inside,
     listed,
@@ -122,7 +123,15 @@ def _entry(
         annotate=_Truth(image, tuple(drawn), names),
         credit=str(image.get("flickr_url") or image.get("coco_url") or ""),
         licence=licences.get(str(image.get("license")), ""),
+        annotated_size=_known_size(image),
     )
+
+
+def _known_size(image: _Json) -> tuple[int, int] | None:
+    """Return the (H, W) that an image states, or None; wrong ones are said later."""
+    height, width = image.get("height"), image.get("width")
+    is_size = all(isinstance(side, int) and 0 < side <= MAX_COORDINATE for side in (height, width))
+    return (int(height), int(width)) if is_size and height and width else None
 
 
 def _labels(drawn: list[_Json], names: dict[str, str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from gradcam_eval.core import InputError, ReadError
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.decode import MAX_DECODED_BYTES, MAX_PIXELS, decoded_bytes
+from gradcam_eval.data.missing import missing_file
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 512 * 1024**2  # COCO's instances_train2017.json has 448 MB
 MAX_XML_BYTES = 4 * 1024**2
 MAX_PICTURE_BYTES = 64 * 1024**2
+_MASK_FORMATS = ("PNG", "BMP", "GIF", "TIFF")  # that keep every value
+_JPEG = b"\xff\xd8\xff"
 MAX_NAME_BYTES = 250  # of one folder or file, suffix included; file systems allow 255
 MAX_COORDINATE = 1e7  # pixels: beyond it a number is no coordinate, and float32 loses whole pixels
 
@@ -66,7 +69,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file of at most `max_bytes`."""
     try:
         if not path.exists():
-            raise ReadError(f"there is no file {path}: check the path.")
+            raise missing_file(path, str(path))
         if not path.is_file():
             raise InputError(f"{path} is not a regular file: give a file.")
         if path.stat().st_size > max_bytes:
@@ -147,8 +150,12 @@ def read_label_picture(path: Path, size: tuple[int, int] | None = None) -> NDArr
     uint8 (H, W); a 1-bit picture gives 0 and 255
     """
     content = read_bytes(path, MAX_PICTURE_BYTES)
+    if content.startswith(_JPEG):
+        raise InputError(
+            f"{path} is a JPEG, whose compression changes the values of a mask: save it as PNG."
+        )
     try:
-        with Pillow.open(io.BytesIO(content), formats=("PNG", "BMP", "GIF", "TIFF")) as picture:
+        with Pillow.open(io.BytesIO(content), formats=_MASK_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise InputError(f"{path} has more than the {MAX_PIXELS} pixels allowed.")
             if decoded_bytes(picture) > MAX_DECODED_BYTES:
@@ -159,6 +166,10 @@ def read_label_picture(path: Path, size: tuple[int, int] | None = None) -> NDArr
             values = np.asarray(_as_labels(picture, path))
     except (InputError, MemoryError):
         raise
+    except Pillow.UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is no {', '.join(_MASK_FORMATS)}, as a picture of labels is: save it as PNG."
+        ) from error
     except Exception as error:  # a broken file can raise anything inside Pillow's parsers
         raise InputError(f"{path} is not a picture that can be read ({error}).") from error
     if size is not None and values.shape != size:

@@ -17,14 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gradcam_eval.core import InputError, Mask, unknown_name
 from gradcam_eval.data.annotation import Annotation, Drawn, Entry, Refusal
+from gradcam_eval.data.readers.csv_rows import OF_OBJECT, CsvImage, image_keys
 from gradcam_eval.data.readers.files import inside, listed, read_label_picture, read_text
 from gradcam_eval.texts import is_writable
 
 _Point = tuple[float, float]
-_CORNERS = ("x0", "y0", "x1", "y1")
-# of an object; a row with none of `_SHAPES` only says something about its image
-_SHAPES = (*_CORNERS, "polygons", "mask")
-_OF_OBJECT = (*_SHAPES, "holes", "label", "ignore")
 
 
 class ManifestObject(BaseModel):
@@ -94,7 +91,7 @@ class ManifestImage(BaseModel):
         return self.labels or tuple(dict.fromkeys(shown))
 
 
-COLUMNS = (*(name for name in ManifestImage.model_fields if name != "objects"), *_OF_OBJECT)
+COLUMNS = (*(name for name in ManifestImage.model_fields if name != "objects"), *OF_OBJECT)
 
 
 def read_csv(path: Path, *, annotations: Path | None = None) -> list[Entry]:
@@ -104,9 +101,15 @@ def read_csv(path: Path, *, annotations: Path | None = None) -> list[Entry]:
     ----------
     path : the file, with images beside it; or the images' folder, with the file in `annotations`
 
+    Returns
+    -------
+    list of Entry. Rows of one file are one image; rows of one file with several names are several
+    images, one for each name.
+
     Raises
     ------
-    InputError : the file cannot be read, or has a column that is not in `COLUMNS`
+    InputError : the file cannot be read, has a column that is not in `COLUMNS`, or two rows of one
+        image say something different about it
     """
     table, root = _opened(path, annotations)
     reader = csv.DictReader(read_text(table).splitlines(), strict=True)
@@ -115,19 +118,39 @@ def read_csv(path: Path, *, annotations: Path | None = None) -> list[Entry]:
     except csv.Error as error:
         raise InputError(f"line {reader.line_num} of {table} is not CSV: {error}.") from error
     columns = list(reader.fieldnames or ())
-    for column in columns:
+    _check_columns(columns, table)
+    filled = []
+    for number, row in rows:
+        if None in row or None in row.values():
+            raise InputError(f"line {number} of {table} has not {len(columns)} columns.")
+        filled.append((number, {key: each.strip() for key, each in row.items() if each.strip()}))
+    images: dict[tuple[str, str], CsvImage] = {}
+    for (number, row), key in zip(filled, image_keys(filled, table), strict=True):
+        images.setdefault(key, CsvImage(number)).add(number, row, table)
+    return listed(
+        [
+            _entry(root, image.as_fields(), f"line {image.line} of {table}")
+            for image in images.values()
+        ],
+        table,
+    )
+
+
+def _check_columns(columns: list[str], table: Path) -> None:
+    if len(columns) == 1 and (sign := next((s for s in ";\t|" if s in columns[0]), None)):
+        raise InputError(
+            f"{table} separates its columns with {sign!r}: save it with commas (pandas: sep=',')."
+        )
+    for place, column in enumerate(columns):
+        if place == 0 and (not column.strip() or column.startswith("Unnamed:")):
+            raise InputError(
+                f"the first column of {table} has no name, as the index that pandas writes: leave "
+                "it out (to_csv(path, index=False))."
+            )
         if column not in COLUMNS:
             raise unknown_name(f"column of {table}", column, COLUMNS)
     if "file" not in columns:
         raise InputError(f"{table} has no column 'file': name each image's file in it.")
-    images: dict[str, tuple[int, dict[str, Any]]] = {}
-    for number, row in rows:
-        if None in row or None in row.values():
-            raise InputError(f"line {number} of {table} has not {len(columns)} columns.")
-        filled = {key: value.strip() for key, value in row.items() if value.strip()}
-        _, image = images.setdefault(filled.get("file", ""), (number, {}))
-        _add_row(image, filled)
-    return listed([_entry(root, raw, f"line {n} of {table}") for n, raw in images.values()], table)
 
 
 def read_jsonl(path: Path, *, annotations: Path | None = None) -> list[Entry]:
@@ -167,29 +190,6 @@ def _json_lines(text: str, table: Path) -> Iterator[tuple[dict[str, Any], str]]:
         yield raw, f"line {number} of {table}"
 
 
-def _add_row(image: dict[str, Any], row: dict[str, str]) -> None:
-    """Add what one CSV row says to its image, in the words of `ManifestImage`."""
-    drawn: dict[str, Any] = {key: row[key] for key in ("mask", "label", "ignore") if key in row}
-    drawn |= {key: _points(row[key]) for key in ("polygons", "holes") if key in row}
-    if any(key in row for key in _CORNERS):
-        drawn["box"] = [row.get(key, "") for key in _CORNERS]
-    for key, value in row.items():
-        if key not in _OF_OBJECT:
-            image.setdefault(key, value)
-    if isinstance(image.get("labels"), str):
-        image["labels"] = [label.strip() for label in image["labels"].split(";")]
-    if any(key in row for key in _SHAPES):
-        image.setdefault("objects", []).append(drawn)
-    elif "label" in row:
-        image.setdefault("labels", []).append(row["label"])
-
-
-def _points(cell: str) -> list[list[list[str]]]:
-    """Return "x y x y x y; x y …" as polygons; a coordinate too many is left for the check."""
-    numbers = [part.replace(",", " ").split() for part in cell.split(";") if part.strip()]
-    return [[each[i : i + 2] for i in range(0, len(each), 2)] for each in numbers]
-
-
 def _entry(root: Path, raw: dict[str, Any], where: str) -> Entry:
     try:
         image = ManifestImage.model_validate(raw)
@@ -203,6 +203,7 @@ def _entry(root: Path, raw: dict[str, Any], where: str) -> Entry:
         subset=image.subset,
         credit=image.credit,
         licence=image.licence,
+        annotated_size=(image.height, image.width) if image.height and image.width else None,
     )
 
 

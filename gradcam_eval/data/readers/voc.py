@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def read_voc(path: Path, *, split: str | None = None) -> list[Entry]:
 
     Notes
     -----
-    Corners count pixels from 1 and include both ends: [xmin, xmax] becomes [xmin - 1, xmax).
+    The image is the one that the XML file states (<filename>), else the one with its own name and
+    .jpg. Corners count pixels from 1 and include both ends: [xmin, xmax] becomes [xmin - 1, xmax).
     Difficult objects are ignored. Where an image has an object picture, its objects are those of
     the picture (0 is background, 255 void, n an instance), their class is that of most of their
     pixels in the class picture, and the box is that of the n-th object of the XML file where the
@@ -83,13 +85,33 @@ def _split_names(root: Path, split: str) -> list[str]:
 
 
 def _entry(root: Path, name: str, split: str) -> Entry:
-    image = inside(root / "JPEGImages", f"{name}.jpg")
     xml = inside(root / "Annotations", f"{name}.xml")
-    try:
-        labels = read_voc_xml(xml, first=FIRST_PIXEL).names()
-    except InputError:
-        labels = ()  # this image becomes a bad row with the reason, when it is annotated
-    return Entry(f"{name}.jpg", image, labels, _Truth(root, name), subset=split, credit=_CREDIT)
+    found = XmlAnnotation((), None)
+    with contextlib.suppress(InputError):  # said when the image is annotated: a bad row
+        found = read_voc_xml(xml, first=FIRST_PIXEL)
+    image = _image_of(root / "JPEGImages", name, found.filename)
+    return Entry(
+        image.name,
+        image,
+        found.names(),
+        _Truth(root, name),
+        subset=split,
+        credit=_CREDIT,
+        annotated_size=found.size,
+    )
+
+
+def _image_of(folder: Path, name: str, stated: str) -> Path:
+    """Return the image that an XML file names, or the one called as the XML file itself."""
+    own = inside(folder, f"{name}.jpg")
+    if not stated:
+        return own
+    base = stated.replace("\\", "/").rsplit("/", 1)[-1]  # some tools write a whole path
+    for candidate in (base, f"{base}.jpg"):
+        with contextlib.suppress(InputError):  # no name of a file in the folder
+            if (image := inside(folder, candidate)).is_file():
+                return image
+    return own
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,11 @@ class XmlObject:
 
 @dataclass(frozen=True)
 class XmlAnnotation:
-    """One file: its objects, and the (H, W) that it states, where it does."""
+    """One file: its objects, and what it states: the image's (H, W) and file name, or neither."""
 
     objects: tuple[XmlObject, ...]
     size: tuple[int, int] | None
+    filename: str = ""
 
     def names(self) -> tuple[str, ...]:
         """Return the classes of what is not difficult: the one with the largest boxes first."""
@@ -63,7 +64,7 @@ def read_voc_xml(path: Path, *, first: int) -> XmlAnnotation:
     """
     root = read_xml(path)
     objects = tuple(_object(element, path, first) for element in root.iter("object"))
-    return XmlAnnotation(objects, _size(root, path))
+    return XmlAnnotation(objects, _size(root, path), _text(root, "filename"))
 
 
 def _object(element: Element, path: Path, first: int) -> XmlObject:
