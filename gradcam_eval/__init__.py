@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradcam_eval.data.decode import load_image
     from gradcam_eval.methods import METHODS, register_method
     from gradcam_eval.methods.explainer import Explainer, explain
+    from gradcam_eval.methods.heatmap_file import load_heatmaps
     from gradcam_eval.methods.heatmaps import Heatmaps
     from gradcam_eval.methods.layer_values import activations_and_gradients
     from gradcam_eval.metrics import (
@@ -89,6 +90,7 @@ _HOMES = {
     "gradcam_eval.data.decode": ("load_image",),
     "gradcam_eval.methods": ("METHODS", "register_method"),
     "gradcam_eval.methods.explainer": ("Explainer", "explain"),
+    "gradcam_eval.methods.heatmap_file": ("load_heatmaps",),
     "gradcam_eval.methods.heatmaps": ("Heatmaps",),
     "gradcam_eval.methods.layer_values": ("activations_and_gradients",),
     "gradcam_eval.metrics": (
@@ -201,6 +203,7 @@ __all__ = [
     "irof",
     "lerf",
     "list_layers",
+    "load_heatmaps",
     "load_image",
     "load_model",
     "load_samples",

@@ -20,6 +20,7 @@ from gradcam_eval.core import Heatmap, InputError, unknown_name
 from gradcam_eval.files import replacing
 from gradcam_eval.methods.batch import as_batch
 from gradcam_eval.methods.explainer import Explainer, Layers
+from gradcam_eval.methods.first_images import first_images
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.tap import kept
@@ -42,7 +43,8 @@ class HeatmapCallback(keras.callbacks.Callback):
     Parameters
     ----------
     images : as the model takes them: float (N, H, W, C) or (H, W, C); for a model with several
-        inputs a dict or list of them
+        inputs a dict or list of them. Or as `fit` takes them: (x, y), or a `tf.data.Dataset` or
+        `PyDataset`, whose first batch is watched; labels are left out
     layer, method : as `Explainer` takes them; several of either give a column each
     every : epochs from one picture to the next
     folder : where the pictures are written; it is made if it does not exist
@@ -91,6 +93,7 @@ class HeatmapCallback(keras.callbacks.Callback):
         self.options = options
         self.tensorboard = None if tensorboard is None else Path(tensorboard)
         self._explainer: Explainer | None = None
+        self._taken: Any = None  # of `images`, without labels
         self._shown: NDArray[np.uint8] = np.zeros((0, 0, 0, 3), np.uint8)
         self._before: Heatmaps | None = None  # what the first epoch began with
         self._writer: Any = None
@@ -102,7 +105,9 @@ class HeatmapCallback(keras.callbacks.Callback):
             # weights that change from epoch to epoch are not worth folding into a graph
             options = {"engine": "tensorflow", **self.options}
             self._explainer = Explainer(self.model, self.layer, self.method, **options)
-        batch = as_batch(self.model, self.images, self.options.get("image_input"))
+        if self._taken is None:  # once, so that a shuffled data set shows the same images each time
+            self._taken = first_images(self.model, self.images)
+        batch = as_batch(self.model, self._taken, self.options.get("image_input"))
         self._shown = as_rgb(batch.images)
         self._before = self._explain()
         _make_folder(self.folder)
@@ -132,7 +137,7 @@ class HeatmapCallback(keras.callbacks.Callback):
         if self._explainer is None:
             raise RuntimeError("the callback explains only after `on_train_begin`")
         with kept(self.model):
-            return self._explainer(self.images, self.targets)
+            return self._explainer(self._taken, self.targets)
 
     def _show(self, epochs: int, heatmaps: Heatmaps | None = None) -> None:
         try:

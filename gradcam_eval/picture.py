@@ -72,8 +72,8 @@ def check_question(asked: LocalModel, question: Question) -> None:
 
 def check_output(out: Path, source: str) -> None:
     """Raise InputError where the picture could not be written, or would replace its source."""
-    if out.suffix.lower() != ".png":
-        raise InputError(f"the output {out} must end in .png")
+    if out.suffix.lower() not in (".png", ".npz"):
+        raise InputError(f"the output {out} must end in .png, or in .npz for the numbers")
     if not out.parent.is_dir():
         raise InputError(f"cannot write {out}: there is no folder {out.parent}")
     if out.is_dir():
@@ -94,7 +94,8 @@ def explain_to_file(
 ) -> list[str]:
     """Explain an image and write the picture; return what a person should know, in lines.
 
-    One layer and one method give the overlay at the model's input size; more give a grid.
+    One layer and one method give the overlay at the model's input size; more give a grid. A .npz
+    file gets the heatmaps themselves, at their own size; see `Heatmaps.save`.
     """
     from gradcam_eval.models.identity import load_with_spec
     from gradcam_eval.models.inputs import input_shape
@@ -109,7 +110,10 @@ def explain_to_file(
     *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
     picture = as_array(source.picture, channels, (size[0], size[1]))
     heatmaps = _explain(model, spec, picture, question, asked.output)
-    _write(picture, heatmaps, out)
+    if out.suffix.lower() == ".npz":
+        heatmaps.save(out)
+    else:
+        _write(picture, heatmaps, out)
     said = [
         *_describe(heatmaps, spec, asked, question.score, channels),
         *_describe_pixels(source, channels),

@@ -425,3 +425,80 @@ def test_the_caption_says_what_one_output_is(activation, written):
         assert caption.startswith(written)
         if activation is None:
             assert float(caption.removeprefix("value ")) == pytest.approx(said, rel=1e-3)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The images of every picture that is drawn."""
+    seen = []
+
+    def keep(images, heatmaps):
+        seen.append(images)
+        return draw(images, heatmaps)
+
+    monkeypatch.setattr(callback, "draw", keep)
+    return seen
+
+
+class Batches(keras.utils.PyDataset):
+    """The training data as Keras' own data set, three images a batch."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return pictures(8)[3 * index : 3 * index + 3], np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (lambda x, y: (x[:4], y[:4]), 4),
+        (lambda x, y: (x[:4], y[:4], np.ones(4)), 4),
+        (lambda x, y: (x[0], y[0]), 1),
+        (lambda x, y: (x[0], x[1]), 2),  # two images
+        (lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)).batch(3), 3),
+        (lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)).repeat(), 8),
+        (lambda x, y: tf.data.Dataset.from_tensor_slices(x).batch(3).repeat(), 3),
+        (lambda x, y: Batches(), 3),
+    ],
+)
+def test_images_are_taken_as_fit_takes_them(tmp_path, shown, given, count):
+    x, y = pictures(8), np.arange(8) % 2
+    watch = HeatmapCallback(given(x, y), folder=tmp_path)
+    train(new_model(), watch, epochs=1)
+    assert np.array_equal(shown[-1], as_rgb(x[:count]))
+
+
+def test_a_shuffled_dataset_shows_the_same_images_after_every_epoch_and_fit(tmp_path, shown):
+    data = tf.data.Dataset.from_tensor_slices((pictures(8), np.arange(8))).shuffle(8).batch(2)
+    watch = HeatmapCallback(data, folder=tmp_path)
+    model = new_model()
+    train(model, watch, epochs=2)
+    train(model, watch, epochs=1)
+    assert len({images.tobytes() for images in shown}) == 1
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_labels_beside_several_inputs_are_left_out(tmp_path, shown, as_dataset):
+    images, facts = keras.Input((*SIZE, 3), name="image"), keras.Input((2,), name="facts")
+    maps = layers.Conv2D(3, 3, name="map")(images)
+    joined = layers.Concatenate()([layers.GlobalAveragePooling2D()(maps), facts])
+    model = keras.Model([images, facts], layers.Dense(2)(joined))
+    model.compile("sgd", "mse")
+    x, y = [pictures(4), np.ones((4, 2), np.float32)], np.zeros((4, 2), np.float32)
+    given = (x, y)
+    if as_dataset:
+        given = tf.data.Dataset.from_tensor_slices(((x[0], x[1]), y)).batch(4)
+    watch = HeatmapCallback(given, folder=tmp_path, layer="map")
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[watch])
+    assert np.array_equal(shown[-1], as_rgb(x[0]))
+    plain = HeatmapCallback((x[0], x[1]), folder=tmp_path, layer="map")  # a tuple of both inputs
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[plain])
+    assert np.array_equal(shown[-1], as_rgb(x[0]))
+
+
+def test_an_empty_dataset_is_said_at_the_beginning(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((pictures(2), [0, 1])).take(0)
+    with pytest.raises(InputError, match="the data set of images is empty"):
+        train(new_model(), HeatmapCallback(data, folder=tmp_path))

@@ -134,7 +134,10 @@ WRONG = [
     (["explain", "cat.png", "-m", "tiny.keras", "--classes", "names.txt", "-t", "dgo"], "'dog'"),
     (["explain", "cat.png", "-m", "tiny.keras", "--classes", "gone.txt"], "gone.txt"),
     (["explain", "cat.png", "-m", "tiny.keras", "--preprocess", "cafe"], "did you mean 'caffe'?"),
-    (["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.jpg"], "cam.jpg must end in .png"),
+    (
+        ["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.jpg"],
+        "cam.jpg must end in .png, or in .npz",
+    ),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "no/cam.png"], "there is no folder no"),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "cat.png"], "is the image itself"),
     (["explain", "cat.png", "-m", "tiny.keras", "-t", "predicted:4"], "has 3 classes"),
@@ -305,6 +308,22 @@ def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_
     model = load_model(workplace / "tiny.keras")
     maps = explain(model, image, methods="layer_cam", targets=2)
     assert (written == overlay(image, maps["late", "layer_cam"][0])).all()
+
+
+def test_explain_writes_the_numbers(call, workplace, tmp_path):
+    out = tmp_path / "maps.npz"
+    code, said, err = call(
+        "explain", "cat.png", "-m", "tiny.keras", "-l", "stages", "-t", "2", "-o", out
+    )
+    assert (code, err) == (0, "")
+    assert said.endswith(f"written to {out}\n")
+    from gradcam_eval import explain, load_heatmaps, load_image, load_model
+
+    image = load_image(workplace / "cat.png", (SIDE, SIDE))
+    maps = explain(load_model(workplace / "tiny.keras"), image, layers="stages", targets=2)
+    found = load_heatmaps(out)
+    assert list(found) == list(maps)
+    assert all(found[key].tobytes() == maps[key].tobytes() for key in maps)
 
 
 def test_several_layers_and_methods_make_a_grid_in_the_folder_where_one_stands(call):

@@ -123,7 +123,10 @@ def explain(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="PNG to write; else IMAGE-cam.png here."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="PNG to write, or .npz for the numbers; else IMAGE-cam.png here.",
         ),
     ] = None,
     preprocess: PreprocessOption = "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -142,6 +143,17 @@ class Heatmaps(Mapping[Key, Heatmap]):
     def __len__(self) -> int:
         """Return the number of (layer, method) pairs."""
         return len(self.maps)
+
+    def save(self, path: str | Path) -> None:
+        """Write these heatmaps to a .npz file, from which `load_heatmaps` reads them bit by bit.
+
+        Raises
+        ------
+        InputError : the path does not end in .npz, or cannot be written
+        """
+        from gradcam_eval.methods.heatmap_file import save_heatmaps  # it imports this module
+
+        save_heatmaps(self, path)
 
     def resized(
         self, size: tuple[int, int] | None = None, geometry: Geometry | None = None
