@@ -2,8 +2,8 @@
 
 The file has `map_0`, `map_1`, … (float32 (N, h, w), on the raw scale), `scores` (N,), for classes
 `targets` (N,) and `probabilities` (N, K), for maps that were placed on the image those before it,
-`placed_0`, …, and `header`: JSON with the keys of the maps in their order, the size of the images, where
-the layers lie on it by each geometry, and why a map is missing.
+`placed_0`, …, and `header`: JSON with the keys of the maps in their order, the size of the images,
+where the layers lie on it by each geometry, and why a map is missing.
 """
 
 from __future__ import annotations
