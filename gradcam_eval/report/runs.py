@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def compare_runs(
     return RunComparison(chosen["name"], pd.DataFrame(full))
 
 
-def _metric(folder: Folder, name: str | None) -> dict[str, object]:
+def _metric(folder: Folder, name: str | None) -> dict[str, Any]:
     metrics = folder.study["metrics"]
     if name is None:
         return primary_metric(folder)

@@ -136,7 +136,7 @@ def run_checks(
         if not row["weights_changed"]
     ]
     names = tuple(each.name for each in good)
-    kind = describe_output(model, size, declared=asked.output, head=asked.head)
+    kind = describe_output(model, (size[0], size[1]), declared=asked.output, head=asked.head)
     notes.append(f"output: {kind}")
     known = tuple(kind.name_of(target, spec.class_names) for target in checks[0].targets)
     return Checked(tuple(checks), shifted, names, tuple(notes), known)

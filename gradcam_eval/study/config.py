@@ -212,7 +212,7 @@ class Study(_Strict):
 
     def fingerprint(self, *details: str) -> str:
         """Return a digest of all that decides the results: this study, and `details` of the run."""
-        without = {"question": True, "analysis": True, "data": set(HOW)}
+        without: Any = {"question": True, "analysis": True, "data": set(HOW)}
         decides = self.model_dump(mode="json", exclude=without)
         text = json.dumps([decides, *details], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
