@@ -85,10 +85,11 @@ def test_explain_reads_grey_files_and_says_what_it_did(call, tmp_path):
 
 def test_sanity_reads_grey_files(call):
     code, said, err = call(
-        *("sanity", "ct.keras", "a.png", "--values", -1000, 400, "--bits", 12, "--steps", 1)
+        *("sanity", "ct.keras", ".", "--values", -1000, 400, "--bits", 12, "--steps", 1)
     )
     assert (code, err) == (0, "")
     assert "pixels of a.png: values 0 to 4095, window 0 to 4095" in said
+    assert "left out colour.png" in said
 
 
 @pytest.fixture(scope="module")
