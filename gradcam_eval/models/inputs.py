@@ -89,8 +89,8 @@ def model_inputs(
 
     Raises
     ------
-    InputError : no input or several could be the images, their size is not known, or several
-        inputs were given to a model that has one
+    InputError : no input or several could be the images, their size is not known, several inputs
+        were given to a model that has one, or a layer keeps its state from call to call
     """
     if not isinstance(model, keras.layers.Layer):
         if is_tf_keras(model):
@@ -102,6 +102,7 @@ def model_inputs(
             f"the model is a {type(model).__name__}: wanted a keras.Model, as load_model gives; "
             "a SavedModel becomes one behind keras.Input and keras.layers.TFSMLayer"
         )
+    _check_keeps_no_state(model)
     declared = _declared(model)
     if declared is None and not is_structure(given):
         return _of_images(model, given, size)
@@ -129,6 +130,20 @@ def check_takes_images(model: keras.Model) -> None:
     members = taken_apart(_declared(model))[1]
     if all(isinstance(member, keras.KerasTensor) for member in members.values()):
         ranked_keys(members)
+
+
+def _check_keeps_no_state(model: keras.Model) -> None:
+    """Raise InputError for a layer that keeps its state from call to call, as RNNs may."""
+    stateful = (
+        each for each in model._flatten_layers() if getattr(each, "stateful", False) is True
+    )
+    for layer in stateful:
+        raise InputError(
+            f"layer {layer.name!r} is stateful: it remembers earlier images, and takes one number "
+            "of images alone, so an image would have another answer at each call. Build the model "
+            "with stateful=False and without a batch size, and copy the weights: "
+            "new_model.set_weights(model.get_weights())"
+        )
 
 
 def fits(model: keras.Model, given: Any) -> bool:

@@ -111,3 +111,29 @@ def test_a_predictor_says_how_much_two_calls_differ(images):
 def test_no_draws_are_refused():
     with pytest.raises(InputError, match="draws is 0: wanted 1 or more"):
         Explainer(model_with(), draws=0)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_stateful_model_is_refused_with_what_to_do(images, batch):
+    """Before, a batch of 2 gave one image two scores, and one of 1 ended in Keras' error."""
+    inputs = keras.Input(batch_shape=(batch, 12, 12, 3))
+    rows = keras.layers.Reshape((12, 36))(keras.layers.Conv2D(3, 1)(inputs))
+    outputs = keras.layers.Dense(3)(keras.layers.LSTM(2, stateful=True, name="memory")(rows))
+    model = keras.Model(inputs, outputs)
+    with pytest.raises(
+        InputError, match=r"'memory' is stateful.*Build the model with stateful=False"
+    ):
+        Explainer(model)(images)
+    with pytest.raises(InputError, match="'memory' is stateful"):
+        Predictor(model)(images)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_batch_is_no_limit_where_no_layer_depends_on_it(images, batch):
+    inputs = keras.Input(batch_shape=(batch, 12, 12, 3))
+    maps = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(maps))
+    model = keras.Model(inputs, outputs)
+    ((_, together),) = Explainer(model, "conv", "hires_cam")(images, 1).items()
+    ((_, alone),) = Explainer(model, "conv", "hires_cam")(images[1], 1).items()
+    np.testing.assert_allclose(alone[0], together[1], rtol=1e-4, atol=1e-6 * together.max())

@@ -360,6 +360,16 @@ def test_an_engine_that_we_chose_leaves_an_image_on_which_it_is_off_to_tensorflo
     }
 
 
+@pytest.mark.parametrize("engine", ["auto", "frozen"])
+def test_a_random_model_is_not_the_engines_fault(subject, rng, monkeypatch, engine):
+    off = subject(engine=engine)
+    monkeypatch.setattr(off.predictor, "difference", lambda images: 3e-3)
+    monkeypatch.setattr(off.predictor, "variation", lambda images: 2e-3)
+    judged = judge(off, make_sample(rng))
+    assert {record.status for record in table(judged).values()} == {"value"}
+    assert judged.row["engine_difference"] == ""
+
+
 def test_an_engine_for_exploring_makes_numbers_however_far_it_is_off(subject, rng, monkeypatch):
     off = subject()
     monkeypatch.setattr(off.predictor, "engine", "openvino_bf16")
