@@ -72,9 +72,9 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     A metric is taken for hit-or-miss where *all* its values, over all cells, are 0 or 1: by its
     values, not by its name. Its mean then gets Wilson's interval: a bootstrap of 7 hits in 7 images
     is the empty interval [1, 1]. Other means get the bootstrap-t over images. A value that is no
-    mean is that of what each image adds (`aggregates.contributions`): a threshold that the data set
-    shares is tuned on other images than it is reported on, so that the published value, which is
-    optimistic, is a little higher (`ge.max_box_acc` gives that one).
+    mean is that of what each image adds (`aggregates.contributions`): where a data set shares a
+    threshold, half of the optimism of the published value is taken off, as far as other images
+    show it (`ge.max_box_acc` gives the published one).
 
     References
     ----------
@@ -221,9 +221,11 @@ def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> 
     frame = pd.DataFrame({"pairs": pairs.to_numpy()}, index=table.columns)
     count = (~np.isnan(apart)).sum(0)
     frame["difference"] = np.where(count > 0, np.nansum(apart, 0) / np.maximum(count, 1), np.nan)
-    ends = (np.nan, np.nan) if isinstance(found, Undefined) else (found.low, found.high)
-    for name, end in zip(_FLOATS[4:], ends, strict=True):
-        frame[name] = np.where(np.isfinite(end), end, np.nan)
+    if isinstance(found, Undefined):
+        frame[list(_FLOATS[4:])] = np.nan
+    else:
+        for name, end in zip(_FLOATS[4:], (found.low, found.high), strict=True):
+            frame[name] = np.where(np.isfinite(end), end, np.nan)
     return frame
 
 

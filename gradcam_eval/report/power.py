@@ -59,7 +59,7 @@ def rank_agreement(
         found = [each for each in verdicts_of(folder, model) if each.metric["name"] == name]
         if found:
             tables.append(_items(folder, found[0], by))
-    shared = sorted(set.intersection(*map(set, tables)), key=str) if tables else []
+    shared = sorted(set.intersection(*(set(map(str, table)) for table in tables))) if tables else []
     return concordance([table[shared].to_numpy(float) for table in tables], seed=folder.seed)
 
 

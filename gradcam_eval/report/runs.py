@@ -59,7 +59,8 @@ def compare_runs(
             f"{after.path} has no {chosen['name']} ({chosen['protocol']}): compare runs with the "
             "same metric and protocol."
         )
-    rows, gains = [], []
+    rows: list[dict[str, Any]] = []
+    gains: list[pd.Series] = []
     for old, new in _models(before, after):
         sides = scores_by(before, old, chosen), scores_by(after, new, chosen)
         if sides[0] is not None and sides[1] is not None:
@@ -89,7 +90,7 @@ def _metric(folder: Folder, name: str | None) -> dict[str, Any]:
     found = [each for each in metrics if each["name"] == name]
     if not found:
         raise unknown_name("metric", name, [each["name"] for each in metrics])
-    first: dict[str, object] = found[0]
+    first: dict[str, Any] = found[0]
     return first
 
 
@@ -101,9 +102,9 @@ def _models(before: Folder, after: Folder) -> list[tuple[str, str]]:
 
 def _pairs(
     before: Scores, after: Scores, old: str, new: str
-) -> tuple[list[dict[str, object]], list[pd.Series]]:
+) -> tuple[list[dict[str, Any]], list[pd.Series]]:
     """Return a row and the gains by image of each cell that both runs have."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     gains = []
     for cell in before.cells:
         twin = (new, *cell[1:])

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -19,7 +20,7 @@ from gradcam_eval.results import run_study
 from gradcam_eval.study import run as study_run
 
 SIDE = 40
-TITLES = ["at the best threshold", "all pixels pooled", "class mean"]
+TITLES = ["at the best threshold, corrected", "all pixels pooled", "class mean"]
 METRICS = ["max_box_acc", "pxap", "pointing_game_class_mean", "pointing_game"]
 
 
@@ -91,16 +92,18 @@ def test_the_summary_has_the_data_set_s_value_and_not_the_mean(results, summary,
     maps, boxes, masks = maps_and_truths(results.folder, method)
     assert rows.loc["pxap", "mean"] == pytest.approx(pxap(maps, masks).value, rel=1e-12)
     found = max_box_acc(maps, boxes, size=(SIDE, SIDE))
-    assert rows.loc["max_box_acc", "mean"] == pytest.approx(found.value, rel=1e-12)
+    # the published value is tuned on the images that it is reported on: the study corrects that
+    assert 0 <= rows.loc["max_box_acc", "mean"] <= found.value + 1e-12
     assert (rows["n"] == 4).all()
     assert rows.loc["pointing_game", "interval"] == "wilson"
     for name in METRICS[:3]:
-        assert rows.loc[name, "interval"] == "bootstrap"
+        assert rows.loc[name, "interval"] == "bootstrap-t"
         low, value, high = rows.loc[name, ["low", "mean", "high"]]
-        assert low <= value <= high or name == "max_box_acc"  # a maximum leans upwards
+        if not pd.isna(low):  # more than 70 % zeros have none
+            assert low <= value <= high
 
 
-def test_the_oracle_beats_random_by_a_paired_interval(summary):
+def test_the_oracle_is_compared_with_random_by_the_same_images(summary):
     oracle = summary[summary["method"] == "oracle"].set_index("metric")
     random = summary[summary["method"] == "random"].set_index("metric")
     for name in METRICS:
@@ -108,7 +111,7 @@ def test_the_oracle_beats_random_by_a_paired_interval(summary):
         gain = oracle.loc[name, "mean"] - random.loc[name, "mean"]
         assert oracle.loc[name, "difference"] == pytest.approx(gain)
         assert oracle.loc[name, "pairs"] == 4
-    assert oracle.loc["pxap", "difference_low"] > 0
+    assert oracle.loc["pxap", "difference_low"] is pd.NA  # four images show nothing
 
 
 def test_two_cells_are_compared_by_the_data_set_s_value(results, summary):
@@ -118,9 +121,8 @@ def test_two_cells_are_compared_by_the_data_set_s_value(results, summary):
     rows = summary.query("metric == 'pxap'").set_index("method")
     assert found.mean_a == 1.0
     assert found.difference == pytest.approx(rows.loc["oracle", "difference"])
-    assert found.interval[0] > 0
-    assert "whole data set" in found.p.reason
-    assert found.test == "none"
+    assert found.p.reason == "4 independent units: a claim needs 6"
+    assert found.test == "sign flips and bootstrap-t"
 
 
 def test_rows_stay_readable_and_the_report_can_be_written(results):
@@ -148,10 +150,10 @@ def test_what_is_no_mean_is_not_headed_by_that_word(results, summary):
     head = console.file.getvalue().splitlines()[2]
     assert re.split(r"(?<=n = 4) +", head)[-1] == "n = 4"
     assert re.findall(r"(\w[a-z ]*), n = 4", head)[1:] == TITLES[1:]
-    assert "at the best threshold, n = 4" in head
+    assert f"{TITLES[0]}, n = 4" in head
     rows = summary[summary["metric"] == metrics[0]["name"]]
     title = heat_table(rows, metrics[0]).axes[0].get_title("left")
-    assert "share of images, at the best threshold [95 % interval]" in title
+    assert f"share of images, {TITLES[0]} [95 % interval]" in title
 
 
 def test_a_resumed_study_keeps_what_each_image_adds(results, study, summary):
