@@ -99,10 +99,13 @@ def test_a_map_of_one_row_is_a_map(rng):
 
 @pytest.fixture(scope="module")
 def pair():
+    """All weights are 1: every map is positive."""
     a, b = keras.Input((9, 9, 3), name="a"), keras.Input((9, 9, 1), name="b")
-    x, y = L.Conv2D(4, 3, name="of_a")(a), L.Conv2D(4, 3, name="of_b")(b)
+    ones = {"kernel_initializer": "ones"}
+    x, y = (L.Conv2D(4, 3, name=f"of_{each.name}", **ones)(each) for each in (a, b))
     pooled = [L.GlobalAveragePooling2D()(each) for each in (x, y)]
-    return keras.Model([a, b], ending(L.Concatenate()(pooled)))
+    joined = L.Concatenate()(pooled)
+    return keras.Model([a, b], L.Dense(2, activation="softmax", **ones)(joined))
 
 
 @pytest.fixture(scope="module")
