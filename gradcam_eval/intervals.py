@@ -119,7 +119,8 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
 
     Returns
     -------
-    float64 (2, k): low and high; NaN where more than 70 % of a column, but not all, are 0
+    float64 (2, k): low and high; NaN where more than 70 % of a column, but not all, are 0, and where
+    there is one row
 
     Notes
     -----
@@ -133,6 +134,8 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     Efron & Tibshirani 1993, chapter 12.
     """
     n = len(columns)
+    if n < 2:
+        return np.full((2, columns.shape[1]), np.nan)
     mean = columns.mean(0)
     centred = columns - mean
     error = np.sqrt((centred**2).sum(0) / (n - 1) / n)

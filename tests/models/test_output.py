@@ -92,7 +92,9 @@ def tables(output, declared=None, layout="channels_last"):
 
 
 @pytest.mark.parametrize(
-    ("output", "declared"), [(tf.nn.sigmoid, None), (tf.identity, "binary")], ids=str
+    ("output", "declared"),
+    [(tf.nn.sigmoid, None), (tf.identity, "binary")],
+    ids=["a sigmoid", "a declared logit"],
 )
 def test_one_number_is_two_classes(output, declared):
     logits, probabilities, log_odds = tables(output, declared)
