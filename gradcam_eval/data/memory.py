@@ -57,7 +57,19 @@ def entries_from_dataset(
     cardinality = getattr(dataset, "cardinality", None)  # of a tf.data.Dataset; -1: endless
     if count is None and callable(cardinality) and int(cardinality()) == -1:
         raise _endless()
-    return islice(_entries(dataset, within, boxes_unit), count)
+    entries = islice(_entries(dataset, within, boxes_unit), count)
+    return _Entries(entries, has_end=count is not None or has_end(dataset))
+
+
+class _Entries(Iterator[Entry]):
+    """Entries one by one, which know whether what they are made of has an end."""
+
+    def __init__(self, entries: Iterator[Entry], *, has_end: bool) -> None:
+        self._entries = entries
+        self.has_end = has_end
+
+    def __next__(self) -> Entry:
+        return next(self._entries)
 
 
 def check_count(count: int | None) -> None:
@@ -91,6 +103,8 @@ def _endless() -> InputError:
 
 def has_end(data: Iterable[Any]) -> bool:
     """Return whether data in memory says how many elements it has."""
+    if isinstance(data, _Entries):
+        return data.has_end
     try:
         return len(data) >= 0  # type: ignore[arg-type]
     except TypeError:  # a generator; a tf.data.Dataset that is endless, or of unknown length

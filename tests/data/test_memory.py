@@ -141,6 +141,9 @@ def test_a_generator_needs_a_count_and_a_list_does_not():
     assert next(endless).name == "3", "no more was taken than was wanted"
     assert open_source(iter([sample()]), count=10).names == ["a"]
     assert open_source([sample("a"), sample("b")], count=1).names == ["a"]
+    assert open_source(entries_from_dataset([(PIXELS, 0)])).names == ["000000"], "of a list"
+    with pytest.raises(InputError, match="may never end"):
+        open_source(entries_from_dataset((PIXELS, n) for n in itertools.count()))
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(InputError, match=rf"count = {wrong}: wanted a number of images"):
             open_source([sample()], count=wrong)
