@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gradcam_eval.core import Case, Curve, InputError, Sample, Undefined
     from gradcam_eval.data import entries_from_dataset, load_samples, open_source
     from gradcam_eval.data.decode import load_image
+    from gradcam_eval.data.geometry import Framing
     from gradcam_eval.methods import METHODS, register_method
     from gradcam_eval.methods.explainer import Explainer, explain
     from gradcam_eval.methods.heatmap_file import load_heatmaps
@@ -88,6 +89,7 @@ _HOMES = {
     "gradcam_eval.core": ("Case", "Curve", "InputError", "Sample", "Undefined"),
     "gradcam_eval.data": ("entries_from_dataset", "load_samples", "open_source"),
     "gradcam_eval.data.decode": ("load_image",),
+    "gradcam_eval.data.geometry": ("Framing",),
     "gradcam_eval.methods": ("METHODS", "register_method"),
     "gradcam_eval.methods.explainer": ("Explainer", "explain"),
     "gradcam_eval.methods.heatmap_file": ("load_heatmaps",),
@@ -165,6 +167,7 @@ __all__ = [
     "Case",
     "Curve",
     "Explainer",
+    "Framing",
     "HeatmapCallback",
     "Heatmaps",
     "InputError",

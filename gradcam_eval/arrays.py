@@ -34,6 +34,26 @@ def resize(maps: Heatmap, size: tuple[int, int]) -> Heatmap:
     return _interpolated(maps, rows, columns)
 
 
+def interpolate(
+    heatmap: Heatmap, rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> Heatmap:
+    """Return a heatmap's values at some rows and columns, bilinearly; the border is repeated.
+
+    Parameters
+    ----------
+    heatmap : float (h, w)
+    rows, columns : (H,) and (W,), places in its positions: 0 is the middle of the first one
+
+    Returns
+    -------
+    float32 (H, W)
+    """
+    places = zip(heatmap.shape, (rows, columns), strict=True)
+    return _interpolated(
+        heatmap, *(_linear(np.arange(n, dtype=np.float64), at) for n, at in places)
+    )
+
+
 @lru_cache(maxsize=64)  # heatmaps of a study have a few sizes
 def _resizing(n: int, m: int) -> NDArray[np.float64]:
     """Return the (m, n) matrix that resizes n values to m."""

@@ -1,29 +1,29 @@
-"""One question about one image, answered by a picture: what `gradcam-eval explain` does."""
+"""A question about images, answered by pictures: what `gradcam-eval explain` does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from gradcam_eval.arrays import degenerate_reason
-from gradcam_eval.core import Image, InputError
+from gradcam_eval.core import InputError
 from gradcam_eval.data.decode import as_array, open_image
 from gradcam_eval.data.depth import Decoded, Pixels
-from gradcam_eval.files import replacing
+from gradcam_eval.data.geometry import Fit, as_framing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import resolve_class
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.zoo import check_model_name, load_model
-from gradcam_eval.report.grid import Maps, overlay_grid
-from gradcam_eval.report.overlay import overlay
-from gradcam_eval.values import LEVELS, Values, as_rgb
+from gradcam_eval.picture_files import Job
+from gradcam_eval.report.look import Look
+from gradcam_eval.report.single import draw, save
+from gradcam_eval.values import LEVELS, Values
 
 if TYPE_CHECKING:
-    import keras
     import pandas as pd
 
     from gradcam_eval.arrays import Geometry
@@ -56,6 +56,7 @@ class Question:
     head: str | None = None
     tokens: str | None = None
     geometry: Geometry = "auto"
+    fit: Fit = "squash"
 
 
 def check_question(asked: LocalModel, question: Question) -> None:
@@ -70,18 +71,6 @@ def check_question(asked: LocalModel, question: Question) -> None:
     token_grid(question.tokens)
 
 
-def check_output(out: Path, source: str) -> None:
-    """Raise InputError where the picture could not be written, or would replace its source."""
-    if out.suffix.lower() not in (".png", ".npz"):
-        raise InputError(f"the output {out} must end in .png, or in .npz for the numbers")
-    if not out.parent.is_dir():
-        raise InputError(f"cannot write {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise InputError(f"cannot write {out}: it is a folder")
-    if out.exists() and Path(source).exists() and out.samefile(source):
-        raise InputError(f"the output {out} is the image itself: give another name")
-
-
 def readable_image(
     source: str, *, allow_url: bool = False, pixels: Pixels | None = None
 ) -> Decoded:
@@ -89,14 +78,27 @@ def readable_image(
     return open_image(source, allow_url=allow_url, pixels=pixels)
 
 
-def explain_to_file(
-    source: Decoded, asked: LocalModel, question: Question, *, out: Path
-) -> list[str]:
-    """Explain an image and write the picture; return what a person should know, in lines.
+@dataclass(frozen=True)
+class Prepared:
+    """A model that is ready to explain one image after the other."""
 
-    One layer and one method give the overlay at the model's input size; more give a grid. A .npz
-    file gets the heatmaps themselves, at their own size; see `Heatmaps.save`.
+    explain: Explainer
+    spec: ModelSpec
+    asked: LocalModel
+    question: Question
+    shape: tuple[int, int, int]  # (H, W, C) of its images
+    target: int | str
+    against: int | str | None
+
+
+def prepare(asked: LocalModel, question: Question) -> Prepared:
+    """Load a model, and find the layers, methods and classes of a question.
+
+    Raises
+    ------
+    InputError : whatever would be wrong with every image
     """
+    from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.models.identity import load_with_spec
     from gradcam_eval.models.inputs import input_shape
 
@@ -107,18 +109,75 @@ def explain_to_file(
         values=asked.values,
         output=asked.output,
     )
-    *size, channels = input_shape(model, spec.input_size or ANY_SIZE)
-    picture = as_array(source.picture, channels, (size[0], size[1]))
-    heatmaps = _explain(model, spec, picture, question, asked.output)
+    height, width, channels = input_shape(model, spec.input_size or ANY_SIZE)
+    explainer = Explainer(
+        model,
+        question.layers,
+        question.methods,
+        score=question.score,
+        output=asked.output,
+        head=question.head,
+        tokens=question.tokens,
+        geometry=question.geometry,
+    )
+    against = None if question.against is None else _class(explainer, spec, question.against)
+    target = _class(explainer, spec, question.target)
+    shape = (height, width, channels)
+    if against is None:  # what a layer or a method refuses is said before the first image
+        explainer.refused(shape[:2])
+    else:  # its pass is another one
+        explainer.cells(shape[:2])
+    return Prepared(explainer, spec, asked, question, shape, target, against)
+
+
+def explain_to_file(source: Decoded, prepared: Prepared, *, out: Path, look: Look) -> list[str]:
+    """Explain an image and write the picture; return what a person should know, in lines.
+
+    One layer and one method give the photograph itself at its own size with the heatmap over it;
+    more give a grid. A .npz file gets the heatmaps themselves, at their own size; see
+    `Heatmaps.save`.
+    """
+    height, width, channels = prepared.shape
+    photo, framing = source.picture, as_framing(prepared.question.fit)
+    frame = framing.frame((photo.height, photo.width), (height, width))
+    image = as_array(photo, channels, (height, width), framing)
+    heatmaps = prepared.explain(image, prepared.target, against=prepared.against)
+    _make_folder(out.parent)
     if out.suffix.lower() == ".npz":
         heatmaps.save(out)
     else:
-        _write(picture, heatmaps, out)
-    said = [
-        *_describe(heatmaps, spec, asked, question.score, channels),
-        *_describe_pixels(source, channels),
-    ]
+        shown = photo.convert("L") if channels == 1 and photo.mode == "RGB" else photo
+        save(draw(shown, {key: stack[0] for key, stack in heatmaps.items()}, frame, look), out)
+    said = [*_describe(heatmaps, prepared), *_describe_pixels(source, channels)]
     return [*said, f"written to {out}"]
+
+
+def explain_all(
+    jobs: Sequence[Job],
+    read: Callable[[str], Decoded],
+    ready: Callable[[], Prepared],
+    look: Look,
+) -> Iterator[tuple[Job, list[str] | InputError]]:
+    """Explain one image after the other; yield each with its lines, or with what is wrong with it.
+
+    `ready` loads the model, behind the first image that can be read, and not where there is none.
+
+    Raises
+    ------
+    InputError : from `ready`: what would be wrong with every image
+    """
+    prepared: Prepared | None = None
+    for job in jobs:
+        try:
+            source = read(job.source)
+        except InputError as error:
+            yield job, error
+            continue
+        prepared = prepared or ready()
+        try:
+            yield job, explain_to_file(source, prepared, out=job.out, look=look)
+        except InputError as error:
+            yield job, error
 
 
 def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
@@ -132,29 +191,6 @@ def layers_of(name: str, tokens: str | None = None) -> pd.DataFrame:
     return list_layers(load_model(name), ANY_SIZE, tokens=grid)
 
 
-def _explain(
-    model: keras.Model,
-    spec: ModelSpec,
-    picture: Image,
-    question: Question,
-    output: OutputKind | None,
-) -> Heatmaps:
-    from gradcam_eval.methods.explainer import Explainer
-
-    explainer = Explainer(
-        model,
-        question.layers,
-        question.methods,
-        score=question.score,
-        output=output,
-        head=question.head,
-        tokens=question.tokens,
-        geometry=question.geometry,
-    )
-    against = question.against and _class(explainer, spec, question.against)
-    return explainer(picture, _class(explainer, spec, question.target), against=against)
-
-
 def _class(explainer: Explainer, spec: ModelSpec, wanted: str) -> int | str:
     """Return a class by its name in the model's specification; the Explainer knows the ranks."""
     if wanted.startswith("predicted"):
@@ -165,18 +201,11 @@ def _class(explainer: Explainer, spec: ModelSpec, wanted: str) -> int | str:
     return resolve_class(wanted, kind.names, n_classes=kind.count)
 
 
-def _write(picture: Image, heatmaps: Heatmaps, out: Path) -> None:
-    maps = {key: stack[0] for key, stack in heatmaps.items()}
+def _make_folder(folder: Path) -> None:
     try:
-        if len(maps) == 1:
-            with replacing(out) as file:
-                PillowImage.fromarray(overlay(picture, next(iter(maps.values())))).save(file)
-            return
-        figure = overlay_grid(Maps(as_rgb(picture), None, np.zeros((0, 4), np.float32), maps))
-        with replacing(out) as file:
-            figure.savefig(file)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+        raise InputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
 def _describe_pixels(source: Decoded, channels: int) -> list[str]:
@@ -187,10 +216,9 @@ def _describe_pixels(source: Decoded, channels: int) -> list[str]:
     return [*said, *(f"warning: {warning}" for warning in source.warnings)]
 
 
-def _describe(
-    heatmaps: Heatmaps, spec: ModelSpec, asked: LocalModel, score: str, channels: int
-) -> list[str]:
-    lines = [*_said(heatmaps, spec, score), f"output: {heatmaps.output}"]
+def _describe(heatmaps: Heatmaps, prepared: Prepared) -> list[str]:
+    asked, channels = prepared.asked, prepared.shape[2]
+    lines = [*_said(heatmaps, prepared.spec, prepared.question.score), f"output: {heatmaps.output}"]
     if asked.name not in MODELS:  # a file does not say, and a wrong one fails without a word
         low, high = asked.values
         kind = "grey" if channels == 1 else "RGB"

@@ -135,8 +135,8 @@ WRONG = [
     (["explain", "cat.png", "-m", "tiny.keras", "--classes", "gone.txt"], "gone.txt"),
     (["explain", "cat.png", "-m", "tiny.keras", "--preprocess", "cafe"], "did you mean 'caffe'?"),
     (
-        ["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.jpg"],
-        "cam.jpg must end in .png, or in .npz",
+        ["explain", "cat.png", "-m", "tiny.keras", "-o", "cam.gif"],
+        "cam.gif must end in .png, .jpg, .webp or .pdf, or in .npz",
     ),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "no/cam.png"], "there is no folder no"),
     (["explain", "cat.png", "-m", "tiny.keras", "-o", "cat.png"], "is the image itself"),
@@ -301,13 +301,54 @@ def test_explain_writes_the_overlay_and_says_what_it_shows(call, workplace, tmp_
     assert lines[3] == "preprocessing of the picture: none (RGB, 0 to 255)"
     assert lines[4:] == ["layer late, method layer_cam: 20×20 map", f"written to {out}"]
     written = np.asarray(Image.open(out))
-    assert written.shape == (SIDE, SIDE, 3)
+    assert written.shape == (60, 50, 3), "the photograph's own size"
     from gradcam_eval import explain, load_image, load_model
 
     image = load_image(workplace / "cat.png", (SIDE, SIDE))
     model = load_model(workplace / "tiny.keras")
     maps = explain(model, image, methods="layer_cam", targets=2)
-    assert (written == overlay(image, maps["late", "layer_cam"][0])).all()
+    photo, heatmap = load_image(workplace / "cat.png"), maps["late", "layer_cam"][0]
+    assert (written == overlay(photo, heatmap, alpha=0.55, cmap="inferno")).all()
+
+
+@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+def test_explain_undoes_the_frame(call, workplace, tmp_path, fit):
+    out, look = tmp_path / "x.png", ["--alpha", 0.3, "--colormap", "viridis"]
+    code, _, err = call("explain", "cat.png", "-m", "tiny.keras", "--frame", fit, *look, "-o", out)
+    assert (code, err) == (0, "")
+    import gradcam_eval as ge
+
+    photo = ge.load_image(workplace / "cat.png")
+    frame = ge.Framing(fit).frame(photo.shape[:2], (SIDE, SIDE))
+    image = ge.load_image(workplace / "cat.png", (SIDE, SIDE), framing=fit)
+    (heatmap,) = ge.explain(ge.load_model(workplace / "tiny.keras"), image).values()
+    expected = ge.overlay(photo, heatmap[0], alpha=0.3, cmap="viridis", frame=frame)
+    assert (np.asarray(Image.open(out)) == expected).all()
+
+
+def test_a_bad_image_among_several_is_a_line_and_an_exit_code(call, tmp_path):
+    images = ["pictures", "broken.png", "gone.png", "cat.png"]
+    options = ["-m", "tiny.keras", "-o", tmp_path / "new", "--format", "webp", "--bar"]
+    code, said, err = call("explain", *images, *options)
+    assert code == 1
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("gradcam-eval: broken.png ")
+    assert "there is no file gone.png" in lines[1]
+    assert lines[2] == "gradcam-eval: 2 of 5 images were not explained"
+    written = ["a-cam.webp", "b-cam.webp", "cat-cam.webp"]
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == written
+    assert [line for line in said.splitlines() if line.startswith("written to")] == [
+        f"written to {tmp_path / 'new' / name}" for name in written
+    ]
+    with Image.open(tmp_path / "new" / "cat-cam.webp") as picture:
+        assert picture.size == (160, 90)  # 50×60, and the bar's words
+
+
+def test_what_is_wrong_with_the_question_is_said_once(call):
+    code, said, err = call("explain", "pictures", "-m", "tiny.keras", "-l", "laet", "-o", "gone")
+    assert (code, said, err.count("\n")) == (2, "", 1)
+    assert not Path("gone").exists()
 
 
 def test_explain_writes_the_numbers(call, workplace, tmp_path):
@@ -365,7 +406,7 @@ def test_the_default_model_sees_an_egyptian_cat(call, tmp_path):
     assert said.startswith("explained class: Egyptian cat (index 285), probability 0.79")
     assert "layer top_activation, method grad_cam: 7×7 map" in said
     with Image.open(tmp_path / "cam.png") as written:
-        assert written.size == (224, 224)
+        assert written.size == (451, 300)
 
 
 def test_layers_are_a_table_of_what_can_carry_a_heatmap(call):

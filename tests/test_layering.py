@@ -33,6 +33,7 @@ study
 comparison
 report
 results
+picture_files
 picture progress callback sanity meta_evaluation
 cli
 __main__

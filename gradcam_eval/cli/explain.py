@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gradcam_eval.cli.lists import TokensOption
 from gradcam_eval.cli.terminal import say, silent_stderr
+from gradcam_eval.core import InputError
+
+if TYPE_CHECKING:
+    from gradcam_eval.data.depth import Decoded
 
 ModelOption = Annotated[
     str,
@@ -78,9 +82,42 @@ HeadOption = Annotated[
 ]
 
 
+FrameOption = Annotated[
+    Literal["squash", "crop", "letterbox"],
+    typer.Option(
+        "--frame",
+        help="How a photograph becomes the model's image; the overlay lies on the photograph.",
+    ),
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="The longer side of the overlay in pixels, or of each picture of a grid; else the "
+        "photograph's own, and 190.",
+    ),
+]
+AlphaOption = Annotated[float, typer.Option(metavar="A", help="Weight of the colours, 0 to 1.")]
+ColormapOption = Annotated[
+    str, typer.Option(metavar="NAME", help="A colormap of matplotlib, such as viridis.")
+]
+BarOption = Annotated[
+    bool, typer.Option("--bar", help="Draw a colour bar below; a grid always has one.")
+]
+FormatOption = Annotated[
+    Literal["png", "jpeg", "webp", "pdf", "npz"] | None,
+    typer.Option("--format", help="Format of the files; else the output's suffix, or png."),
+]
+
+
 def explain(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image file, or a URL with --allow-url.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, folders of them, or URLs with --allow-url.",
+            show_default=False,
+        ),
     ],
     model: ModelOption = "efficientnet_lite0",
     layer: Annotated[
@@ -126,9 +163,16 @@ def explain(
             "--output",
             "-o",
             metavar="FILE",
-            help="PNG to write, or .npz for the numbers; else IMAGE-cam.png here.",
+            help="File to write (.png, .jpg, .webp, .pdf; .npz for the numbers), for several "
+            "images a folder; else IMAGE-cam.png here.",
         ),
     ] = None,
+    kind: FormatOption = None,
+    frame: FrameOption = "squash",
+    size: SizeOption = None,
+    alpha: AlphaOption = 0.55,
+    colormap: ColormapOption = "inferno",
+    bar: BarOption = False,
     preprocess: PreprocessOption = "none",
     classes: ClassesOption = None,
     values: ValuesOption = None,
@@ -139,17 +183,22 @@ def explain(
         bool, typer.Option("--allow-url", help="Allow IMAGE to be an http(s) URL.")
     ] = False,
 ) -> None:
-    """Explain one image: write its heatmap laid over it, or a grid of layers × methods.
+    """Explain images: write each with its heatmap over it, or a grid of layers × methods.
+
+    The overlay lies on the photograph itself, at its own size. Of several images, one that cannot
+    be explained is a line on standard error, and the exit code is 1.
 
     Example: gradcam-eval explain cat.jpg --target "Egyptian cat" --method layer_cam -o cat.png
     """
-    from gradcam_eval import picture
+    from gradcam_eval import picture, picture_files
     from gradcam_eval.data.depth import Pixels
+    from gradcam_eval.report.look import Look
     from gradcam_eval.values import LEVELS, as_values
 
     limits = as_values(values or LEVELS)
     asked = picture.LocalModel(model, preprocess, classes, limits, output_kind)
     rules = Pixels(window, bits, large)
+    look = Look(alpha, colormap, size, bar)
     question = picture.Question(
         layers=tuple(layer or ["last"]),
         methods=tuple(method or ["grad_cam"]),
@@ -159,11 +208,31 @@ def explain(
         head=head,
         tokens=tokens,
         geometry=geometry,
+        fit=frame,
     )
-    out = output or Path(f"{Path(image).stem or 'image'}-cam.png")
-    picture.check_output(out, image)
-    pixels = picture.readable_image(image, allow_url=allow_url, pixels=rules)
-    with silent_stderr():  # looking a method up imports TensorFlow
-        picture.check_question(asked, question)
-    for line in picture.explain_to_file(pixels, asked, question, out=out):
-        say(line)
+    plan = picture_files.plan(image, output, kind)
+    for line in plan.left_out:
+        say(f"left out: {line}", err=True)
+
+    def read(source: str) -> Decoded:
+        return picture.readable_image(source, allow_url=allow_url, pixels=rules)
+
+    def ready() -> picture.Prepared:
+        with silent_stderr():  # looking a method up imports TensorFlow
+            picture.check_question(asked, question)
+        return picture.prepare(asked, question)
+
+    failed = 0
+    for job, said in picture.explain_all(plan.jobs, read, ready, look):
+        if not isinstance(said, InputError):
+            for line in said if plan.is_one else [job.source, *said]:
+                say(line)
+            continue
+        if plan.is_one:
+            raise said
+        failed += 1
+        source = "" if job.source in str(said) else f"{job.source}: "
+        say(f"gradcam-eval: {source}{said}", err=True)
+    if failed:
+        say(f"gradcam-eval: {failed} of {len(plan.jobs)} images were not explained", err=True)
+        raise typer.Exit(1)

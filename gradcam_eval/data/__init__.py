@@ -9,7 +9,7 @@ from gradcam_eval.data.annotation import Annotation, Drawn, Entry
 from gradcam_eval.data.classmap import ClassMap, class_map
 from gradcam_eval.data.decode import load_image
 from gradcam_eval.data.depth import Pixels
-from gradcam_eval.data.geometry import Fit, Framing
+from gradcam_eval.data.geometry import Fit, Framing, as_framing
 from gradcam_eval.data.memory import entries_from_dataset
 from gradcam_eval.data.pipeline import Reading
 from gradcam_eval.data.readers import READERS
@@ -124,7 +124,7 @@ def iter_samples(  # noqa: PLR0913 - as load_samples
     InputError : the source is unknown, or it cannot be read as a whole
     """
     opened = open_source(source, format=format, drawn=drawn)
-    framing = framing if isinstance(framing, Framing) else Framing(framing)
+    framing = as_framing(framing)
     mapped = opened.class_map(class_map(classes))
     return opened.samples(
         Reading(size, framing, mapped, channels=channels, pixels=pixels or Pixels())

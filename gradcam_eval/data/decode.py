@@ -16,6 +16,7 @@ from gradcam_eval.core import Image, InputError, ReadError
 from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.depth import NARROW, Decoded, Pixels, levels_of
 from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
+from gradcam_eval.data.geometry import Fit, Framing, as_framing
 from gradcam_eval.data.large import decode_large_tiff, open_reduced
 from gradcam_eval.data.missing import missing_file
 
@@ -39,17 +40,20 @@ def load_image(  # noqa: PLR0913 - the one call that says all
     background: tuple[int, int, int] = WHITE,
     channels: int = 3,
     pixels: Pixels | None = None,
+    framing: Framing | Fit = "squash",
 ) -> Image:
     """Load an image as floats, RGB or grey, at its own size or resized.
 
     Parameters
     ----------
     source : path, PIL image, or an http(s) URL where `allow_url` is true
-    size : (H, W) to squash the image to, without keeping its proportions; None keeps its size
+    size : (H, W) of the image; None keeps the file's size
     allow_url : whether a URL may be fetched
     background : RGB, 0..255, shown through transparent pixels
     channels : 3, or 1 for grey: the luminance of a colour picture
     pixels : for files of more than 8 bits and very large ones, see `Pixels`
+    framing : how the file becomes `size`: "squash", which changes the proportions, "crop",
+        "letterbox", or a `Framing` with its options
 
     Returns
     -------
@@ -75,13 +79,16 @@ def load_image(  # noqa: PLR0913 - the one call that says all
     found = open_image(source, allow_url=allow_url, background=background, pixels=pixels)
     for said in found.warnings:
         warnings.warn(f"{_name_of(source)}: {said}", stacklevel=2)
-    return as_array(found.picture, channels, size)
+    return as_array(found.picture, channels, size, framing)
 
 
 def as_array(
-    picture: Pillow.Image, channels: int = 3, size: tuple[int, int] | None = None
+    picture: Pillow.Image,
+    channels: int = 3,
+    size: tuple[int, int] | None = None,
+    framing: Framing | Fit = "squash",
 ) -> Image:
-    """Return an RGB or F picture as float32 (H, W, channels), 0..255, resized to (H, W).
+    """Return an RGB or F picture as float32 (H, W, channels), 0..255, framed to (H, W).
 
     Raises
     ------
@@ -94,10 +101,8 @@ def as_array(
         )
     if channels == 1 and picture.mode == "RGB":
         picture = picture.convert("L")
-    if size is not None and picture.size != (size[1], size[0]):
-        picture = picture.resize((size[1], size[0]), Pillow.Resampling.BILINEAR)
-    found = np.asarray(picture, np.float32)
-    found = found[..., None] if found.ndim == 2 else found
+    original = (picture.height, picture.width)
+    found = as_framing(framing).frame(original, size or original).picture(picture)
     return np.repeat(found, 3, axis=2) if found.shape[2] < channels else found
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from gradcam_eval.core import Image, InputError, Mask, unknown_name
+from gradcam_eval.arrays import interpolate
+from gradcam_eval.core import Heatmap, Image, InputError, Mask, unknown_name
 from gradcam_eval.data.annotation import Box, Polygon
 from gradcam_eval.values import LUMINANCE
 
@@ -68,6 +69,11 @@ class Framing:
         if self.fit == "letterbox":
             return _letterbox(original, size, self.fill)
         return _crop(original, size, self.resize)
+
+
+def as_framing(framing: Framing | Fit) -> Framing:
+    """Return a framing that was named, or is one."""
+    return framing if isinstance(framing, Framing) else Framing(framing)
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,46 @@ class Frame:
         pixels = np.asarray(picture, np.float32)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         return np.ascontiguousarray(pixels[:, ::-1]) if self.is_mirrored else pixels
+
+    @property
+    def is_stretch(self) -> bool:
+        """Whether the image shows all of the file and nothing else, edge on edge."""
+        return self.resized == self.size and self.corner == (0, 0) and not self.is_mirrored
+
+    def on_file(self, heatmap: Heatmap, size: Size | None = None) -> Heatmap:
+        """Lay a heatmap of the image back on the file: the inverse of the transform.
+
+        The pixel (x, y) of the file gets the value at (x · scale + offset) of the image, bilinearly
+        between the map's positions, which cover the image corner to corner. Where the image does
+        not show the file, the border's value is repeated: see `seen`.
+
+        Parameters
+        ----------
+        heatmap : float (h, w), any resolution
+        size : (H, W) of a larger or smaller picture of the file; None: the file's own
+
+        Returns
+        -------
+        float32 (H, W)
+        """
+        places = [
+            self._places(axis, size) * n / side - 0.5
+            for axis, (n, side) in enumerate(zip(heatmap.shape, self.size, strict=True))
+        ]
+        return interpolate(heatmap, *places)
+
+    def seen(self, size: Size | None = None) -> Mask:
+        """Where the file's pixels are in the image, (H, W): everywhere but where it is cropped."""
+        places = [self._places(axis, size) for axis in (0, 1)]
+        rows, columns = ((at > 0) & (at < n) for at, n in zip(places, self.size, strict=True))
+        return rows[:, None] & columns[None, :]
+
+    def _places(self, axis: int, size: Size | None) -> NDArray[np.float64]:
+        """Return where in the image the centres of the file's rows (0) or columns (1) are."""
+        original = self.original[axis]
+        count = original if size is None else size[axis]
+        centres = (np.arange(count) + 0.5) * original / count
+        return centres * self.scale[1 - axis] + self.offset[1 - axis]
 
     def _source(self, axis: int) -> NDArray[np.int64]:
         """Return the file's row (0) or column (1) that each row or column of the image shows."""

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Heatmap, InputError
+from gradcam_eval.data.geometry import Frame
+from gradcam_eval.report.look import Look
 from gradcam_eval.report.overlay import overlay
 from gradcam_eval.report.tiles import (
     TILE,
@@ -30,8 +32,6 @@ from gradcam_eval.report.tiles import (
 
 Key = tuple[str, str]  # layer ("" for a control), method
 
-CMAP = "inferno"  # lightness carries the value, so it reads without colour vision too
-ALPHA = 0.55
 _GAP, _LABEL, _FOOT = 8, 150, 44  # pixels of the finished picture
 _STEP = TILE + _GAP
 _FAINT, _TRUTH = "#595959", "#ffffff"
@@ -39,12 +39,22 @@ _FAINT, _TRUTH = "#595959", "#ffffff"
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """One image with its truth and its raw maps, as `maps/<model>/<sample>.npz` holds them."""
+    """One image with its truth and its raw maps, as `maps/<model>/<sample>.npz` holds them.
+
+    `frame` says where a photograph's pixels are in the image that the maps are of, where `image` is
+    the photograph; None: `image` is that image, or was only resized.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
     boxes: NDArray[np.float32]
     maps: dict[Key, Heatmap]
+    frame: Frame | None = None
+
+    def overlay(self, key: Key, look: Look) -> NDArray[np.uint8]:
+        """Return the image with one map over it."""
+        heatmap, frame = self.maps[key], self.frame
+        return overlay(self.image, heatmap, alpha=look.alpha, cmap=look.cmap, frame=frame)
 
     @property
     def layers(self) -> list[str]:
@@ -96,27 +106,29 @@ class _Band:
         return self.heading + len(self.layers) * _STEP
 
 
-def overlay_grid(maps: Maps, *, caption: Sequence[str] = ()) -> Figure:
+def overlay_grid(maps: Maps, *, caption: Sequence[str] = (), look: Look | None = None) -> Figure:
     """Draw an image's maps: rows are layers, columns methods; controls stand in the last row.
 
     The first row shows the picture itself with the outline of the truth (box or mask), and the
     lines of `caption` beside it, the first in bold. What shares no method with another row (maps
     of no layer, or of several) has a row of its own. Every map is coloured by `overlay`: negatives
     are 0 and each map is scaled to its own maximum, so colours of two maps do not compare.
+    `look.size` is the side of a tile; texts grow with it.
     """
+    look = look or Look()
     bands = _bands(maps)
     width = _LABEL + max(4, *(len(band.methods) for band in bands)) * _STEP + _GAP
     height = _GAP + _STEP + sum(band.height for band in bands) + _FOOT
-    figure, axes = canvas(width, height)
+    figure, axes = canvas(width, height, (look.size or TILE) / TILE)
     draw_tile(axes, _LABEL, _GAP, maps.image, None)
     _draw_truth(axes, _LABEL, _GAP, maps)
     _row_label(axes, _GAP, "the image, truth outlined" if _has_truth(maps) else "the image")
     _draw_caption(axes, _LABEL + _STEP + 8, caption, width)
     top = _GAP + _STEP
     for band in bands:
-        _draw_band(axes, top, band, maps)
+        _draw_band(axes, top, band, maps, look)
         top += band.height
-    _draw_legend(axes, height)
+    _draw_legend(axes, height, look.cmap)
     return figure
 
 
@@ -130,7 +142,7 @@ def _bands(maps: Maps) -> list[_Band]:
     return [*bands, _Band(("",), tuple(maps.controls))] if maps.controls else bands
 
 
-def _draw_band(axes: Any, top: int, band: _Band, maps: Maps) -> None:
+def _draw_band(axes: Any, top: int, band: _Band, maps: Maps, look: Look) -> None:
     first = top + band.heading
     for j, method in enumerate(band.methods):
         lines = heading_lines(method)
@@ -143,20 +155,20 @@ def _draw_band(axes: Any, top: int, band: _Band, maps: Maps) -> None:
         note = " ".join(f"{h}×{w}" for h, w in sizes) if layer else "no model"
         _row_label(axes, y, layer or "controls", note)
         for j, method in enumerate(band.methods):
-            _map_tile(axes, (_LABEL + j * _STEP, y), maps, (layer, method))
+            _map_tile(axes, (_LABEL + j * _STEP, y), maps, (layer, method), look)
 
 
 def thumbnail(maps: Maps, key: Key | None, *, size: int = 132) -> NDArray[np.uint8]:
     """Return the picture, and beside it one map over it, as uint8 (size, 2 · size + 4, 3)."""
     parts = [maps.image]
     if key in maps.maps:
-        parts.append(overlay(maps.image, maps.maps[key], alpha=ALPHA, cmap=CMAP))
+        parts.append(maps.overlay(key, Look()))
     squares = [square(part, size) for part in parts]
     gap = np.full((size, 4, 3), 255, np.uint8)
     return np.concatenate([squares[0], *(x for s in squares[1:] for x in (gap, s))], axis=1)
 
 
-def _map_tile(axes: Any, place: tuple[float, float], maps: Maps, key: Key) -> None:
+def _map_tile(axes: Any, place: tuple[float, float], maps: Maps, key: Key, look: Look) -> None:
     """Draw one map over the image, or say why there is none."""
     heatmap = maps.maps.get(key)
     if heatmap is None:
@@ -166,7 +178,7 @@ def _map_tile(axes: Any, place: tuple[float, float], maps: Maps, key: Key) -> No
     note = degenerate_reason(heatmap)
     if note is None and heatmap.max() <= 0:
         note = "nothing in the heatmap is positive"
-    draw_tile(axes, *place, overlay(maps.image, heatmap, alpha=ALPHA, cmap=CMAP), note)
+    draw_tile(axes, *place, maps.overlay(key, look), note)
 
 
 def _has_truth(maps: Maps) -> bool:
@@ -217,11 +229,13 @@ def _row_label(axes: Any, y: float, label: str, note: str = "") -> None:
     draw_text(axes, _LABEL - 10, middle + 18 * len(lines), note, ha="right", color=_FAINT)
 
 
-def _draw_legend(axes: Any, height: int) -> None:
+def _draw_legend(axes: Any, height: int, cmap: str) -> None:
     """Draw the colour scale and say what it means."""
-    ramp = matplotlib.colormaps[CMAP](np.linspace(0, 1, 128))[None, :, :3]
+    ramp = matplotlib.colormaps[cmap](np.linspace(0, 1, 128))[None, :, :3]
     y = height - _FOOT / 2
-    axes.imshow(ramp, extent=(_LABEL, _LABEL + 120, y + 6, y - 6), aspect="auto")
+    axes.imshow(
+        ramp, extent=(_LABEL, _LABEL + 120, y + 6, y - 6), aspect="auto", interpolation="none"
+    )
     axes.set(xlim=axes.get_xlim(), ylim=(height, 0))
     draw_text(axes, _LABEL - 10, y + 4, "0", ha="right")
     text = "maximum. Negatives are 0; each map has its own scale: do not compare colours of maps."

@@ -18,9 +18,13 @@ TILE = 190  # pixels of the finished picture
 INK = "#1a1a1a"
 
 
-def canvas(width: int, height: int) -> tuple[Figure, Any]:
-    """Return a figure and axes whose data coordinates are pixels, y downwards."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+def canvas(width: int, height: int, scale: float = 1.0) -> tuple[Figure, Any]:
+    """Return a figure and axes whose data coordinates are pixels, y downwards; enlarged by `scale`.
+
+    The hundredth keeps what is divided and multiplied again from being cut to one pixel less.
+    """
+    inches = ((width + 0.01) / DPI, (height + 0.01) / DPI)
+    figure = Figure(figsize=inches, dpi=DPI * scale, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -44,7 +48,8 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def draw_tile(axes: Any, x: float, y: float, image: NDArray[np.uint8], note: str | None) -> None:
     """Put one picture at its place, with a note on it where the map shows nothing."""
     extent = (x, x + TILE, y + TILE, y)
-    axes.imshow(square(image, TILE), extent=extent, interpolation="nearest", aspect="auto")
+    side = round(TILE * axes.figure.dpi / DPI)
+    axes.imshow(square(image, side), extent=extent, interpolation="none", aspect="auto")
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     if note:
         note = "\n".join(map(printable, textwrap.wrap(note, 24)))  # line ends of our own

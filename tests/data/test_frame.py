@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from gradcam_eval.arrays import resize
 from gradcam_eval.core import InputError
 from gradcam_eval.data.annotation import Annotation, Drawn
 from gradcam_eval.data.geometry import Frame, Framing
@@ -266,3 +267,56 @@ def test_a_mask_and_the_polygon_of_the_same_rectangle_agree(frame, data):
         away &= off[:, None] if axis == 0 else off
     filled = frame.polygon(rectangle(x0, y0, x1, y1))
     assert not (away & (filled != frame.mask(mask))).any()
+
+
+def ramps(size):
+    """Two maps of an image: each pixel's row, and its column, as the place of its centre."""
+    rows, columns = (np.arange(n, dtype=np.float32) + 0.5 for n in size)
+    return np.repeat(rows[:, None], size[1], 1), np.repeat(columns[None], size[0], 0)
+
+
+def test_a_heatmap_of_a_crop_is_laid_where_the_model_saw_it():
+    frame = Framing("crop").frame((100, 200), (56, 56))  # as above: x · 0.64 - 36, y · 0.64 - 4
+    rows, columns = map(frame.on_file, ramps((56, 56)))
+    assert columns.shape == (100, 200)
+    # the pixel (49, 100): x 100.5 · 0.64 - 36 = 28.32, y 49.5 · 0.64 - 4 = 27.68
+    assert (rows[49, 100], columns[49, 100]) == pytest.approx((27.68, 28.32), rel=1e-6)
+    # the crop shows x from 56.25 to 143.75 and y from 6.25 to 93.75: centres from 56.5 to 143.5
+    seen = np.argwhere(frame.seen())
+    assert (seen.min(axis=0).tolist(), seen.max(axis=0).tolist()) == ([6, 56], [93, 143])
+
+
+def test_a_heatmap_of_a_letterbox_is_laid_without_the_padding():
+    frame = Framing("letterbox").frame((10, 20), (8, 8))  # as above: x · 0.4, y · 0.4 + 2
+    rows, columns = (frame.on_file(ramp)[4, 7] for ramp in ramps((8, 8)))
+    assert (rows, columns) == pytest.approx((4.5 * 0.4 + 2, 7.5 * 0.4), rel=1e-6)
+    assert frame.seen().all()
+    half = frame.on_file(ramps((8, 8))[0], (5, 10))  # a picture of half the file's size
+    assert half.shape == (5, 10)
+    assert half[2, 0] == pytest.approx(5 * 0.4 + 2, rel=1e-6)
+
+
+def test_a_heatmap_of_a_squashed_file_is_stretched_over_it():
+    heatmap = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    frame = Framing().frame((9, 20), (12, 12))
+    assert frame.is_stretch
+    np.testing.assert_allclose(frame.on_file(heatmap), resize(heatmap, (9, 20)), atol=1e-6)
+    assert not Framing("crop").frame((12, 12), (8, 8)).is_stretch
+    assert not frame.mirrored().is_stretch
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("original", [(60, 90), (90, 40), (7, 5)])
+def test_the_pixel_that_a_heatmap_peaks_at_is_the_one_that_was_drawn(fit, original):
+    frame = Framing(fit).frame(original, (32, 48))
+    height, width = original
+    box = (width / 3, height / 3, width / 2, height / 2)  # of the file
+    x0, y0, x1, y1 = frame.box(box)
+    rows, columns = ramps((32, 48))
+    blob = -((rows - (y0 + y1) / 2) ** 2 + (columns - (x0 + x1) / 2) ** 2).astype(np.float32)
+    for turned, heatmap in ((frame, blob), (frame.mirrored(), blob[:, ::-1])):
+        laid = turned.on_file(heatmap)
+        y, x = np.unravel_index(np.argmax(laid), laid.shape)
+        assert turned.seen()[y, x]
+        assert box[0] - 1 <= x <= box[2]
+        assert box[1] - 1 <= y <= box[3]
