@@ -119,8 +119,8 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
 
     Returns
     -------
-    float64 (2, k): low and high; NaN where more than 70 % of a column, but not all, are 0, and where
-    there is one row
+    float64 (2, k): low and high; NaN where more than 70 % of a column, but not all, are 0, and
+    where there is one row
 
     Notes
     -----
