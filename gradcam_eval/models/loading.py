@@ -17,18 +17,22 @@ import h5py
 import keras
 
 from gradcam_eval.core import InputError
-from gradcam_eval.files import is_there
+from gradcam_eval.models.keras2 import application_layers, is_of_keras2, keep_axes, mend
+from gradcam_eval.models.keras2_graph import Order, check_order, order_of
+from gradcam_eval.models.model_files import local_file
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.process import kept_random_state
 from gradcam_eval.texts import one_line, shortened
 from gradcam_eval.values import LEVELS, Values, slope
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
-PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".ckpt")
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+LARGEST_METADATA = 2**16  # bytes; Keras writes less than 100
 LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes less than 2 MB
 
 _LONGEST_CAUSE = 400
+_BUILD_AGAIN = (
+    "Build the same model with `import keras`, load the file with the package tf_keras, copy the "
+    "weights with set_weights(get_weights()), and save the new model."
+)
 
 # Layers whose content is code or another file, whatever Keras' safe mode says.
 UNSAFE = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
@@ -66,17 +70,18 @@ def load_file(
             "model takes another range: give one of them."
         )
     path = local_file(path)
-    config = _keras_config(path) if path.suffix.lower() == ".keras" else _hdf5_config(path)
+    is_zip = path.suffix.lower() == ".keras"
+    config, version = _keras_config(path) if is_zip else _hdf5_config(path)
     unsafe = sorted({name for name in _class_names(config) if name in UNSAFE})
     if unsafe:
         raise InputError(
-            f"{path} contains {', '.join(unsafe)}, which may run any code when it is loaded: build "
-            "the model in Python from registered layers and save it again."
+            f"{path}{_written_by(version)} contains {', '.join(unsafe)}, which may run any code "
+            "when it is loaded: build the model in Python from registered layers and save it again."
         )
     try:
-        model = keras.models.load_model(path, safe_mode=True, compile=False)
+        model = _load(path, config, version)
     except Exception as error:  # Keras raises anything for a broken file
-        raise _cannot_load(path, error) from error
+        raise _cannot_load(path, error, version) from error
     if way.name == "none" and values == LEVELS:
         return model
     inputs = keras.Input(image_shape(model), name="image")
@@ -86,55 +91,101 @@ def load_file(
     return keras.Model(inputs, model(scaled), name=f"{model.name}_values")
 
 
-def local_file(path: str | Path) -> Path:
-    """Return the path if it is a local file with the content that its suffix says."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))  # one letter is a Windows drive
-    if scheme:
-        raise InputError(
-            f"{path} is not a local file: download it yourself from a source that you trust, "
-            "then give the path of the .keras or .h5 file."
+def _load(path: Path, config: Any, version: str | None) -> keras.Model:
+    """Load a file as Keras does, into an architecture that is mended where it has to be."""
+    custom_objects = application_layers()
+    is_zip = path.suffix.lower() == ".keras"
+    is_old = is_of_keras2(version)
+    if is_old:
+        mend(config)
+    has_axes = not is_zip and keep_axes(config)
+    if not is_old and not has_axes:
+        return keras.models.load_model(
+            path, custom_objects=custom_objects, safe_mode=True, compile=False
         )
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if is_there(path) and path.is_dir():
-        raise InputError(f"{path} is a folder (a SavedModel?): give a .keras or .h5 file.")
-    if suffix in PICKLES:
-        raise InputError(
-            f"{path} is a {suffix} file, which may run any code when it is loaded: give a .keras "
-            "or .h5 file."
+    order = order_of(config)  # loading takes the configuration apart
+    if is_zip:
+        return _load_weights(path, config, order)
+    # Keras has no public function for an architecture and weights that are read apart.
+    from keras.src.legacy.saving.legacy_h5_format import load_model_from_hdf5
+
+    with _Mended(path, config) as file:
+        model = load_model_from_hdf5(
+            file, custom_objects=custom_objects, compile=False, safe_mode=True
         )
-    if suffix not in SUFFIXES:
-        raise InputError(f"{path} has the suffix '{suffix}': give a .keras or .h5 file.")
-    if not is_there(path) or not path.is_file():
-        raise InputError(f"the model file {path} does not exist.")
-    is_right = zipfile.is_zipfile(path) if suffix == ".keras" else _is_hdf5(path)
-    if not is_right:
-        kind = "a zip archive, as .keras files are" if suffix == ".keras" else "an HDF5 file"
-        raise InputError(f"{path} is not {kind}: it is cut short or has the wrong suffix.")
-    return path
+    check_order(model, order)
+    return model
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+def _load_weights(path: Path, config: Any, order: Order) -> keras.Model:
+    """Load the weights of a `.keras` file into another architecture."""
+    from keras.src.saving.serialization_lib import ObjectSharingScope  # as Keras' own loading does
+
+    config["compile_config"] = None
+    with ObjectSharingScope():
+        model = keras.saving.deserialize_keras_object(
+            config, custom_objects=application_layers(), safe_mode=True
+        )
+    check_order(model, order)
+    model.load_weights(path)
+    return model
 
 
-def _keras_config(path: Path) -> Any:
+class _Mended(h5py.File):
+    """A file that is open for reading, with another architecture."""
+
+    def __init__(self, path: Path, config: Any) -> None:
+        super().__init__(path, "r")
+        self._config = json.dumps(config)
+
+    @property
+    def attrs(self) -> dict[str, str]:  # type: ignore[override]
+        """All that Keras reads of them."""
+        return {"model_config": self._config}
+
+
+def _keras_config(path: Path) -> tuple[Any, str | None]:
+    """Return the architecture in a `.keras` file, and the version of Keras that wrote it."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise InputError(f"{path} has a config.json that is too large to be a model's.")
-            return _parsed(path, archive.read("config.json"))
+            return _parsed(path, archive.read("config.json")), _version_in(archive)
     except (KeyError, zipfile.BadZipFile, OSError) as error:
         raise InputError(
             f"{path} is not a Keras model ({error}): save it again with model.save()."
         ) from error
 
 
-def _hdf5_config(path: Path) -> Any:
+def _version_in(archive: zipfile.ZipFile) -> str | None:
+    """Return the version in a `.keras` file's metadata, or None where it says none."""
+    if "metadata.json" not in archive.namelist():
+        return None
+    if archive.getinfo("metadata.json").file_size > LARGEST_METADATA:
+        return None
+    try:
+        metadata = json.loads(archive.read("metadata.json"))
+    except (ValueError, RecursionError):
+        return None
+    return _version(metadata.get("keras_version") if isinstance(metadata, dict) else None)
+
+
+def _version(found: Any) -> str | None:
+    """Return a version as it stands in a file, if it is one: digits first, and short."""
+    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+    is_version = isinstance(text, str) and re.fullmatch(r"\d+(\.[\w+-]{1,16}){0,5}", text)
+    return text if is_version else None
+
+
+def _written_by(version: str | None) -> str:
+    return f", written by Keras {version}," if is_of_keras2(version) else ""
+
+
+def _hdf5_config(path: Path) -> tuple[Any, str | None]:
+    """Return the architecture in an `.h5` file, and the version of Keras that wrote it."""
     try:
         with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
+            config, version = file.attrs.get("model_config"), file.attrs.get("keras_version")
     except (OSError, KeyError) as error:
         raise InputError(
             f"{path} cannot be read as HDF5 ({error}): it is cut short or damaged."
@@ -143,7 +194,7 @@ def _hdf5_config(path: Path) -> Any:
         raise InputError(
             f"{path} holds weights without an architecture: save the model with model.save()."
         )
-    return _parsed(path, config)
+    return _parsed(path, config), _version(version)
 
 
 def _parsed(path: Path, text: str | bytes) -> Any:
@@ -170,15 +221,23 @@ def _class_names(config: Any) -> Iterator[str]:
             left.extend(item)
 
 
-def _cannot_load(path: Path, error: Exception) -> InputError:
+def _cannot_load(path: Path, error: Exception, version: str | None = None) -> InputError:
     text = str(error)
-    missing = re.search(r"(?:Could not locate class|Unknown layer:) '(\w+)'", text)
+    file = f"{path}{_written_by(version)}"
+    missing = re.search(r"(?:Could not locate class|Unknown layer:) '([^']+)'", text)
+    if missing and missing[1] in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
+        return InputError(
+            f"{file} calls functions of TensorFlow between its layers ({missing[1]}), not all of "
+            f"which Keras 3 has. {_BUILD_AGAIN}"
+        )
     if missing:
         return InputError(
-            f"{path} uses the class '{missing[1]}', which Keras does not know: define it with "
-            "@keras.saving.register_keras_serializable() and import it before you load the model."
+            f"{file} uses the class '{missing[1]}', which Keras does not know: define it with "
+            "@keras.saving.register_keras_serializable() in a Python file, and import that before "
+            "you load the model (on the command line: --import FILE.py)."
         )
-    return InputError(f"{path} cannot be loaded as a Keras model: {_cause(error)}")
+    route = f" {_BUILD_AGAIN}" if is_of_keras2(version) else ""
+    return InputError(f"{file} cannot be loaded as a Keras model: {_cause(error)}{route}")
 
 
 def _cause(error: Exception) -> str:

@@ -129,7 +129,7 @@ def check_model_name(name: str) -> None:
         return
     if not _looks_like_path(name):
         raise unknown_name("model", name, MODELS)
-    from gradcam_eval.models.loading import local_file
+    from gradcam_eval.models.model_files import local_file
 
     local_file(name)
 

@@ -13,6 +13,7 @@ from gradcam_eval.models.catalogue import MODELS
 from gradcam_eval.models.identity import model_digest, spec_of
 from gradcam_eval.models.loading import load_file
 from gradcam_eval.models.preprocess import PREPROCESSING
+from gradcam_eval.models.zoo import check_model_name
 
 SUFFIXES = (".keras", ".h5")
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 6, 5, 3)).astype(np.float32)
@@ -102,7 +103,9 @@ def test_remote_paths(name):
         ("m.pt", "may run any code"),
         ("m.PTH", "may run any code"),
         ("m.joblib", "may run any code"),
-        ("m.onnx", "has the suffix '.onnx': give a .keras"),
+        ("m.onnx", "is an ONNX model, whose layers cannot be reached: save the Keras model"),
+        ("m.tflite", "is a TensorFlow Lite model, whose layers cannot be reached"),
+        ("frozen.pb", "is a graph of TensorFlow, whose layers"),
         ("m", "has the suffix '': give a .keras"),
         ("m.keras", "is not a zip archive"),
         ("m.h5", "is not an HDF5 file"),
@@ -112,6 +115,37 @@ def test_files_of_another_kind(tmp_path, name, message):
     (tmp_path / name).write_bytes(b"something else")
     with pytest.raises(InputError, match=message):
         load_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.h5", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+        ("m.onnx", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("m.h5", b"\x1c\0\0\0TFL3\x14\0", "is a TensorFlow Lite model"),
+        ("m.keras", b"\n<!DOCTYPE html><html>", "is a web page, which was downloaded"),
+        ("m.h5", b"<html><body>404", "is a web page"),
+    ],
+)
+def test_what_a_file_really_is(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    for load in (load_file, check_model_name):
+        with pytest.raises(InputError, match=message):
+            load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("saved_model.pb", "is a SavedModel folder.*TFSMLayer"),
+        ("config.json", "with the parts of a .keras file.*load_model"),
+        ("other", "is a folder: give a"),
+    ],
+)
+def test_kinds_of_folders(tmp_path, part, message):
+    (tmp_path / part).write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        load_file(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["none.keras", "none.h5"])
@@ -130,7 +164,7 @@ def test_a_folder(tmp_path):
 def test_one_kind_under_the_name_of_the_other(path, tmp_path):
     other = tmp_path / ("m.h5" if path.suffix == ".keras" else "m.keras")
     other.write_bytes(path.read_bytes())
-    with pytest.raises(InputError, match="wrong suffix"):
+    with pytest.raises(InputError, match=f"wrong suffix.*m{path.suffix}"):
         load_file(other)
 
 

@@ -1,0 +1,227 @@
+"""Files of Keras 2: `keras2/make.py` made them once, and wrote what Keras 2 predicts with them."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from gradcam_eval import explain
+from gradcam_eval.core import InputError
+from gradcam_eval.models.keras2 import hard_sigmoid, mend
+from gradcam_eval.models.keras2_graph import check_order, order_of
+from gradcam_eval.models.keras2_operations import mend_operation
+from gradcam_eval.models.loading import load_file
+
+FOLDER = Path(__file__).parent / "keras2"
+EXPECTED = np.load(FOLDER / "expected.npz")
+IMAGES = EXPECTED["images"]
+# Sums of fewer than 256 products; float16 sums in another order, each rounded to 2^-11.
+ROUNDING = {"mixed": 2.0**-9}
+NAMES = [name for name in EXPECTED.files if name != "images"]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_keras_2_predicts_what_keras_2_predicts(name, suffix):
+    path = FOLDER / f"{name}{suffix}"
+    before = path.read_bytes()
+    model = load_file(path)
+    expected = EXPECTED[name]
+    assert np.ptp(expected, axis=0).max() > 5e-3  # other images have other predictions
+    found = np.asarray(model(IMAGES, training=False), np.float32)
+    allowed = ROUNDING.get(name, 256 * np.finfo(np.float32).eps) * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
+    assert path.read_bytes() == before
+    assert all("/" not in layer.name for layer in model.layers)
+
+
+def test_it_is_explained_and_saved_as_any_model(tmp_path):
+    maps = explain(load_file(FOLDER / "operations.h5"), IMAGES[:1], layers=["conv"])
+    assert maps["conv", "grad_cam"].any()
+    convolutions = load_file(FOLDER / "convolutions.keras")
+    convolutions.save(tmp_path / "new.keras")
+    again = load_file(tmp_path / "new.keras")
+    np.testing.assert_array_equal(again(IMAGES), convolutions(IMAGES))
+
+
+def test_the_hard_sigmoid_of_keras_2():
+    found = np.asarray(hard_sigmoid(np.array([-3, -2.5, -1, 0, 1, 2.5, 3], np.float32)))
+    np.testing.assert_allclose(found, [0, 0, 0.3, 0.5, 0.7, 1, 1], atol=1e-7)
+
+
+def changed(name, tmp_path, change):
+    """Copy a file and change its architecture."""
+    path = tmp_path / name
+    shutil.copy(FOLDER / name, path)
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(config)
+            file.attrs["model_config"] = json.dumps(config)
+        return path
+    with zipfile.ZipFile(path) as archive:
+        parts = {each: archive.read(each) for each in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in parts.items():
+            archive.writestr(each, content)
+    return path
+
+
+def _setting(**settings):
+    return lambda config: config["config"]["layers"][2]["config"].update(settings)
+
+
+def _function(config):
+    config["config"]["layers"][1]["config"]["function"] = "image.rgb_to_hsv"
+
+
+def _class(name):
+    return lambda config: config["config"]["layers"][2].update(
+        class_name=name, registered_name=name, module="mine"
+    )
+
+
+WRITTEN = r"written by Keras 2\.21\.0, "
+CASES = [  # groups of 2 compute something else, and no layer of Keras 3 has them
+    ("convolutions", _setting(groups=2), WRITTEN + r"cannot be.*'groups': 2.*tf_keras"),
+    ("operations", _function, WRITTEN + "calls functions of TensorFlow.*TFOpLambda.*tf_keras"),
+    ("convolutions", _class("Swish"), WRITTEN + "uses the class 'Swish'.*--import FILE.py"),
+    ("convolutions", _class("my>Swish"), "uses the class '(my>)?Swish'"),
+    ("convolutions", _class("Lambda"), WRITTEN + "contains Lambda, which may run any code"),
+    ("mixed", lambda config: config.update(config=None), WRITTEN + "cannot be loaded"),
+    ("mixed", lambda config: config["config"].update(layers=[3]), WRITTEN + "cannot be loaded"),
+]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize(("name", "change", "message"), CASES)
+def test_what_cannot_be_mended_says_who_wrote_it_and_what_to_do(
+    name, change, message, suffix, tmp_path
+):
+    with pytest.raises(InputError, match=message):
+        load_file(changed(name + suffix, tmp_path, change))
+
+
+@pytest.mark.parametrize("version", ["3.0.0", "x" * 10_000, "2\n; rm", 7, None])
+def test_only_a_version_is_taken_as_one(version, tmp_path):
+    path = tmp_path / "mixed.h5"
+    shutil.copy(FOLDER / "mixed.h5", path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["keras_version"]
+        if version is not None:
+            file.attrs["keras_version"] = version
+        file.attrs["model_config"] = json.dumps({"class_name": "No", "config": {}})
+    with pytest.raises(InputError) as error:
+        load_file(path)
+    assert "written by" not in str(error.value)
+
+
+def layer(kind, **settings):
+    return {"class_name": kind, "config": settings}
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (layer("DepthwiseConv2D", groups=1, strides=2), {"strides": 2}),
+        (layer("Conv2DTranspose", groups=2), {"groups": 2}),
+        (layer("Conv2D", groups=1), {"groups": 1}),  # which has them
+        (layer("Mine", groups=1), {"groups": 1}),
+        (layer("InputLayer", ragged=True), {"ragged": True}),
+        (layer("BatchNormalizationV1", fused=True, adjustment=None, axis=[3]), {"axis": 3}),
+        (layer("BatchNormalization", virtual_batch_size=4), {"virtual_batch_size": 4}),
+        (layer("Dense", dtype={"class_name": "Policy", "config": {"name": "x"}}), None),
+        (layer("Dense", dtype={"class_name": "PolicyV1", "config": {"name": "float16"}}),
+         {"dtype": "float16"}),
+        (layer("LeakyReLU", alpha=0.25), {"negative_slope": 0.25}),
+    ],
+)  # fmt: skip
+def test_settings(entry, expected):
+    expected = json.loads(json.dumps(entry["config"])) if expected is None else expected
+    mend(entry)
+    assert entry["config"] == expected
+
+
+def test_axes_of_several_are_kept_in_an_h5_file(tmp_path):
+    """Keras 3 drops such a list, also of its own files, and normalises over the last axis."""
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.UnitNormalization([1, 2])(inputs))
+    model.save(tmp_path / "m.h5")
+    images = np.arange(48, dtype=np.float32).reshape(1, 4, 4, 3)
+    np.testing.assert_array_equal(load_file(tmp_path / "m.h5")(images), model(images))
+
+
+def test_names_without_slashes_stay_apart():
+    names = ["a/b", "a_b", "a/b/", "a_b_"]
+    config = {
+        "class_name": "Model",
+        "config": {
+            "name": "m/n",
+            "layers": [
+                layer("ReLU", name=name) | {"name": name, "inbound_nodes": [[["a/b", 0, 0, {}]]]}
+                for name in names
+            ],
+            "output_layers": [["a/b/", 0, 0]],
+        },
+    }
+    mend(config)
+    found = config["config"]
+    assert [each["name"] for each in found["layers"]] == ["a_b__", "a_b", "a_b___", "a_b_"]
+    assert [each["config"]["name"] for each in found["layers"]] == [
+        "a_b__",
+        "a_b",
+        "a_b___",
+        "a_b_",
+    ]
+    assert found["layers"][1]["inbound_nodes"] == [[["a_b__", 0, 0, {}]]]
+    assert (found["name"], found["output_layers"]) == ("m_n", ["a_b___", 0, 0])
+
+
+def test_a_sequential_model_of_the_first_keras_2():
+    """Its configuration was a list, and its first layer had the shape of the input."""
+    dense = layer("Dense", units=2, name="d", batch_input_shape=[None, 4], activation="linear")
+    config = {"class_name": "Sequential", "config": [dense]}
+    mend(config)
+    model = keras.Sequential.from_config(config["config"])
+    assert model.input_shape == (None, 4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["x", 0, 0, {"y": "text"}],
+        ["x", 0, 0, {"y": 1, "axis": 2}],
+        ["x", 0, 0, {"y": True}],
+        ["_CONSTANT_VALUE", -1, [1, 2], {"y": ["x", 0, 0]}],
+        ["_CONSTANT_VALUE", -1, 1, {"y": 2}],
+        [["x", 0, 0]],
+        "x",
+    ],
+)
+def test_other_calls_of_functions_are_left_alone(call):
+    entry = layer("TFOpLambda", function="math.add", name="f") | {"inbound_nodes": [call]}
+    before = json.dumps(entry)
+    mend_operation(entry)
+    assert json.dumps(entry) == before
+
+
+def test_an_order_that_is_not_the_file_s_is_refused():
+    image = keras.Input((4,))
+    first, second = keras.layers.Dense(4, name="a"), keras.layers.Dense(4, name="b")
+    model = keras.Model(image, second(first(image)))
+    order = [("a", []), ("b", [])]
+    check_order(model, order)
+    with pytest.raises(InputError, match="another order"):
+        check_order(model, order[::-1])
+    outer = keras.Sequential([keras.Input((4,)), model])
+    with pytest.raises(InputError, match="another order"):
+        check_order(outer, [(model.name, order[::-1])])
+    assert order_of({"config": {"layers": [layer("Dense", name="a")]}}) == [("a", [])]
