@@ -106,18 +106,19 @@ def mend(config: Any) -> None:
 
 
 def keep_axes(config: Any) -> bool:
-    """Make Keras keep each `axis` that is a list of several, in place; return whether any is.
+    """Make Keras keep each `axis` that is no single number, in place; return whether any is none.
 
-    Of an `.h5` file, whichever Keras wrote it, Keras 3 drops such a list, so that a layer works
-    along its default axis without a word. It does not of a layer with a `module`.
+    Where a layer is described without its `module`, as in every `.h5` file, whichever Keras wrote
+    it, and in `.keras` files of Keras 2.12 and 2.13, Keras 3 drops such an axis, so that the layer
+    works along its default one without a word.
     """
     is_any = False
     for item in _objects(config):
         settings = item["config"]
         is_own = inspect.isclass(getattr(keras.layers, item["class_name"], None))
         if is_own and "module" not in item and isinstance(settings, dict):
-            axis = settings.get("axis")
-            if isinstance(axis, list) and len(axis) > 1:
+            axis = settings.get("axis", -1)
+            if axis is None or (isinstance(axis, list) and len(axis) > 1):
                 item.update(module="keras.layers", registered_name=None)
                 is_any = True
     return is_any

@@ -17,8 +17,8 @@ import h5py
 import keras
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.keras2 import application_layers, is_of_keras2, keep_axes, mend
-from gradcam_eval.models.keras2_graph import Order, check_order, order_of
+from gradcam_eval.models.keras2 import is_of_keras2
+from gradcam_eval.models.mended import load_mended
 from gradcam_eval.models.model_files import local_file
 from gradcam_eval.models.preprocess import preprocessing
 from gradcam_eval.models.process import kept_random_state
@@ -79,7 +79,7 @@ def load_file(
             "when it is loaded: build the model in Python from registered layers and save it again."
         )
     try:
-        model = _load(path, config, version)
+        model = load_mended(path, config, is_of_keras2=is_of_keras2(version))
     except Exception as error:  # Keras raises anything for a broken file
         raise _cannot_load(path, error, version) from error
     if way.name == "none" and values == LEVELS:
@@ -89,59 +89,6 @@ def load_file(
         return keras.Model(inputs, model(way.apply(inputs)), name=f"{model.name}_{way.name}")
     scaled = keras.layers.Rescaling(slope(values), values[0], name="values")(inputs)
     return keras.Model(inputs, model(scaled), name=f"{model.name}_values")
-
-
-def _load(path: Path, config: Any, version: str | None) -> keras.Model:
-    """Load a file as Keras does, into an architecture that is mended where it has to be."""
-    custom_objects = application_layers()
-    is_zip = path.suffix.lower() == ".keras"
-    is_old = is_of_keras2(version)
-    if is_old:
-        mend(config)
-    has_axes = not is_zip and keep_axes(config)
-    if not is_old and not has_axes:
-        return keras.models.load_model(
-            path, custom_objects=custom_objects, safe_mode=True, compile=False
-        )
-    order = order_of(config)  # loading takes the configuration apart
-    if is_zip:
-        return _load_weights(path, config, order)
-    # Keras has no public function for an architecture and weights that are read apart.
-    from keras.src.legacy.saving.legacy_h5_format import load_model_from_hdf5
-
-    with _Mended(path, config) as file:
-        model = load_model_from_hdf5(
-            file, custom_objects=custom_objects, compile=False, safe_mode=True
-        )
-    check_order(model, order)
-    return model
-
-
-def _load_weights(path: Path, config: Any, order: Order) -> keras.Model:
-    """Load the weights of a `.keras` file into another architecture."""
-    from keras.src.saving.serialization_lib import ObjectSharingScope  # as Keras' own loading does
-
-    config["compile_config"] = None
-    with ObjectSharingScope():
-        model = keras.saving.deserialize_keras_object(
-            config, custom_objects=application_layers(), safe_mode=True
-        )
-    check_order(model, order)
-    model.load_weights(path)
-    return model
-
-
-class _Mended(h5py.File):
-    """A file that is open for reading, with another architecture."""
-
-    def __init__(self, path: Path, config: Any) -> None:
-        super().__init__(path, "r")
-        self._config = json.dumps(config)
-
-    @property
-    def attrs(self) -> dict[str, str]:  # type: ignore[override]
-        """All that Keras reads of them."""
-        return {"model_config": self._config}
 
 
 def _keras_config(path: Path) -> tuple[Any, str | None]:

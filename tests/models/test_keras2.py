@@ -75,6 +75,17 @@ def changed(name, tmp_path, change):
     return path
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_whose_layers_have_no_module_as_keras_2_13_wrote_it(name, tmp_path):
+    def change(config):
+        for entry in config["config"]["layers"]:
+            for key in ("module", "registered_name", "build_config"):
+                entry.pop(key, None)
+
+    path = changed(f"{name}.keras", tmp_path, change)
+    np.testing.assert_array_equal(load_file(path)(IMAGES), load_file(FOLDER / path.name)(IMAGES))
+
+
 def _setting(**settings):
     return lambda config: config["config"]["layers"][2]["config"].update(settings)
 
