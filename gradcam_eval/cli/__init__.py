@@ -62,7 +62,7 @@ def options(
             import_plugins(imports)
 
 
-app.command(short_help="Explain images: write each with its heatmap over it.")(explain)
+app.command(short_help="Explain images: lay their heatmaps over them.")(explain)
 app.command(short_help="List a model's layers, and what to call them.")(layers)
 app.command(short_help="List the methods, with their options.")(methods)
 app.command(short_help="List the metrics: direction, unit, and what each needs.")(metrics)

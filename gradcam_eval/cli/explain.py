@@ -114,7 +114,7 @@ def explain(
     image: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...",
+            metavar="IMAGE",
             help="Image files, folders of them, or URLs with --allow-url.",
             show_default=False,
         ),

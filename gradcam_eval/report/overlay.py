@@ -66,7 +66,7 @@ def overlay(  # noqa: PLR0913 - the one call that says all
     size = (image.shape[0], image.shape[1])
     frame = None if frame is None or frame.is_stretch else frame
     positive = positive_map(heatmap, size, frame)
-    weight = np.full(size, alpha) if frame is None else alpha * frame.seen(size)
+    seen = None if frame is None else frame.seen(size)
     colours, out = matplotlib.colormaps[cmap], np.empty((*size, 3), np.uint8)
     step = max(1, _BAND // size[1])
     for rows in (slice(top, top + step) for top in range(0, size[0], step)):
@@ -75,7 +75,7 @@ def overlay(  # noqa: PLR0913 - the one call that says all
         if positive is None:
             out[rows] = np.rint(picture)
             continue
-        share = weight[rows, :, None]
+        share = alpha if seen is None else alpha * seen[rows, :, None]
         out[rows] = np.rint((1 - share) * picture + share * colours(positive[rows])[..., :3] * 255)
     return out
 

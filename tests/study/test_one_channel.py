@@ -73,8 +73,8 @@ def test_explain_reads_grey_files_and_says_what_it_did(call, tmp_path):
     assert (code, err) == (0, "")
     assert "preprocessing of the picture: none (grey, -1000 to 400)" in said
     assert "pixels: values 0 to 4095, window 0 to 4095" in said
-    with Image.open(tmp_path / "out.png") as picture:
-        assert picture.mode == "RGB"
+    with Image.open(tmp_path / "out.png") as written:
+        assert (written.mode, written.size) == ("RGB", (40, 30))
     code, said, err = call("explain", "a.png", *options)
     assert "warning: values 0 to 4095 use under a sixteenth of 0 to 65535" in said
     code, said, err = call("explain", "colour.png", *options)
