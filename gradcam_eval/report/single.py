@@ -76,28 +76,32 @@ def save(picture: Picture, path: Path) -> None:
     InputError : it cannot be written there, or is too large for the format
     """
     suffix = path.suffix.lower()
+    shown = _page(picture) if suffix == ".pdf" and isinstance(picture, np.ndarray) else picture
     try:
         with replacing(path) as file:
-            if suffix == ".pdf":
-                _save_pdf(picture, file)
-            elif isinstance(picture, Figure):
-                picture.savefig(file, dpi="figure", pil_kwargs=_options(suffix))
+            if isinstance(shown, Figure):
+                shown.savefig(file, dpi="figure", **_figure_options(suffix))
             else:
-                Pillow.fromarray(picture).save(file, **_options(suffix))
+                Pillow.fromarray(shown).save(file, **_options(suffix))
     except (OSError, ValueError) as error:  # Pillow has either for a side that a format has not
         said = getattr(error, "strerror", None) or error
         raise InputError(f"cannot write {path}: {said}") from error
 
 
-def _save_pdf(picture: Picture, file: Path) -> None:
-    """Write one page; pixels are kept as they are, words stay words."""
-    if isinstance(picture, np.ndarray):
-        height, width = picture.shape[:2]
-        pixels = picture
-        picture, axes = canvas(width, height)
-        axes.imshow(pixels, extent=(0, width, height, 0), interpolation="none", aspect="auto")
-        axes.set(xlim=(0, width), ylim=(height, 0))
-    picture.savefig(file, format="pdf", dpi="figure", metadata={"CreationDate": None})
+def _page(picture: NDArray[np.uint8]) -> Figure:
+    """Return a picture as a page, whose pixels are kept as they are."""
+    height, width = picture.shape[:2]
+    figure, axes = canvas(width, height)
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation="none", aspect="auto")
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    return figure
+
+
+def _figure_options(suffix: str) -> dict[str, Any]:
+    """Return what matplotlib is told; a page has no date, so that equal pages are equal files."""
+    if suffix == ".pdf":
+        return {"metadata": {"CreationDate": None}}
+    return {"pil_kwargs": _options(suffix)}
 
 
 def _options(suffix: str) -> dict[str, Any]:
