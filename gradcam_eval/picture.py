@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcam_eval.arrays import degenerate_reason
-from gradcam_eval.core import InputError
+from gradcam_eval.arrays import degenerate_reason, resize
+from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.data.decode import as_array, open_image
 from gradcam_eval.data.depth import Decoded, Pixels
-from gradcam_eval.data.geometry import Fit, as_framing
+from gradcam_eval.data.geometry import Fit, Frame, as_framing
 from gradcam_eval.models.catalogue import ANY_SIZE, MODELS, ModelSpec
 from gradcam_eval.models.classes import resolve_class
 from gradcam_eval.models.preprocess import preprocessing
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from gradcam_eval.arrays import Geometry
     from gradcam_eval.methods.explainer import Explainer
-    from gradcam_eval.methods.heatmaps import Heatmaps
+    from gradcam_eval.methods.heatmaps import Heatmaps, Key
     from gradcam_eval.models.output import OutputKind
     from gradcam_eval.models.target import Score
+
+_ON_PADDING = 0.05  # of a heatmap, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -142,13 +144,15 @@ def explain_to_file(source: Decoded, prepared: Prepared, *, out: Path, look: Loo
     frame = framing.frame((photo.height, photo.width), (height, width))
     image = as_array(photo, channels, (height, width), framing)
     heatmaps = prepared.explain(image, prepared.target, against=prepared.against)
+    maps = {key: stack[0] for key, stack in heatmaps.items()}
     _make_folder(out.parent)
     if out.suffix.lower() == ".npz":
         heatmaps.save(out)
     else:
         shown = photo.convert("L") if channels == 1 and photo.mode == "RGB" else photo
-        save(draw(shown, {key: stack[0] for key, stack in heatmaps.items()}, frame, look), out)
-    said = [*_describe(heatmaps, prepared), *_describe_pixels(source, channels)]
+        save(draw(shown, maps, frame, look), out)
+    said = [*_describe(heatmaps, prepared), *on_padding(maps, frame)]
+    said += _describe_pixels(source, channels)
     return [*said, f"written to {out}"]
 
 
@@ -199,6 +203,21 @@ def _class(explainer: Explainer, spec: ModelSpec, wanted: str) -> int | str:
         return resolve_class(wanted, spec.class_names, spec.synsets)
     kind = explainer.output(spec.input_size or ANY_SIZE)
     return resolve_class(wanted, kind.names, n_classes=kind.count)
+
+
+def on_padding(maps: Mapping[Key, Heatmap], frame: Frame) -> list[str]:
+    """Say which heatmaps have a twentieth or more of their positive sum where no photograph is."""
+    if frame.shown.all():
+        return []
+    said = []
+    for (layer, method), heatmap in maps.items():
+        positive = np.maximum(resize(heatmap, frame.size), 0)
+        share = (
+            0.0 if degenerate_reason(positive) else positive[~frame.shown].sum() / positive.sum()
+        )
+        if share >= _ON_PADDING:
+            said.append(f"warning: {share:.0%} of layer {layer}, method {method} is on the padding")
+    return said
 
 
 def _make_folder(folder: Path) -> None:

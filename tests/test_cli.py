@@ -35,6 +35,7 @@ COMMANDS = (
     "check-metrics",
     "study",
     "report",
+    "compare",
     "ledger",
     "data",
 )
@@ -324,6 +325,19 @@ def test_explain_undoes_the_frame(call, workplace, tmp_path, fit):
     (heatmap,) = ge.explain(ge.load_model(workplace / "tiny.keras"), image).values()
     expected = ge.overlay(photo, heatmap[0], alpha=0.3, cmap="viridis", frame=frame)
     assert (np.asarray(Image.open(out)) == expected).all()
+
+
+def test_evidence_on_the_padding_is_said():
+    from gradcam_eval.data.geometry import Framing
+    from gradcam_eval.picture import on_padding
+
+    frame = Framing("letterbox").frame((10, 20), (8, 8))  # rows 0, 1, 6 and 7 are padding
+    heatmap = np.zeros((8, 8), np.float32)
+    heatmap[4, 4], heatmap[0, 0], heatmap[1, 1] = 3, 1, -9
+    maps = {("top", "cam"): heatmap, ("top", "inside"): np.abs(heatmap) * (heatmap > 1)}
+    maps["top", "none"] = 0 * heatmap
+    assert on_padding(maps, frame) == ["warning: 25% of layer top, method cam is on the padding"]
+    assert on_padding(maps, Framing("crop").frame((10, 20), (8, 8))) == []
 
 
 def test_a_bad_image_among_several_is_a_line_and_an_exit_code(call, tmp_path):

@@ -72,7 +72,7 @@ app.command(short_help="Check which metrics can tell good heatmaps from bad ones
 app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
 app.add_typer(ledger, name="ledger", short_help="Check what a study has finished, or repair it.")
-app.command(short_help="Compare two runs cell by cell: exit code 1 where one is worse.")(compare)
+app.command(short_help="Compare two runs cell by cell; exit code 1 if one is worse.")(compare)
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 
