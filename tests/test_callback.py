@@ -245,6 +245,7 @@ class Counting(layers.Layer):
         return keras.random.dropout(values, 0.5, seed=self.seeds)
 
 
+@pytest.mark.filterwarnings("ignore:this model stays random")
 def test_training_does_not_feel_layers_that_count_or_draw_while_predicting(tmp_path):
     def weights(*callbacks):
         keras.utils.set_random_seed(5)

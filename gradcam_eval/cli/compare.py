@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gradcam_eval.cli.terminal import console
+from gradcam_eval.cli.terminal import console, say
 
 
 def compare(
@@ -28,7 +28,7 @@ def compare(
     console().print(comparison_table(found))
     worse = int((found.table["change"] == "worse").sum())
     better = int((found.table["change"] == "better").sum())
-    typer.echo(
+    say(
         f"By {found.metric}, of {len(found.table)} cells {worse} are shown to be worse in "
         f"{run_b.name} and {better} better (all cells tested at once, two-sided)."
     )

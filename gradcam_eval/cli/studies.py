@@ -56,7 +56,7 @@ def study(
     console().print(table)
     for model in found.models:
         advice = recommend(found, model).sentence
-        typer.echo(f"{model}: {advice}" if len(found.models) > 1 else advice)
+        say(f"{model}: {advice}" if len(found.models) > 1 else advice)
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")

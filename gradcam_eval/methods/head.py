@@ -14,11 +14,12 @@ _MAP, _POOLED, _CLASSES = range(3)  # what a tensor on the way holds
 _PASSES = frozenset({"Identity", "IdentityN", "Cast"})
 _RESHAPES = frozenset({"Reshape", "Squeeze", "ExpandDims"})
 _DENSE = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "Conv2D"})
-# Linear in the classes' logits: the bias, the choice of a class, the difference of two.
+# Linear in the classes' logits: the bias, the choice of a class, the difference of two, the two
+# classes of one sigmoid side by side.
 _LINEAR = frozenset(
     {
         *("BiasAdd", "Add", "AddV2", "AddN", "Sub", "Neg", "Sum", "Mean"),
-        *("Gather", "GatherV2", "GatherNd", "StridedSlice", "Slice", "Transpose"),
+        *("ConcatV2", "Gather", "GatherV2", "GatherNd", "StridedSlice", "Slice", "Transpose"),
     }
 )
 _SCALES = frozenset({"Mul", "RealDiv"})  # linear where only one factor depends on the layer

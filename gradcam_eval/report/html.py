@@ -77,7 +77,8 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
 def _explained(folder: Folder) -> str:
     """Say which number of the models' outputs the heatmaps explain."""
     target, score = folder.study.get("target"), folder.study.get("score")
-    by_class = f"the {target} class by its {score}"
+    of_class = "every label of each image" if target == "every label" else f"the {target} class"
+    by_class = f"{of_class} by its {score}"
     values = [folder.output_kind(model) == "regression" for model in folder.models]
     if not any(values):
         return by_class

@@ -37,7 +37,8 @@ def judged(model, layer="map", score="logit", pick=None):
         seen = record(lambda: model(images, training=False), [call], of_target)
         explained = of_target(seen.outputs)
         found.append(pooled_head_reason(seen.raw[0], explained, call.layout))
-        return cam(seen.activations[0], seen.gradients[0]), explained, seen.activations[0]
+        activations = tf.cast(seen.activations[0], seen.gradients[0].dtype)
+        return cam(activations, seen.gradients[0]), explained, seen.activations[0]
 
     shape = model.input_shape[1:]
     compiled = tf.function(explain, autograph=False)

@@ -264,6 +264,7 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:this model stays random")
 @pytest.mark.filterwarnings("ignore:layer 'conv' is no good choice")
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_may_not_be_the_whole_image_is_refused_with_the_reason(name):

@@ -56,7 +56,7 @@ def test_a_full_memory_is_as_passing_as_a_disk(quick, tmp_path, monkeypatch):
     def decode_nothing(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("gradcam_eval.data.pipeline.decode", decode_nothing)
+    monkeypatch.setattr("gradcam_eval.data.opening.decode_file", decode_nothing)
     found, said, _ = run(quick, tmp_path)
     assert finished(found) == GOOD
     assert sum("its results are kept" in line for line in said) == len(GOOD)
