@@ -24,6 +24,8 @@ HARMLESS: dict[str, tuple[Any, ...]] = {
     "time_major": (False,),
     "dilation_rate": (1, [1], [1, 1], [1, 1, 1]),
     "output_padding": (None,),
+    "softmax_robust_masking": (False,),
+    "noise_shape": (None,),
     "keepdims": (False,),
     "data_format": (None, "channels_last"),
 }
@@ -37,6 +39,10 @@ WITHOUT_EFFECT = (
     "kernel_initializer",
     "kernel_regularizer",
     "kernel_constraint",
+    "query_shape",
+    "key_shape",
+    "value_shape",
+    "trainable",  # of layers without weights
 )
 POLICIES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 # Classes by their names in Keras 2, and where Keras 3 has them under a module of its own.
@@ -105,23 +111,35 @@ def mend(config: Any) -> None:
             settings["name"] = settings["name"].replace("/", "_")
 
 
-def keep_axes(config: Any) -> bool:
-    """Make Keras keep each `axis` that is no single number, in place; return whether any is none.
+def keep_settings(config: Any) -> bool:
+    """Make Keras keep the settings of layers that it loses, in place; return whether there are any.
 
     Where a layer is described without its `module`, as in every `.h5` file, whichever Keras wrote
-    it, and in `.keras` files of Keras 2.12 and 2.13, Keras 3 drops such an axis, so that the layer
-    works along its default one without a word.
+    it, and in `.keras` files of Keras 2.12 and 2.13, Keras 3 drops an `axis` that is no single
+    number, so that the layer works along its default one without a word; and it takes a text such
+    as "dot" for the function of that name.
     """
     is_any = False
     for item in _objects(config):
         settings = item["config"]
         is_own = inspect.isclass(getattr(keras.layers, item["class_name"], None))
-        if is_own and "module" not in item and isinstance(settings, dict):
-            axis = settings.get("axis", -1)
-            if axis is None or (isinstance(axis, list) and len(axis) > 1):
-                item.update(module="keras.layers", registered_name=None)
-                is_any = True
+        if is_own and "module" not in item and isinstance(settings, dict) and _is_lost(settings):
+            item.update(module="keras.layers", registered_name=None)
+            is_any = True
     return is_any
+
+
+def _is_lost(settings: dict[str, Any]) -> bool:
+    axis = settings.get("axis", -1)
+    return (
+        axis is None
+        or (isinstance(axis, list) and len(axis) > 1)
+        or any(
+            isinstance(value, str) and inspect.isfunction(getattr(keras.layers, value, None))
+            for key, value in settings.items()
+            if key != "name"
+        )
+    )
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
@@ -164,6 +182,7 @@ def _mend_settings(item: dict[str, Any], settings: dict[str, Any]) -> None:
             settings[key] = dict(_HARD_SIGMOID)
     kind = getattr(keras.layers, item["class_name"], None)
     if inspect.isclass(kind):
+        item.pop("build_config", None)  # its shapes have other names; the model's own build it
         _mend_layer(kind, settings)
 
 
@@ -180,10 +199,12 @@ def _mend_layer(kind: type, settings: dict[str, Any]) -> None:
 
 
 def _settings_of(kind: type) -> set[str]:
-    """Return the names of all settings that a class of layers takes."""
-    return {
-        name
-        for each in kind.__mro__
-        if "__init__" in vars(each)
-        for name in inspect.signature(each.__init__).parameters  # type: ignore[misc]
-    }
+    """Return the names of all settings that a class of layers takes, and hands on to its bases."""
+    taken: set[str] = set()
+    for each in kind.__mro__:
+        if "__init__" in vars(each):
+            parameters = inspect.signature(each.__init__).parameters  # type: ignore[misc]
+            taken |= set(parameters)
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+                break
+    return taken

@@ -14,6 +14,7 @@ _PAIRS = {
     "math.subtract": "Subtract",
     "math.multiply": "Multiply",
     "math.truediv": "TrueDivide",
+    "math.pow": "Power",
     "math.maximum": "Maximum",
     "math.minimum": "Minimum",
 }
@@ -56,6 +57,9 @@ def mend_operation(entry: dict[str, Any]) -> None:
         target, args = f"numpy.{_PAIRS[function]}", [first, _argument(given["y"])]
     elif function in _SINGLES and not given:
         target = _SINGLES[function]
+    elif function == "clip_by_value" and set(given) == {"clip_value_min", "clip_value_max"}:
+        target = "numpy.Clip"
+        settings = {"x_min": given["clip_value_min"], "x_max": given["clip_value_max"]}
     elif function in _REDUCTIONS and set(given) <= {"axis", "keepdims"}:
         target, settings = f"numpy.{_REDUCTIONS[function]}", given
     if not target or None in args or not any(isinstance(each, dict) for each in args):

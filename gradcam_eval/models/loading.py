@@ -29,6 +29,7 @@ LARGEST_METADATA = 2**16  # bytes; Keras writes less than 100
 LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes less than 2 MB
 
 _LONGEST_CAUSE = 400
+_LONGEST_NAME = 100
 _BUILD_AGAIN = (
     "Build the same model with `import keras`, load the file with the package tf_keras, copy the "
     "weights with set_weights(get_weights()), and save the new model."
@@ -172,19 +173,36 @@ def _cannot_load(path: Path, error: Exception, version: str | None = None) -> In
     text = str(error)
     file = f"{path}{_written_by(version)}"
     missing = re.search(r"(?:Could not locate class|Unknown layer:) '([^']+)'", text)
+    removed = re.search(r"Could not deserialize 'keras\.layers\.(\w+)'", text)
     if missing and missing[1] in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
         return InputError(
             f"{file} calls functions of TensorFlow between its layers ({missing[1]}), not all of "
             f"which Keras 3 has. {_BUILD_AGAIN}"
         )
+    if removed:
+        return InputError(f"{file} uses a layer that Keras 3 has not: {removed[1]}. {_BUILD_AGAIN}")
     if missing:
-        return InputError(
-            f"{file} uses the class '{missing[1]}', which Keras does not know: define it with "
-            "@keras.saving.register_keras_serializable() in a Python file, and import that before "
-            "you load the model (on the command line: --import FILE.py)."
-        )
+        return _unknown_class(file, missing[1], text)
     route = f" {_BUILD_AGAIN}" if is_of_keras2(version) else ""
     return InputError(f"{file} cannot be loaded as a Keras model: {_cause(error)}{route}")
+
+
+def _unknown_class(file: str, name: str, text: str) -> InputError:
+    """Return the error for a class of somebody's own, with the way to make Keras find it."""
+    registered = name if ">" in name else ""
+    found = re.search(r"'registered_name': '([^']*>[^']*)'", text)
+    package, _, own = (registered or (found[1] if found else "")).rpartition(">")
+    own, package = (shortened(one_line(each), _LONGEST_NAME) for each in (own or name, package))
+    way = (
+        f'@keras.saving.register_keras_serializable("{package}")'
+        if package
+        else f'keras.saving.get_custom_objects()["{own}"] = {own}'
+    )
+    return InputError(
+        f"{file} uses the class '{own}', which Keras does not know: define it in a Python file "
+        f"with {way}, and import that file before you load the model (on the command line: "
+        "--import FILE.py)."
+    )
 
 
 def _cause(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import keras
 
-from gradcam_eval.models.keras2 import application_layers, keep_axes, mend
+from gradcam_eval.models.keras2 import application_layers, keep_settings, mend
 from gradcam_eval.models.keras2_graph import Order, check_order, order_of
 
 
@@ -26,8 +26,8 @@ def load_mended(path: Path, config: Any, *, is_of_keras2: bool) -> keras.Model:
     is_zip = path.suffix.lower() == ".keras"
     if is_of_keras2:
         mend(config)
-    has_axes = keep_axes(config)
-    if not is_of_keras2 and not has_axes:
+    has_lost = keep_settings(config)
+    if not is_of_keras2 and not has_lost:
         return keras.models.load_model(
             path, custom_objects=custom_objects, safe_mode=True, compile=False
         )
@@ -67,6 +67,6 @@ class _Mended(h5py.File):
         self._config = json.dumps(config)
 
     @property
-    def attrs(self) -> dict[str, str]:  # type: ignore[override]
+    def attrs(self) -> dict[str, str]:
         """All that Keras reads of them."""
         return {"model_config": self._config}

@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 
 import h5py
@@ -259,9 +260,32 @@ class Twice(layers.Layer):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_custom_class_must_be_registered(tmp_path, suffix):
     path = tmp_path / f"m{suffix}"
-    small(Twice()).save(path)
-    with pytest.raises(InputError, match=r"uses the class 'Twice'.*register_keras_serializable"):
+    model = small(Twice())
+    model.save(path)
+    way = 'keras.saving.get_custom_objects()["Twice"] = Twice'
+    with pytest.raises(InputError, match=f"uses the class 'Twice'.*{re.escape(way)}.*--import"):
         load_file(path)
+    try:
+        exec(way)  # what the message says
+        np.testing.assert_array_equal(load_file(path)(IMAGES), model(IMAGES))
+    finally:
+        del keras.saving.get_custom_objects()["Twice"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_custom_class_of_a_package_is_registered_under_it(tmp_path, suffix):
+    path = tmp_path / f"m{suffix}"
+    named = keras.saving.register_keras_serializable("my_package")(type("Named", (Twice,), {}))
+    small(named()).save(path)
+    known = keras.saving.get_custom_objects()
+    kept = known.pop("my_package>Named")
+    try:
+        with pytest.raises(InputError, match=r"'Named'.*serializable\(\"my_package\"\)"):
+            load_file(path)
+        known["my_package>Named"] = kept
+        load_file(path)
+    finally:
+        known.pop("my_package>Named", None)
 
 
 def test_a_registered_class_is_loaded(tmp_path):
