@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -84,6 +85,12 @@ class Predictor:
         if score not in self._readings:
             self._readings[score] = Predictor(self.model, score, self.engine, output=self.declared)
         return self._readings[score]
+
+    def release(self) -> None:
+        """Let go of all that was compiled; the next call compiles again."""
+        for each in self._readings.values():
+            each._compiled.clear()
+        gc.collect()  # compiled functions are cycles
 
     def difference(self, images: NDArray[np.float32]) -> float:
         """Return the largest difference of a probability between the engine and TensorFlow.
