@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -79,6 +79,7 @@ def measure(
     functions: Mapping[Any, Callable[[], Any]],
     *,
     rounds: int | Mapping[Any, int] = 10,
+    first_ms: Mapping[Any, float] | None = None,
     on_call: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Any, Timing]:
@@ -91,6 +92,7 @@ def measure(
     ----------
     functions : what to call, by key
     rounds : timed calls, 1 or more: of each function, or by key; one that has had its rounds rests
+    first_ms : the first call of functions that were called before, by key: it is not timed again
     on_call : called after each call, for a progress bar
     clock : seconds, monotonic
     """
@@ -106,7 +108,8 @@ def measure(
         on_call()
         return elapsed
 
-    first = {key: timed(function) for key, function in functions.items()}
+    known = first_ms or {}
+    first = {key: known[key] if key in known else timed(run) for key, run in functions.items()}
     for function in functions.values():
         timed(function)
     values: dict[Any, list[float]] = {key: [] for key in functions}
@@ -185,33 +188,44 @@ def cost_rows(
     noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
     floor = _Work(("", FORWARD), Predictor(model).unwatched, Passes())
     floors: dict[int, list[Timing]] = {size: [] for size in plan.batch_sizes}
+    first_ms: dict[Cell, float] = {}  # of what was called before: a pass is compiled once
     rows = []
     for cell in cells:
         run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
         work = _Work(cell.key, run, cell.passes(shape[:2]))
-        first_ms = None
         for size in plan.sizes_of(work.forwards):
-            timings = _timed([floor, work], noise[:size], plan.rounds_of(work.forwards))
+            rounds = plan.rounds_of(work.forwards)
+            timings = _timed([floor, work], noise[:size], rounds=rounds, first_ms=first_ms)
+            first_ms |= {key: each.first_ms for key, each in timings.items()}
             floors[size].append(timings[floor.cell])
-            first_ms = first_ms or timings[work.cell].first_ms
-            rows.append(_cost_row(work, timings[work.cell], size, timings[floor.cell], first_ms))
+            rows.append(_cost_row(work, timings[work.cell], size, timings[floor.cell]))
         del run, work
         gc.collect()  # a compiled function is a cycle: it would wait for a collection by chance
         on_cell()
-    for size in reversed(plan.batch_sizes):
-        seen = floors[size] or [_timed([floor], noise[:size], plan.rounds)[floor.cell]]
-        of_all = Timing(seen[0].first_ms, tuple(ms for each in seen for ms in each.values_ms))
-        rows.insert(0, _cost_row(floor, of_all, size, of_all, of_all.first_ms))
-    # TensorFlow compiled the forward pass at the first batch size, whatever the later first calls
-    compiled_ms = rows[0].first_call_ms
-    rows = [replace(r, first_call_ms=compiled_ms) if r.method == FORWARD else r for r in rows]
-    return sorted(rows, key=lambda row: plan.batch_sizes.index(row.batch_size))
+    for size in plan.batch_sizes:
+        if not floors[size]:  # no cell was timed at this size
+            alone = _timed([floor], noise[:size], rounds=plan.rounds, first_ms=first_ms)
+            first_ms |= {key: each.first_ms for key, each in alone.items()}
+            floors[size].append(alone[floor.cell])
+    joined = {size: _joined(timings) for size, timings in floors.items()}
+    forward = [_cost_row(floor, timing, size, timing) for size, timing in joined.items()]
+    return sorted(forward + rows, key=lambda row: plan.batch_sizes.index(row.batch_size))
+
+
+def _joined(timings: Sequence[Timing]) -> Timing:
+    values = tuple(ms for timing in timings for ms in timing.values_ms)
+    return Timing(timings[0].first_ms, values)
 
 
 def _timed(
-    functions: Sequence[_Work], images: NDArray[np.float32], rounds: int
+    functions: Sequence[_Work],
+    images: NDArray[np.float32],
+    *,
+    rounds: int,
+    first_ms: Mapping[Cell, float],
 ) -> dict[Cell, Timing]:
-    return measure({each.cell: partial(each.run, images) for each in functions}, rounds=rounds)
+    calls = {each.cell: partial(each.run, images) for each in functions}
+    return measure(calls, rounds=rounds, first_ms=first_ms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +241,7 @@ class _Work:
         return 1 + self.passes.forwards
 
 
-def _cost_row(
-    work: _Work, timing: Timing, batch_size: int, floor: Timing, first_call_ms: float
-) -> CostRow:
+def _cost_row(work: _Work, timing: Timing, batch_size: int, floor: Timing) -> CostRow:
     low, median, high = (timing.quantile(q) / batch_size for q in (0.25, 0.5, 0.75))
     return CostRow(
         layer=work.cell[0],
@@ -237,7 +249,7 @@ def _cost_row(
         batch_size=batch_size,
         forwards=work.forwards,
         backwards=work.passes.backwards,
-        first_call_ms=first_call_ms,
+        first_call_ms=timing.first_ms,
         median_ms_per_image=median,
         low_ms_per_image=low,
         high_ms_per_image=high,

@@ -1,5 +1,5 @@
 import weakref
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
@@ -48,6 +48,17 @@ def test_the_median_of_an_even_count_lies_half_way():
     timing = Timing(9.0, (1.0, 2.0, 4.0, 8.0))
     assert timing.quantile(0.5) == 3.0
     assert timing.quantile(0.25) == 1.75
+
+
+def test_what_was_called_before_keeps_its_first_call_and_is_warmed_up_again():
+    called = []
+    timings = measure(
+        {"old": lambda: called.append("old"), "new": lambda: called.append("new")},
+        rounds=2,
+        first_ms={"old": 70.0},
+    )
+    assert timings["old"].first_ms == 70.0
+    assert called == ["new", "old", "new", *["old", "new"] * 2]
 
 
 def test_functions_take_turns_in_every_round():
@@ -143,7 +154,14 @@ def test_milliseconds_are_those_of_an_image_and_the_ratio_that_of_the_same_batch
             {("", "forward"): Timing(1, (4, 8, 20)), ("a", "grad_cam"): Timing(2, (12, 8, 40))},
         ]
     )
-    monkeypatch.setattr("gradcam_eval.timing.measure", lambda functions, **_: next(made))
+
+    def measure_by_hand(_, *, first_ms, **__):
+        return {
+            key: replace(each, first_ms=first_ms.get(key, each.first_ms))
+            for key, each in next(made).items()
+        }
+
+    monkeypatch.setattr("gradcam_eval.timing.measure", measure_by_hand)
     plan = CostPlan((1, 4), rounds=3)
     rows = [asdict(row) for row in cost_rows(model, cells(model, "a", "grad_cam"), plan=plan)]
     shown = ("batch_size", "first_call_ms", "low_ms_per_image", "median_ms_per_image",
