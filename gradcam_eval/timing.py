@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -182,6 +181,7 @@ def cost_rows(
     from gradcam_eval.methods.registry import Passes
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.inputs import input_shape
+    from gradcam_eval.models.memory import collect, quick_collections
 
     shape = input_shape(model, plan.image_size)
     largest = max(plan.batch_sizes)
@@ -190,18 +190,19 @@ def cost_rows(
     floors: dict[int, list[Timing]] = {size: [] for size in plan.batch_sizes}
     first_ms: dict[Cell, float] = {}  # of what was called before: a pass is compiled once
     rows = []
-    for cell in cells:
-        run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
-        work = _Work(cell.key, run, cell.passes(shape[:2]))
-        for size in plan.sizes_of(work.forwards):
-            rounds = plan.rounds_of(work.forwards)
-            timings = _timed([floor, work], noise[:size], rounds=rounds, first_ms=first_ms)
-            first_ms |= {key: each.first_ms for key, each in timings.items()}
-            floors[size].append(timings[floor.cell])
-            rows.append(_cost_row(work, timings[work.cell], size, timings[floor.cell]))
-        del run, work
-        gc.collect()  # a compiled function is a cycle: it would wait for a collection by chance
-        on_cell()
+    with quick_collections():
+        for cell in cells:
+            run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
+            work = _Work(cell.key, run, cell.passes(shape[:2]))
+            for size in plan.sizes_of(work.forwards):
+                rounds = plan.rounds_of(work.forwards)
+                timings = _timed([floor, work], noise[:size], rounds=rounds, first_ms=first_ms)
+                first_ms |= {key: each.first_ms for key, each in timings.items()}
+                floors[size].append(timings[floor.cell])
+                rows.append(_cost_row(work, timings[work.cell], size, timings[floor.cell]))
+            del run, work
+            collect()
+            on_cell()
     for size in plan.batch_sizes:
         if not floors[size]:  # no cell was timed at this size
             alone = _timed([floor], noise[:size], rounds=plan.rounds, first_ms=first_ms)

@@ -22,6 +22,8 @@ from gradcam_eval.models.tap import LayerCall
 Engine: TypeAlias = Literal["auto", "tensorflow", "frozen", "openvino"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 
+_MANY_LAYERS = 8
+
 
 class CompiledPass:
     """A plan, compiled: arrays of N rows → dict of arrays, see `traced`.
@@ -78,9 +80,14 @@ class CompiledPass:
 
 
 def _gains_by_fusing(plan: Plan) -> bool:
-    """Whether several formulas read A and G from the CPU's memory: to fetch them takes longer."""
+    """Whether several formulas read A and G of many layers from the CPU's memory.
+
+    To fetch them takes longer than to compute with them. For few layers that is not worth Numba,
+    which is 100 MB and some seconds when it is first imported.
+    """
     several = sum(method.formula in FUSED for method in plan.methods) > 1
-    return several and not tf.config.list_logical_devices("GPU")
+    many = len(plan.calls) >= _MANY_LAYERS
+    return several and many and not tf.config.list_logical_devices("GPU")
 
 
 def _finished(

@@ -188,6 +188,10 @@ class Explainer:
         compiled = self._passes.compile(inputs, has_against=False, has_regions=False)
         return refused_cells(self.cells(inputs.shape[:2]), compiled)
 
+    def release(self) -> None:
+        """Let go of all that was compiled; the next call compiles again."""
+        self._passes.release()
+
     def cells(self, image_size: tuple[int, int] | None = None) -> list[HeatmapCell]:
         """Return what heatmaps a call returns, in their order, with what each costs in passes."""
         return cells_of(self.calls(image_size), self.methods)

@@ -17,6 +17,7 @@ from gradcam_eval.methods.traced import Plan
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.memory import collect
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.placement import find_placements
 from gradcam_eval.models.selection import resolve_each
@@ -135,6 +136,12 @@ class Passes:
                     for group in groups
                 ]
             return self.compiled[trace]
+
+    def release(self) -> None:
+        """Let go of the compiled passes; the next call compiles again."""
+        with self.lock:
+            self.compiled.clear()
+        collect()
 
     def _find_calls(self, inputs: ModelInputs) -> list[LayerCall]:
         given = [call for call in self.layers if isinstance(call, LayerCall)]

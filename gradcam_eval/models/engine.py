@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,6 +17,7 @@ from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.inputs import check_image_shape, model_inputs
 from gradcam_eval.models.layout import output_layout
 from gradcam_eval.models.live import LiveFunction
+from gradcam_eval.models.memory import collect
 from gradcam_eval.models.openvino_graph import check_openvino
 from gradcam_eval.models.output import Output, OutputKind, check_output_kind
 from gradcam_eval.models.process import check_process
@@ -90,7 +90,7 @@ class Predictor:
         """Let go of all that was compiled; the next call compiles again."""
         for each in self._readings.values():
             each._compiled.clear()
-        gc.collect()  # compiled functions are cycles
+        collect()
 
     def difference(self, images: NDArray[np.float32]) -> float:
         """Return the largest difference of a probability between the engine and TensorFlow.

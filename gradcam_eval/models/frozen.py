@@ -16,6 +16,7 @@ import keras
 
 from gradcam_eval.models.frozen_graph import Unsuitable, freeze
 from gradcam_eval.models.live import LiveFunction
+from gradcam_eval.models.memory import trim, trimmed
 from gradcam_eval.models.onednn import channels_first_advice
 from gradcam_eval.models.openvino_graph import through_openvino
 from gradcam_eval.models.openvino_network import Precision
@@ -129,7 +130,8 @@ class FrozenFunction:
             self._watch, self._run = Watch(self._model), None
             self._live_calls_left = self._patience
         if self._run is None and not self._live_calls_left:
-            self._run = channels_first_advice()(self._made(self._watch))
+            self._run = trimmed(channels_first_advice()(self._made(self._watch)))
+            trim()
         if self._run is not None:
             return self._run
         self.engine = "tensorflow"

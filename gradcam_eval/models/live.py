@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gradcam_eval.models.memory import trimmed
 from gradcam_eval.models.onednn import channels_first_advice
 
 
@@ -44,7 +45,7 @@ class LiveFunction:
             if self._run is not None and is_replaced(self._model, self._variables):
                 self._function, self._run = _again(self._function), None
             if self._run is None:
-                self._run = channels_first_advice()(_traced(self._function))
+                self._run = trimmed(channels_first_advice()(_traced(self._function)))
                 self._variables = list(self._model.weights)  # tracing may have made some
             return self._run
 

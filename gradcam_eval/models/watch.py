@@ -7,8 +7,10 @@ it is enough to compare addresses, and values only where an address differs.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -16,6 +18,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gradcam_eval.models.live import is_replaced
+
+Reader: TypeAlias = Callable[[], list[NDArray[Any]]]
 
 
 class Watch:
@@ -35,7 +39,7 @@ class Watch:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self.weights: list[Any] = list(model.weights)
-        self._read = _reader([weight.value for weight in self.weights])
+        self._read = _shared_reader(model, [weight.value for weight in self.weights])
         self._held = self._read() if self._read else []
 
     @property
@@ -75,7 +79,20 @@ class Watch:
         self._read, self._held = None, []
 
 
-def _reader(variables: Sequence[Any]) -> Callable[[], list[NDArray[Any]]] | None:
+_readers: WeakKeyDictionary[keras.Model, tuple[Sequence[Any], Reader | None]] = WeakKeyDictionary()
+
+
+def _shared_reader(model: keras.Model, variables: Sequence[Any]) -> Reader | None:
+    """Return the reader of a model's variables, which is compiled once for all that watch it."""
+    if model in _readers:
+        known, reader = _readers[model]
+        if len(known) == len(variables) and all(map(operator.is_, known, variables)):
+            return reader
+    _readers[model] = (variables, _reader(variables))
+    return _readers[model][1]
+
+
+def _reader(variables: Sequence[Any]) -> Reader | None:
     """Return a function that reads all variables without copying, or None where that cannot be.
 
     One call of a function with one thread takes a quarter of the time of the reads one by one.

@@ -173,8 +173,9 @@ def _forget_other_labels(ledger: Ledger, part: _Part, progress: Progress) -> Non
 
 def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progress) -> None:
     explainer, size = part.subject.explainer, part.loaded.size
-    part.subject.predictor.release()  # it would stay in memory beside each timed cell
     refused = explainer.refused(size)
+    explainer.release()  # what was compiled for the images would stay in memory beside each cell
+    part.subject.predictor.release()
     cells = [each for each in explainer.cells(size) if each.key not in refused]
     progress.stage(f"{part.label}: cost", len(cells))
     rows = cost_rows(part.loaded.model, cells, plan=plan, on_cell=progress.step)

@@ -127,6 +127,7 @@ def calls(monkeypatch):
         return fused_maps(pairs)
 
     monkeypatch.setattr(compiled, "fused_maps", counted)
+    monkeypatch.setattr(compiled, "_MANY_LAYERS", 2)
     return seen
 
 
@@ -150,6 +151,12 @@ def test_several_methods_are_fused_and_their_maps_the_same(engine, calls):
     compare(model(), engine)
     assert calls.count(2) == 1  # both layers of the explainer with all methods
     assert set(calls) == {0, 2}  # and none where there is one method
+
+
+def test_few_layers_stay_in_the_graph(calls, monkeypatch):
+    monkeypatch.setattr(compiled, "_MANY_LAYERS", 3)
+    compare(model())
+    assert set(calls) == {0}
 
 
 def test_float64_stays_in_the_graph(calls):

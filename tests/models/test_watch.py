@@ -181,3 +181,14 @@ def test_writes_after_the_first_need_no_further_copy(model):
     kernel.assign_add(tf.ones(kernel.shape))
     assert np.asarray(kernel.read_value()).ctypes.data == address
     assert not watch.is_current()
+
+
+def test_all_that_watch_a_model_share_a_reader_until_a_variable_is_replaced():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    first, second = Watch(model), Watch(model)
+    assert first._read is second._read
+    model.layers[0].enable_lora(1)
+    third = Watch(model)
+    assert third._read is not first._read
+    assert third.is_current()
+    assert not first.is_current()
