@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
 from gradcam_eval.core import InputError, Undefined, unknown_name
+from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.files import replacing, write_table
 from gradcam_eval.metrics.agreement import Agreement, agreement
 from gradcam_eval.records import Cell
@@ -199,7 +200,8 @@ class Results:
         ----------
         path : where a copy of the page goes; it holds all it shows, so it can go anywhere
         by : one or more of "subset", "class", "size", "hard" and "difficult": the page shows the
-            summary split by each as well, and summary_by_<name>.csv holds it
+            summary split by each as well, and summary_by_<name>.csv holds it; such files of an
+            earlier report are removed
 
         Raises
         ------
@@ -210,6 +212,8 @@ class Results:
         splits = [split_by(found, name) for name in names]
         whole = stats.summarise(found.records, seed=found.seed)
         write_table(self.folder / "summary.csv", whole)
+        for name in GROUPS:  # one of an earlier report may be of other images
+            (self.folder / f"summary_by_{name}.csv").unlink(missing_ok=True)
         for split in splits:
             write_table(self.folder / f"summary_by_{split.by}.csv", split.summary)
         page = write_report(self.folder, splits=splits)

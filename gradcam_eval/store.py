@@ -18,11 +18,13 @@ from urllib.parse import quote
 
 from gradcam_eval.core import InputError, Record
 from gradcam_eval.files import write_table
+from gradcam_eval.ledger_header import has_study, lost_start
 from gradcam_eval.ledger_health import (
     content_of,
     cost_digest,
     damaged_ledger,
     examine,
+    is_busy,
     next_rows,
     refusal,
 )
@@ -82,8 +84,11 @@ class Ledger:
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
+        _check_there(path)
         self._connection = _open_alone(path)
         try:
+            if lost := lost_start(path, self._connection):
+                raise damaged_ledger(path, lost)
             self._connection.executescript(TABLES)
             self._claim(fingerprint)
             self._adopt()
@@ -336,10 +341,32 @@ class Ledger:
                 path.unlink(missing_ok=True)
 
 
-def check_unused(path: Path) -> None:
-    """Raise InputError if another run is writing to this ledger."""
-    if path.is_file():
+def check_unused(path: Path, *, is_removed: bool = False) -> None:
+    """Raise InputError if another run is writing to this ledger, or it cannot be opened.
+
+    Where the file is to be removed, only another run counts.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
         _open_alone(path).close()
+    except InputError as error:
+        if not is_removed or is_busy(error.__cause__):
+            raise
+
+
+def _check_there(path: Path) -> None:
+    """Raise InputError for a folder in which a study has results, and no ledger or an empty one."""
+    if not has_study(path):
+        return
+    if not path.exists():
+        raise InputError(
+            f"{path.parent} has results of a study and no {path.name}, which says what is "
+            "finished: put it back, start anew with --fresh (the results are removed), or give the "
+            "study another name"
+        )
+    if path.stat().st_size == 0:
+        raise damaged_ledger(path, "it is empty (0 bytes), and a study has results beside it")
 
 
 def _open_alone(path: Path) -> sqlite3.Connection:

@@ -27,7 +27,9 @@ protocols
 models perturb data
 methods metrics
 ledger_rows
+ledger_header
 ledger_health
+ledger_repair
 contracts timing store environment
 study
 comparison

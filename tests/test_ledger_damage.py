@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from gradcam_eval import cli
 from gradcam_eval.core import Curve, InputError, Record, Tally, TieOrders
-from gradcam_eval.ledger_health import check_ledger, repair_ledger
-from gradcam_eval.store import LEDGER, Ledger
+from gradcam_eval.ledger_repair import check_ledger, repair_ledger
+from gradcam_eval.store import LEDGER, Ledger, check_unused
 
 IMAGES, CELLS = 12, 9
 TABLES = ("images", "records", "curves", "tallies", "cost")
@@ -151,7 +151,7 @@ def survive(path, whole, rng):
 
 def test_no_mutation_gives_another_number(tmp_path, whole):
     rng = random.Random(1)
-    for _ in range(16):
+    for _ in range(10):
         survive(tmp_path / LEDGER, whole, rng)
 
 
@@ -213,6 +213,57 @@ def test_noise_over_the_last_third_loses_what_lay_there_alone(tmp_path, whole):
     assert 2 <= same_images(tables_of(path), whole[1]) < IMAGES
     assert run(cli.app, ["ledger", "check", str(tmp_path)]).exit_code == 0
     assert "is whole" in run(cli.app, ["ledger", "repair", str(tmp_path)]).output
+
+
+@pytest.mark.parametrize("lost", [1, 16, 100, 4096], ids="{} bytes".format)
+def test_a_ledger_that_has_lost_its_first_page_is_repaired_whole(tmp_path, whole, lost):
+    path = tmp_path / LEDGER
+    path.write_bytes(random.Random(0).randbytes(lost) + whole[0][lost:])
+    (tmp_path / "study.json").write_text('{"fingerprint": "f1"}')
+    with pytest.raises(InputError, match=r"is damaged: its first page.*ledger repair") as error:
+        Ledger(path, "f1")
+    assert len(str(error.value)) < 500
+    run = CliRunner().invoke
+    checked = run(cli.app, ["ledger", "check", str(tmp_path)])
+    assert (checked.exit_code, f"damaged: {IMAGES} images" in checked.output) == (1, True)
+    assert run(cli.app, ["ledger", "repair", str(tmp_path)]).exit_code == 0
+    assert same_images(tables_of(path), whole[1]) == IMAGES - 1
+
+
+def test_another_size_of_pages_in_the_header_loses_nothing(tmp_path, whole):
+    path = tmp_path / LEDGER
+    path.write_bytes(whole[0][:16] + (8192).to_bytes(2, "big") + whole[0][18:])
+    repair_ledger(path, "f1")
+    assert same_images(tables_of(path), whole[1]) == IMAGES - 1
+
+
+@pytest.mark.parametrize("left", [0, 1, 4096])
+def test_a_ledger_that_is_cut_to_nothing_does_not_start_anew(tmp_path, whole, left):
+    path = tmp_path / LEDGER
+    path.write_bytes(whole[0][:left])
+    (tmp_path / "study.json").write_text('{"fingerprint": "f1"}')
+    with pytest.raises(InputError, match=r"is damaged.*ledger repair"):
+        Ledger(path, "f1")
+    repaired = CliRunner().invoke(cli.app, ["ledger", "repair", str(tmp_path)])
+    assert repaired.exit_code == 0, repaired.output
+    assert "0 images with 0 records" in repaired.output
+    assert tables_of(path)["images"].empty
+    path.unlink()
+    with pytest.raises(InputError, match=r"results of a study and no ledger\.sqlite.*--fresh"):
+        Ledger(path, "f1")
+
+
+def test_a_new_ledger_of_a_run_that_was_killed_at_once_starts(tmp_path):
+    path = tmp_path / LEDGER
+    path.write_bytes(b"")
+    check_unused(path)
+    assert tables_of(path)["images"].empty
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")  # as far as a run comes that is killed then
+        connection.commit()
+    assert path.stat().st_size == 4096
+    assert tables_of(path)["images"].empty
 
 
 def test_an_empty_folder_has_no_ledger_and_a_run_holds_its_own(tmp_path):

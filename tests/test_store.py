@@ -135,9 +135,12 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
 def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path):
     path = tmp_path / "ledger.sqlite"
     path.write_text("my diary, and long enough to be a page of something\n" * 40)
-    with pytest.raises(InputError, match=r"is not a ledger of gradcam-eval .*remove it"):
+    with pytest.raises(InputError, match=r"is damaged: its first page.*ledger repair"):
         Ledger(path, "f1")
     assert path.read_text().startswith("my diary")
+    check_unused(path, is_removed=True)
+    with pytest.raises(InputError, match="is damaged"):
+        check_unused(path)
 
 
 def test_a_ledger_that_cannot_be_made_says_so(tmp_path):

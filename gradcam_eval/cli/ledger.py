@@ -31,7 +31,7 @@ def check(folder: FolderArgument) -> None:
 
     Ends with 0 where the ledger is whole, with 1 where it is damaged, with 2 where there is none.
     """
-    from gradcam_eval.ledger_health import check_ledger
+    from gradcam_eval.ledger_repair import check_ledger
     from gradcam_eval.store import LEDGER
 
     health = check_ledger(folder / LEDGER)
@@ -47,7 +47,7 @@ def repair(folder: FolderArgument) -> None:
 
     The study then goes on from there: the same `gradcam-eval study` command judges the others.
     """
-    from gradcam_eval.ledger_health import check_ledger, repair_ledger
+    from gradcam_eval.ledger_repair import check_ledger, repair_ledger
     from gradcam_eval.store import LEDGER
 
     path = folder / LEDGER

@@ -29,11 +29,13 @@ from gradcam_eval.report.tiles import (
     label_lines,
     square,
 )
+from gradcam_eval.texts import one_line, shortened
 
 Key = tuple[str, str]  # layer ("" for a control), method
 
 _GAP, _LABEL, _FOOT = 8, 150, 44  # pixels of the finished picture
 _STEP = TILE + _GAP
+_LONGEST_CAUSE = 200
 _FAINT, _TRUTH = "#595959", "#ffffff"
 
 
@@ -73,18 +75,34 @@ class Maps:
 
 
 def read_maps(path: Path) -> Maps:
-    """Read a file of maps; raises InputError where it is not one."""
+    """Read a file of maps.
+
+    Raises
+    ------
+    InputError : it is not one, or an array in it is not what a study writes
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names = json.loads(str(file["names"]))
-            mask = file["mask"] if "mask" in file.files else None
-            maps = {(a, b): file[f"map_{i}"] for i, (a, b) in enumerate(names)}
-            image = file["image"]
-            boxes = file["boxes"] if "boxes" in file.files else np.zeros((0, 4), np.float32)
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(
-            f"{path} is not a file of maps ({type(error).__name__}: {error}): run the study again."
-        ) from error
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _as_maps({name: arrays[name] for name in arrays.files})
+    except Exception as error:  # a broken archive can raise anything in zlib and zipfile
+        said = shortened(one_line(f"{type(error).__name__}: {error}"), _LONGEST_CAUSE)
+        raise InputError(f"{path} is not a file of maps ({said}): run the study again.") from error
+
+
+def _as_maps(arrays: dict[str, NDArray[Any]]) -> Maps:
+    names = json.loads(str(arrays["names"]))
+    maps = {(str(a), str(b)): arrays[f"map_{i}"] for i, (a, b) in enumerate(names)}
+    image, mask = arrays["image"], arrays.get("mask")
+    boxes = arrays.get("boxes", np.zeros((0, 4), np.float32))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"image is {image.dtype} of shape {image.shape}")
+    if mask is not None and (mask.dtype != bool or mask.shape != image.shape[:2]):
+        raise ValueError(f"mask is {mask.dtype} of shape {mask.shape}")
+    if boxes.dtype.kind not in "fiu" or boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes is {boxes.dtype} of shape {boxes.shape}")
+    for key, heatmap in maps.items():
+        if heatmap.dtype.kind != "f" or heatmap.ndim != 2 or not heatmap.size:
+            raise ValueError(f"the map of {key} is {heatmap.dtype} of shape {heatmap.shape}")
     return Maps(image, mask if mask is not None and mask.any() else None, boxes, maps)
 
 

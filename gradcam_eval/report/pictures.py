@@ -34,6 +34,7 @@ class Album:
     home: Path
     spent: int = 0
     errors: list[str] = field(default_factory=list)
+    saved: set[Path] = field(default_factory=set)
 
     def chart(self, figure: Figure, name: str, alt: str) -> dict[str, Any]:
         """Save a chart and return it for the page, crisp."""
@@ -51,12 +52,20 @@ class Album:
         """Return a thumbnail for the page."""
         return self._embed(PillowImage.fromarray(pixels), "", alt, lossless=False)
 
+    def remove_others(self) -> None:
+        """Remove charts that an earlier report saved and this one did not."""
+        for kind in ("curves", "figures"):
+            for file in (self.home / kind).glob("*/*.png"):
+                if file.resolve() not in self.saved:
+                    file.unlink(missing_ok=True)
+
     def _save(self, figure: Figure, name: str, *, dpi: float) -> None:
         """Write a figure as PNG below the results folder, never outside it."""
         file = (self.home / name).resolve()
         if not file.is_relative_to(self.home.resolve()):
             raise InputError(f"{name!r} leads out of the results folder: rename the image.")
         file.parent.mkdir(parents=True, exist_ok=True)
+        self.saved.add(file)
         options = {"compress_level": 4}  # half the time of the default for 5 % more bytes
         with replacing(file) as unfinished:
             figure.savefig(unfinished, dpi=dpi, metadata={"Software": None}, pil_kwargs=options)

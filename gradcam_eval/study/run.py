@@ -96,7 +96,7 @@ def run(
         study is strict, the first image that cannot be read
     """
     folder = results / study.name
-    check_unused(folder / LEDGER)
+    check_unused(folder / LEDGER, is_removed=fresh)
     if fresh:
         _check_removable(folder)
     source = study.data.open(data)

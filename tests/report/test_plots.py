@@ -166,7 +166,24 @@ def test_maps_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"PK no")
     np.savez(tmp_path / "b.npz", names=json.dumps([["top", "grad_cam"]]))
     np.savez(tmp_path / "c.npz", names=np.array([{}], dtype=object), image=np.zeros((2, 2, 3)))
-    for name in "abc":
+    good = {
+        "names": json.dumps([["top", "grad_cam"]]),
+        "image": np.zeros((2, 2, 3), np.uint8),
+        "map_0": np.zeros((2, 2), np.float32),
+    }
+    np.savez(tmp_path / "good.npz", **good)
+    whole = (tmp_path / "good.npz").read_bytes()
+    at = whole.index(b"map_0.npy") + 150
+    (tmp_path / "d.npz").write_bytes(whole[:at] + b"x" + whole[at + 1 :])  # another checksum
+    (tmp_path / "e.npz").write_bytes(whole[:-30])
+    np.savez(tmp_path / "f.npz", **good | {"image": np.zeros((2, 2, 3))})
+    np.savez(tmp_path / "g.npz", **good | {"map_0": np.zeros(4, np.float32)})
+    np.savez(tmp_path / "h.npz", **good | {"mask": np.ones((3, 3), bool)})
+    np.savez(tmp_path / "i.npz", **good | {"boxes": np.ones(4)})
+    np.save(tmp_path / "j", np.ones(3))
+    (tmp_path / "j.npy").rename(tmp_path / "j.npz")
+    assert read_maps(tmp_path / "good.npz").layers == ["top"]
+    for name in "abcdefghij":
         with pytest.raises(InputError, match=f"{name}.npz is not a file of maps"):
             read_maps(tmp_path / f"{name}.npz")
 

@@ -87,7 +87,12 @@ def test_a_page_shows_the_splits_that_were_asked_for_and_escapes_their_values(tm
     assert "<img src=x" not in page
     assert "subset: &lt;img src=x onerror" in page
     assert (folder / "summary_by_subset.csv").is_file()
+    old = folder / "curves" / "one" / "of_an_earlier_report.png"
+    old.write_bytes(b"")
     assert "By size" not in Results(folder).report().read_text(encoding="utf-8")
+    assert not list(folder.glob("summary_by_*.csv"))
+    assert not old.exists()
+    assert list(old.parent.glob("*.png"))
 
 
 def test_a_group_that_there_is_not_is_refused_and_nothing_is_written(tmp_path):
