@@ -30,6 +30,7 @@ def study(
         loaded = load_study(file)
     loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
+    from gradcam_eval.report.applied import narrow
     from gradcam_eval.report.caveats import copies, missing
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.recommend import recommend
@@ -60,7 +61,8 @@ def study(
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")
-        for warning in filter(None, (copies(found, model), label_warning(found, model))):
+        noticed = (copies(found, model), label_warning(found, model), narrow(found, model))
+        for warning in filter(None, noticed):
             say(f"{model}: {warning}")
     say(f"Report: {page}")
 

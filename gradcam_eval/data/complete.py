@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from PIL.TiffImagePlugin import TiffImageFile
 
 from gradcam_eval.core import InputError
+from gradcam_eval.data.jpeg_scans import end_of_scans, lacks_scans
 
 # What a byte of a file can hold at most. Deflate: 1032 bytes of 1-bit pixels. LZW: a code of 12
 # bits for 4096 pixels. JPEG: a bit for a block of 8x8, and room for arithmetic coding.
@@ -50,9 +51,10 @@ def check_complete(picture: Pillow.Image, content: bytes, *, name: str) -> None:
 
     Notes
     -----
-    GIF, WebP and BMP need no check: their decoders refuse short data. What is not seen: a JPEG
-    without data in the middle (between restart markers), or without a part of the scans of a
-    progressive one, which shows less detail.
+    GIF, WebP and BMP need no check: their decoders refuse short data. A JPEG whose scans do not
+    bring all coefficients of its frame is refused, though some encoders may mean it so: nothing
+    tells it from one that lost them. What is not seen: a scan of a JPEG that lacks data and is not
+    the last.
     """
     check = _CHECKS.get(picture.format or "")
     try:
@@ -67,7 +69,8 @@ def check_complete(picture: Pillow.Image, content: bytes, *, name: str) -> None:
 
 def _png_is_short(picture: Pillow.Image, content: bytes) -> bool:
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", content[16:29])
-    if not interlace and np.asarray(picture)[-1].any():
+    last_row = picture.crop((0, picture.height - 1, picture.width, picture.height))
+    if not interlace and np.asarray(last_row).any():
         return False
     bits = depth * _CHANNELS[colour]
     passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
@@ -94,28 +97,20 @@ def _inflated(content: bytes) -> int:
 
 
 def _jpeg_is_short(picture: Pillow.Image, content: bytes) -> bool:
-    """Decode again with more data behind the end: a complete picture has no use for it."""
-    pixels = np.asarray(picture)
-    if picture.mode not in ("L", "RGB") or (pixels[-8:, -8:] != _GREY).any():
+    """Count what the scans bring, and decode again with more data behind the end.
+
+    A complete picture has no use for it.
+    """
+    if lacks_scans(content):
+        return True
+    end = picture.crop((max(0, picture.width - 8), max(0, picture.height - 8), *picture.size))
+    if picture.mode not in ("L", "RGB") or (np.asarray(end) != _GREY).any():
         return False
-    end = _end_of_scans(content)
-    with io.BytesIO(content[:end] + _FILLER + content[end:]) as stream:
-        again = np.asarray(Pillow.open(stream, formats=("JPEG",)))
-    return not np.array_equal(pixels, again)
-
-
-def _end_of_scans(content: bytes) -> int:
-    """Return where the marker is that ends a JPEG's first picture."""
-    at = 2
-    while True:
-        at = content.index(b"\xff", at)
-        kind = content[at + 1]
-        if kind == 0xD9:
-            return at
-        if kind in (0x00, 0xFF) or 0xD0 <= kind <= 0xD7:  # data, filling, or a restart
-            at += 1 if kind == 0xFF else 2
-            continue
-        at += 2 + struct.unpack(">H", content[at + 2 : at + 4])[0]
+    at = end_of_scans(content)
+    with io.BytesIO(content[:at] + _FILLER + content[at:]) as stream:
+        again = Pillow.open(stream, formats=("JPEG",))
+        again.draft(None, picture.size)  # reduced as the picture was
+        return picture.tobytes() != again.tobytes()
 
 
 def _tiff_is_short(picture: Pillow.Image, content: bytes) -> bool:

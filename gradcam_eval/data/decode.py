@@ -28,6 +28,7 @@ WHITE = (255, 255, 255)
 
 _ORIENTATION = 0x0112  # the EXIF tag; from 5 to 8 width and height are exchanged
 _SHRINK = "shrink it, or say large = 'reduce' (JPEG and TIFF)"
+_BAND = 256  # rows that are computed at once
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _GREY = ("1", "L", "LA", *_DEEP)
 
@@ -188,6 +189,7 @@ def _reduced(
         return found
     picture, (height, width) = opened
     small = flatten(picture, name=name, background=background, pixels=pixels)
+    check_complete(picture, content, name=name)
     factor = round(width / picture.width)
     return replace(
         small,
@@ -245,7 +247,7 @@ def flatten(
         has_high_bytes = any(";16" in mode for mode in raw)
         picture.load()
         orientation = orientation_of(picture)
-        upright = ImageOps.exif_transpose(picture)
+        upright = ImageOps.exif_transpose(picture) if orientation > 1 else picture  # no copy
         found = _levels(upright, name, background, pixels or Pixels())
         is_grey = picture.mode in _GREY
         said = _dark(found.picture) if has_high_bytes and found.picture.mode == "RGB" else ()
@@ -350,19 +352,24 @@ def _levels(
             "more: leave it out for this one."
         )
     flat = _composited(picture, background) if picture.has_transparency_data else picture
-    return Decoded(flat.convert("RGB"))
+    return Decoded(flat if flat.mode == "RGB" else flat.convert("RGB"))
 
 
 def _composited(picture: Pillow.Image, background: tuple[int, int, int]) -> Pillow.Image:
-    clear = picture.convert("RGBA")
-    opaque = Pillow.new("RGBA", clear.size, (*background, 255))
-    return Pillow.alpha_composite(opaque, clear)
+    """Return a picture as RGB on a colour, some rows at a time: little stands in memory twice."""
+    flat = Pillow.new("RGB", picture.size)
+    for top in range(0, picture.height, _BAND):
+        rows = (0, top, picture.width, min(top + _BAND, picture.height))
+        clear = picture.crop(rows).convert("RGBA")
+        opaque = Pillow.new("RGBA", clear.size, (*background, 255))
+        flat.paste(Pillow.alpha_composite(opaque, clear).convert("RGB"), (0, top))
+    return flat
 
 
 def _dark(picture: Pillow.Image) -> tuple[str, ...]:
     """Warn where the high bytes of 16-bit colour use under a sixteenth of their range."""
-    values = np.asarray(picture)
-    low, high = int(values.min()), int(values.max())
+    ends = picture.getextrema()
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if high - low >= NARROW * 255:
         return ()
     return (

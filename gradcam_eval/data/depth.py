@@ -21,6 +21,7 @@ Large: TypeAlias = Literal["refuse", "reduce"]
 SIXTEEN_BITS: Values = (0.0, 65535.0)
 NARROW = 1 / 16  # of the range: a 12-bit picture in a 16-bit file uses less
 _MOST_BITS = 32
+_BAND = 256  # rows that are computed at once
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def levels_of(values: NDArray[Any], pixels: Pixels, *, name: str) -> Levels:
     InputError : values of unknown scale, not finite, above the bits that were given, or all within
         the first level of their range
     """
-    if not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"{name} has values that are not finite: save it without them.")
     low, high = float(values.min()), float(values.max())
     if pixels.bits and (low < 0 or high > 2**pixels.bits - 1):
@@ -114,10 +115,15 @@ def levels_of(values: NDArray[Any], pixels: Pixels, *, name: str) -> Levels:
 
 def scaled(values: NDArray[Any], within: Values, *, name: str) -> Levels:
     """Return values as levels of a range; what lies beyond is cut."""
-    cut = np.clip(values.astype(np.float32, copy=False), *within)
-    levels = to_levels(cut, within)
-    low, high, span = float(cut.min()), float(cut.max()), within[1] - within[0]
-    used = f"values {float(values.min()):g} to {float(values.max()):g}"
+    levels = np.empty(values.shape, np.float32)
+    for start in range(0, len(values), _BAND):  # rows, so that little stands in memory twice
+        part = slice(start, start + _BAND)
+        cut = np.clip(values[part].astype(np.float32, copy=False), *within)
+        levels[part] = to_levels(cut, within)
+    ends = float(values.min()), float(values.max())
+    low, high = np.clip(np.float32(ends), *within).tolist()
+    span = within[1] - within[0]
+    used = f"values {ends[0]:g} to {ends[1]:g}"
     narrow = (
         f"{used} use under a sixteenth of {within[0]:g} to {within[1]:g}: say which are black and "
         "white, as in bits = 12 or window = [low, high]"

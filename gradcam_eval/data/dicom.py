@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from gradcam_eval.core import InputError
 from gradcam_eval.data.depth import Decoded, Levels, Pixels, scaled
+from gradcam_eval.data.dicom_frames import GROUPS, of_first_frame
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,7 +27,7 @@ _TAGS = [
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-    *("BurnedInAnnotation", "SharedFunctionalGroupsSequence"),
+    *("BurnedInAnnotation", *GROUPS),
 ]
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
@@ -44,7 +45,7 @@ def dicom_size(content: bytes, *, name: str) -> tuple[int, int]:
 
 
 def decode_dicom(content: bytes, pixels: Pixels, *, name: str, most: int) -> Decoded:
-    """Decode the first frame of a DICOM file.
+    """Decode the first frame of a DICOM file, classic or enhanced.
 
     Grey frames: stored values → modality LUT or rescale slope and intercept → the window that was
     given, or else the file's own (the first of several), or else all values that its bits can have
@@ -61,8 +62,8 @@ def decode_dicom(content: bytes, pixels: Pixels, *, name: str, most: int) -> Dec
 
     Raises
     ------
-    InputError : no pydicom, no DICOM file that can be read, a palette, an enhanced multi-frame
-        file, a compression that nothing installed reads, or more pixels
+    InputError : no pydicom, no DICOM file that can be read, a palette, a compression that nothing
+        installed reads, or more pixels
     """
     header = _header(content, name)
     try:
@@ -82,6 +83,7 @@ def _decoded(content: bytes, header: Dataset, pixels: Pixels, name: str, most: i
     values = _frame(content, header, name)
     frames = int(header.get("NumberOfFrames") or 1)
     notes = [f"frame 1 of {frames}"] if frames > 1 else []
+    header = of_first_frame(header)
     warnings = (
         ("the file says that text is burned into its picture, which may name the patient",)
         if str(header.get("BurnedInAnnotation", "")) == "YES"
@@ -165,11 +167,6 @@ def _first(value: Any) -> float:
 
 
 def _check(header: Dataset, kind: str, pixels: Pixels, name: str) -> None:
-    if "SharedFunctionalGroupsSequence" in header:
-        raise InputError(
-            f"{name} is an enhanced multi-frame DICOM file, whose frames have windows of their "
-            "own: export its frames as single files."
-        )
     if kind not in (*_GREY, *_COLOUR) or (kind in _COLOUR and int(header.BitsAllocated) != 8):
         raise InputError(
             f"{name} is DICOM of kind {kind[:20]!r} with {header.get('BitsAllocated')} bits: "

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gradcam_eval.models.output import SATURATED
+from gradcam_eval.report.applied import narrow
 from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
@@ -36,6 +37,7 @@ def caveats(
     """
     texts = [
         engine_warning(folder, model),
+        narrow(folder, model),
         saturated(folder, model),
         label_warning(folder, model),
         _small(verdicts),

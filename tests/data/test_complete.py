@@ -1,6 +1,8 @@
 """Files that claim more pixels than they have: refused, and never at the price of the memory."""
 
+import contextlib
 import io
+import itertools
 import struct
 import zlib
 
@@ -10,7 +12,8 @@ from PIL import Image
 
 from gradcam_eval.core import InputError
 from gradcam_eval.data.complete import _inflated
-from gradcam_eval.data.decode import MAX_DECODED_BYTES, decode, decoded_bytes
+from gradcam_eval.data.decode import MAX_DECODED_BYTES, decode, decode_file, decoded_bytes
+from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.readers.files import read_label_picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
@@ -91,6 +94,46 @@ def test_a_jpeg_that_says_its_end_too_early_is_refused(options, mode):
         cut = whole[: scan + (len(whole) - scan) // share].rstrip(b"\xff") + b"\xff\xd9"
         with pytest.raises(InputError, match=EARLY):
             decode(cut, name="x")
+
+
+def scans_of(content):
+    """Where each scan of a JPEG begins, its tables with it, and where the last one ends."""
+    from gradcam_eval.data.jpeg_scans import _markers
+
+    starts, tables = [], None
+    for kind, at in _markers(content):
+        if kind == 0xC4 and tables is None:
+            tables = at
+        if kind in (0xDA, 0xD9):
+            starts.append(at if tables is None else tables)
+            tables = None
+    return starts
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_progressive_jpeg_without_some_of_its_scans_is_refused(mode):
+    whole = encoded(Image.fromarray(NOISE).convert(mode), "JPEG", progressive=True, quality=95)
+    assert decode(whole, name="x").size == (120, 100)
+    starts = scans_of(whole)
+    assert len(starts) > 5
+    for n, (start, end) in enumerate(itertools.pairwise(starts)):
+        lost = (whole[: starts[n]] + b"\xff\xd9", whole[:start] + whole[end:])
+        for content in lost[n == 0 :]:  # without this scan, and with none from it on
+            with contextlib.suppress(OSError), Image.open(io.BytesIO(content)) as picture:
+                picture.load()  # Pillow shows most of these
+            with pytest.raises(InputError, match="x is broken or incomplete"):
+                decode(content, name="x")
+
+
+def test_a_reduced_jpeg_that_says_its_end_too_early_is_refused(monkeypatch):
+    monkeypatch.setattr("gradcam_eval.data.decode.MAX_PIXELS", 4000)
+    whole = encoded(Image.fromarray(NOISE), "JPEG")
+    reduce = Pixels(large="reduce")
+    assert decode_file(whole, name="x", pixels=reduce).picture.size == (30, 25)
+    scan = whole.rindex(b"\xff\xda")
+    cut = whole[: scan + (len(whole) - scan) // 3].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(InputError, match=EARLY):
+        decode_file(cut, name="x", pixels=reduce)
 
 
 @pytest.mark.parametrize("progressive", [False, True])

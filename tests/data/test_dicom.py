@@ -121,13 +121,49 @@ def test_colour_and_the_first_of_several_frames():
     assert found.notes[-1] == "frame 1 of 2"
 
 
+def group(**sequences):
+    """Return a functional group: each sequence has one item with these elements."""
+    found = pydicom.Dataset()
+    for name, elements in sequences.items():
+        item = pydicom.Dataset()
+        for keyword, value in elements.items():
+            setattr(item, keyword, value)
+        setattr(found, name, [item])
+    return found
+
+
+def test_an_enhanced_file_is_read_as_its_first_frame_says():
+    values = np.concatenate([VALUES, VALUES[:, ::-1]])
+    rescale = {"RescaleSlope": 2, "RescaleIntercept": -1024}
+    windows = [{"WindowCenter": c, "WindowWidth": 400} for c in (40, 900)]
+    content = dicom(
+        values,
+        Rows=1,
+        NumberOfFrames=2,
+        RescaleSlope=None,
+        RescaleIntercept=None,
+        SharedFunctionalGroupsSequence=[
+            group(PixelValueTransformationSequence=rescale, FrameVOILUTSequence=windows[1])
+        ],
+        PerFrameFunctionalGroupsSequence=[group(FrameVOILUTSequence=each) for each in windows],
+    )
+    classic = dicom(RescaleSlope=2, RescaleIntercept=-1024, WindowCenter=40, WindowWidth=400)
+    np.testing.assert_array_equal(levels(content), levels(classic))
+    found = decode_file(content, name="x.dcm", pixels=Pixels(window=(-1000, 400)))
+    assert found.notes[0].startswith("DICOM: slope 2, intercept -1024, values -1024 to 7166")
+    assert found.notes[-1] == "frame 1 of 2"
+    assert (
+        "all possible values"
+        in decode_file(dicom(SharedFunctionalGroupsSequence=[]), name="x").notes[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "rules", "words"),
     [
         (lambda: dicom(), {"bits": 12}, "says its bits itself, and bits = 12 was given"),
         (lambda: dicom(PhotometricInterpretation="PALETTE COLOR"), {}, "kind 'PALETTE COLOR'"),
         (lambda: dicom(WindowCenter=1, WindowWidth=1), {}, "width 1, which is none"),
-        (lambda: dicom(SharedFunctionalGroupsSequence=[]), {}, "enhanced multi-frame"),
         (lambda: dicom(Rows=60000, Columns=60000), {}, "60000x60000 pixels"),
         (lambda: dicom(Rows=None), {}, "cannot be read as DICOM"),
         (lambda: dicom()[:-6], {}, "cannot be read as DICOM"),
