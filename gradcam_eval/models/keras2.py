@@ -180,6 +180,9 @@ def _mend_settings(item: dict[str, Any], settings: dict[str, Any]) -> None:
         name = given.get("config") if isinstance(given, dict) else given
         if name == "hard_sigmoid":
             settings[key] = dict(_HARD_SIGMOID)
+    if item["class_name"] == "ThresholdedReLU" and "theta" in settings:
+        item["class_name"] = "ReLU"  # x where x > theta, else 0, in both
+        settings["threshold"] = settings.pop("theta")
     kind = getattr(keras.layers, item["class_name"], None)
     if inspect.isclass(kind):
         item.pop("build_config", None)  # its shapes have other names; the model's own build it

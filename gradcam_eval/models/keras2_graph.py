@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from gradcam_eval.core import InputError
-from gradcam_eval.models.keras2_operations import mend_operation
+from gradcam_eval.models.keras2_operations import FUNCTIONS, mend_keywords, mend_operation
 
 
 def mend_model(class_name: str, settings: dict[str, Any]) -> None:
@@ -28,8 +28,10 @@ def mend_model(class_name: str, settings: dict[str, Any]) -> None:
         if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
             settings[key] = ends[0]
     for entry in layers:
-        if entry.get("class_name") == "TFOpLambda" and isinstance(entry.get("config"), dict):
+        if entry.get("class_name") in FUNCTIONS and isinstance(entry.get("config"), dict):
             mend_operation(entry)
+        elif class_name != "Sequential":
+            mend_keywords(entry)
 
 
 def _mend_names(settings: dict[str, Any], layers: list[dict[str, Any]]) -> None:

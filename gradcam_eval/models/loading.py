@@ -28,7 +28,7 @@ from gradcam_eval.values import LEVELS, Values, slope
 LARGEST_METADATA = 2**16  # bytes; Keras writes less than 100
 LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes less than 2 MB
 
-_LONGEST_CAUSE = 400
+_LONGEST_CAUSE = 250
 _LONGEST_NAME = 100
 _BUILD_AGAIN = (
     "Build the same model with `import keras`, load the file with the package tf_keras, copy the "

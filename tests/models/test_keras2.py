@@ -14,7 +14,7 @@ from gradcam_eval import explain
 from gradcam_eval.core import InputError
 from gradcam_eval.models.keras2 import hard_sigmoid, mend
 from gradcam_eval.models.keras2_graph import check_order, order_of
-from gradcam_eval.models.keras2_operations import mend_operation
+from gradcam_eval.models.keras2_operations import mend_keywords, mend_operation
 from gradcam_eval.models.loading import load_file
 
 FOLDER = Path(__file__).parent / "keras2"
@@ -154,6 +154,7 @@ def layer(kind, **settings):
          {"dtype": "float16"}),
         (layer("LeakyReLU", alpha=0.25), {"negative_slope": 0.25}),
         (layer("SpatialDropout2D", rate=0.5, trainable=True), {"rate": 0.5}),
+        (layer("ThresholdedReLU", theta=0.5), {"threshold": 0.5}),
         (layer("MultiHeadAttention", num_heads=2, query_shape=[2]), {"num_heads": 2}),
     ],
 )  # fmt: skip
@@ -232,6 +233,64 @@ def test_other_calls_of_functions_are_left_alone(call):
     before = json.dumps(entry)
     mend_operation(entry)
     assert json.dumps(entry) == before
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("reshape", ["x", 0, 0, {"shape": [["y", 0, 0], 4]}]),  # a side that is computed
+        ("concat", [["x", 0, 0, {"axis": -1}], ["_CONSTANT_VALUE", -1, [1.0], {"axis": -1}]]),
+        ("concat", []),
+        ("compat.v1.transpose", ["x", 0, 0, {"perm": [0, 1], "conjugate": True}]),
+        ("nn.softmax", ["x", 0, 0, {"axis": -1, "beta": 2}]),
+        ("nn.silu", ["x", 0, 0, {"beta": 2.0}]),
+        ("image.resize", ["x", 0, 0, {"size": [4, 4]}]),
+    ],
+)
+def test_functions_with_another_meaning_are_left_alone(function, call):
+    entry = layer("TFOpLambda", function=function, name="f") | {"inbound_nodes": [call]}
+    before = json.dumps(entry)
+    mend_operation(entry)
+    assert json.dumps(entry) == before
+
+
+def whole(start=None, stop=None, step=None):
+    return {"start": start, "stop": stop, "step": step}
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        ([{"class_name": "__ellipsis__"}, whole(1)],
+         [{"class_name": "__ellipsis__", "config": {}},
+          {"class_name": "__slice__", "config": whole(1)}]),
+        ([whole(), 0, None], [{"class_name": "__slice__", "config": whole()}, 0, None]),
+        (2, [2]),
+        ([whole(["y", 0, 0])], None),
+        ([["y", 0, 0]], None),
+        ([True], None),
+    ],
+)  # fmt: skip
+def test_slices(spec, key):
+    call = ["x", 0, 0, {"slice_spec": spec}]
+    entry = layer("SlicingOpLambda", function="__operators__.getitem", name="s")
+    entry["inbound_nodes"] = [call]
+    mend_operation(entry)
+    if key is None:
+        assert entry["class_name"] == "SlicingOpLambda"
+    else:
+        assert entry["class_name"] == "GetItem"
+        assert entry["inbound_nodes"][0]["args"][1] == key
+
+
+def test_a_call_with_a_keyword_that_is_not_understood_is_left_alone():
+    tensor = ["y", 0, 0]
+    for given in ({"value": tensor, "mask": [tensor, tensor]}, {"mask": [1, 2]}):
+        entry = layer("MultiHeadAttention", name="m")
+        entry["inbound_nodes"] = [[["x", 0, 0, given]]]
+        before = json.dumps(entry)
+        mend_keywords(entry)
+        assert json.dumps(entry) == before
 
 
 def test_an_order_that_is_not_the_file_s_is_refused():

@@ -85,11 +85,28 @@ def operations() -> keras.Model:
     return keras.Model(image, layers.Dense(3, name="out")(x), name="operations")
 
 
+def functions() -> keras.Model:
+    """TensorFlow's functions of shapes and of several tensors, and tensors given by keyword."""
+    image = keras.Input((*SIZE, 3), name="image")
+    x = tf.cast(image, "float32") / 255.0
+    x = tf.concat([x[:, :, :, ::-1], x[:, :, :, 1:]], axis=-1)
+    x = layers.Conv2D(4, 3, padding="same", name="conv")(x)
+    x = layers.ThresholdedReLU(0.25, name="threshold")(x)
+    rows = tf.reshape(x, [-1, 24, 8])
+    x = layers.MultiHeadAttention(2, 3, name="attention")(query=rows, value=rows[:, :12])
+    x = layers.MultiHeadAttention(2, 3, name="again")(x, x, key=rows, attention_mask=None)
+    x = tf.transpose(tf.stack([x, rows], axis=1), perm=[0, 2, 3, 1])
+    x = tf.squeeze(tf.expand_dims(tf.nn.silu(x), 1), axis=1)
+    x = tf.math.log(tf.abs(tf.nn.softmax(x, axis=2)) + 1.0)
+    x = tf.reduce_sum(x[:, 3:21:2, :, 1], axis=1)
+    return keras.Model(image, layers.Dense(3, name="out")(x), name="functions")
+
+
 if __name__ == "__main__":
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, *SIZE, 3)).astype("float32")
     expected = {"images": images}
-    for make in (convolutions, nested, transfer, mixed, operations):
+    for make in (convolutions, nested, transfer, mixed, operations, functions):
         model = make()
         model.set_weights([random.uniform(0.2, 1, w.shape) for w in model.get_weights()])
         signs = [np.sign(random.uniform(-1, 1, w.shape)) for w in model.get_weights()]
