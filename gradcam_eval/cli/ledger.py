@@ -76,6 +76,6 @@ def _fingerprint(folder: Path) -> str | None:
     """Return the study's fingerprint by its study.json, for a ledger that has lost it."""
     try:
         found = json.loads((folder / "study.json").read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, str) else None

@@ -56,13 +56,34 @@ def engine_line(folder: Folder, model: str) -> str:
         f"{_NAMES.get(engine, engine)} ({plural(int(count), 'image')})"
         for engine, count in engines.items()
     )
-    chosen = folder.environment.get("engines", {}).get(model, {})
     times = ", ".join(
         f"{milliseconds(ms)} ms in {_NAMES.get(engine, engine)}"
-        for engine, ms in chosen.get("ms_per_image", {}).items()
+        for engine, ms in folder.engine_times(model).items()
     )
     return (
         f"The forward passes of the metrics ran in {shown}; a class's probability differs from "
         f"TensorFlow's by {off.max():.1g} at most."
         + (f" A forward pass of one image took {times}." if times else "")
+    )
+
+
+def map_line(folder: Folder, model: str) -> str:
+    """Say how far the heatmaps are from TensorFlow's live graph, where the study compared them.
+
+    Returns
+    -------
+    A sentence or two; "" where `check_maps` was off
+    """
+    images = folder.images[folder.images["model"] == model]
+    if not {"map_difference", "map_difference_at"} <= set(images):
+        return ""
+    off = pd.to_numeric(images["map_difference"], errors="coerce").dropna()
+    if off.empty:
+        return ""
+    place = images.loc[off.index, "map_difference_at"].iloc[int(off.argmax())]
+    return (
+        f"On {plural(len(off), 'image')} the heatmaps were compared with those of TensorFlow's "
+        f"live graph: they differ by up to {off.max():.2g} of a heatmap's maximum ({place}; median "
+        f"of the images' largest {off.median():.1g}). Where an input of a ReLU is as near to its "
+        "kink as float32 rounds, chance decides between two right heatmaps."
     )

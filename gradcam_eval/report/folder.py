@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
-from gradcam_eval.ledger_rows import FORMAT
 from gradcam_eval.records import TIES
+from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
 from gradcam_eval.study.analysis import Analysis
 
@@ -30,6 +30,8 @@ _COLUMNS: dict[str, str] = {
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
 }
+_KEY = ("model", "layer", "method", "sample", "metric", "protocol")
+_STATUS = {"images": ("ok", "failed"), "records": ("value", "undefined", "failed")}
 _NUMBERS = {"value", "probability", "fraction", "score", *TIES, *_COLUMNS["cost"].split()[3:]}
 
 
@@ -111,10 +113,20 @@ class Folder:
         """Return the kind of a model's output; "" where nobody wrote it."""
         return self._fact(model, "output_kind")
 
+    def engine_times(self, model: str) -> dict[str, float]:
+        """Return the ms of one image on each engine that was timed; empty where nobody wrote it."""
+        times = self.about("engines", model).get("ms_per_image")
+        found = times.items() if isinstance(times, dict) else ()
+        return {engine: float(ms) for engine, ms in found if isinstance(ms, int | float)}
+
     def _fact(self, model: str, name: str) -> str:
-        models = self.environment.get("models")
+        return str(self.about("models", model).get(name, ""))
+
+    def about(self, what: str, model: str) -> dict[str, Any]:
+        """Return what environment.json says of a model; empty where it says nothing, or no JSON."""
+        models = self.environment.get(what)
         facts = models.get(model) if isinstance(models, dict) else None
-        return str(facts.get(name, "")) if isinstance(facts, dict) else ""
+        return facts if isinstance(facts, dict) else {}
 
     def maps(self, model: str, sample: str) -> Path | None:
         """Return the file of an image's maps, or None; names cannot lead out of the folder."""
@@ -132,14 +144,7 @@ def read_folder(path: str | Path) -> Folder:
     """
     path = Path(path)
     study = _json(path, "study.json", required=True)
-    if study.get("format") != FORMAT:
-        raise InputError(
-            f"{path / 'study.json'} has format {study.get('format')!r}: this version reads format "
-            f"{FORMAT}; run the study again or use the version that wrote it."
-        )
-    needed = ("name", "models", "metrics")
-    if missing := [key for key in needed if key not in study]:
-        raise InputError(f"{path / 'study.json'} lacks {', '.join(missing)}: run the study again.")
+    check_study(path / "study.json", study)
     tables = {name: _table(path, name) for name in _COLUMNS}
     tables["records"] = _with_parts(tables["records"], tables.pop("tallies"), study)
     check = _json(path, "check_metrics.json")
@@ -157,7 +162,7 @@ def _with_parts(
     keys = [name for name in tallies.columns if name != "parts"]
     try:
         read = tallies["parts"].map(lambda text: np.array(json.loads(text), float))
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"tallies.csv holds parts that are no numbers ({error}): run the study again."
         ) from error
@@ -178,7 +183,7 @@ def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not valid JSON ({error}): run the study again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no JSON object: run the study again.")
@@ -203,6 +208,23 @@ def _table(path: Path, name: str) -> pd.DataFrame:
         raise InputError(f"{file} is not a readable CSV ({error}): run the study again.") from error
     if missing := [column for column in columns if column not in frame]:
         raise InputError(f"{file} has no column {', '.join(missing)}: run the study again.")
+    short = frame.isna().any(axis=1)  # a field of no characters is "", one that is not there NaN
     for column in _NUMBERS & set(frame):
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    if fault := "rows with fewer fields" if short.any() else _fault(name, frame):
+        raise InputError(f"{file} has {fault}: run the study again.")
     return frame
+
+
+def _fault(name: str, frame: pd.DataFrame) -> str:
+    """Say what no study writes into a table; "" where it is sound."""
+    key = [column for column in _KEY if column in frame]
+    if name in ("images", "records", "tallies") and frame.duplicated(key).any():
+        return "two rows of one " + ("image" if name == "images" else "value")
+    if name in _STATUS and not frame["status"].isin(_STATUS[name]).all():
+        return f"a status that is none of {', '.join(_STATUS[name])}"
+    if name == "records":
+        numbers = frame.loc[frame["status"] == "value", "value"]
+        if not np.isfinite(numbers.to_numpy(float)).all():
+            return "a value that is no number"
+    return ""

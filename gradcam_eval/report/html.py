@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from gradcam_eval.files import write_text
 from gradcam_eval.report import text
 from gradcam_eval.report.answer import Winners, answer
-from gradcam_eval.report.engine_check import engine_line
+from gradcam_eval.report.engine_check import engine_line, map_line
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
 from gradcam_eval.report.rows import of_metric, shows_ties
@@ -71,6 +71,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     )
     path = results.path / "report.html"
     write_text(path, page)
+    album.remove_others()
     return path
 
 
@@ -144,7 +145,7 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
         "table": _table(folder, rows, said.winners),
         "heats": [_heat(rows, metric, said.winners) for metric in folder.study["metrics"]],
         "cost": _cost(folder, name),
-        "engine": engine_line(folder, name),
+        "engine": " ".join(filter(None, (engine_line(folder, name), map_line(folder, name)))),
         "images": _images(folder, name),
         "troubles": _troubles(folder, name),
         "layers": folder.layers[folder.layers["model"] == name].to_dict("records"),

@@ -27,4 +27,9 @@ def unable_metrics(folder: Folder) -> list[str]:
 def _entries(check: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the list of metrics, empty where the file holds something else."""
     found = check.get("unable")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    rows = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [
+        each
+        for each in rows
+        if isinstance(each.get("metric"), str) and isinstance(each.get("protocol"), str)
+    ]

@@ -52,8 +52,7 @@ def _is_chance(hits: int, n: int, chance: float | None) -> bool:
 
 def _chance(folder: Folder, model: str, images: pd.DataFrame) -> float | None:
     """Return how often a random answer is right; None where the number of classes is unknown."""
-    facts = folder.environment.get("models", {}).get(model, {})
-    classes = facts.get("n_classes") if isinstance(facts, dict) else None
+    classes = folder.about("models", model).get("n_classes")
     if not isinstance(classes, int) or classes < 2:
         return None
     labels = images["labels"].map(lambda text: len(str(text).split("; "))).mean()

@@ -100,6 +100,8 @@ class Study(_Strict):
         report says which. "openvino_bf16" makes no reference numbers, and the report says how far
         off it is
     protocols : a metric's protocol, or several, where it is not the metric's default alone
+    check_maps : whether the heatmaps of formulas (Grad-CAM and the like) are also made by
+        TensorFlow's live graph, one more pass an image; the report says how far they are off
     draws : runs over which the heatmaps of a model that stays random at inference are the mean
     analysis : what is tested against what, and by which metric
     """
@@ -119,6 +121,7 @@ class Study(_Strict):
     score: Literal["logit", "probability", "log_odds"] = "logit"
     geometry: Geometry = "auto"
     engine: Literal["auto", "tensorflow", "frozen", "openvino", "openvino_bf16"] = "auto"
+    check_maps: bool = False
     seed: StrictInt = Field(default=0, ge=0)
     draws: StrictInt = Field(default=1, ge=1)
     cost: Cost = Cost()
@@ -212,7 +215,7 @@ class Study(_Strict):
 
     def fingerprint(self, *details: str) -> str:
         """Return a digest of all that decides the results: this study, and `details` of the run."""
-        without: Any = {"question": True, "analysis": True, "data": set(HOW)}
+        without: Any = {"question": True, "analysis": True, "check_maps": True, "data": set(HOW)}
         decides = self.model_dump(mode="json", exclude=without)
         text = json.dumps([decides, *details], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,6 +28,7 @@ from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
 from gradcam_eval.study.asking import SharedExplainer
 from gradcam_eval.study.config import LABELS
+from gradcam_eval.study.map_check import compare_maps
 from gradcam_eval.study.subject import Subject, asks_the_model
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def judge(subject: Subject, sample: Sample) -> Judged:
     ]
     row = image_row(subject, sample, target, said)
     row |= {"engine": predictor.engine, "engine_difference": difference}
+    row |= compare_maps(subject.live, sample, explained)
     return Judged(row, records, {cell: case.heatmap for cell, case in cases.items()})
 
 

@@ -76,7 +76,10 @@ def earlier_engine(folder: Path, label: str) -> EngineChoice | None:
     try:
         facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         chosen = EngineChoice(**facts["engines"][label])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    times = chosen.ms_per_image
+    if not isinstance(times, dict) or not all(isinstance(ms, int | float) for ms in times.values()):
         return None
     is_there = chosen.engine != "openvino" or importlib.util.find_spec("openvino") is not None
     return chosen if chosen.engine in ENGINES and is_there else None
@@ -101,7 +104,7 @@ def _first_created(path: Path, fingerprint: str) -> str:
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         return str(earlier["created"]) if earlier["fingerprint"] == fingerprint else now
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return now
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval.arrays import Placing
@@ -84,6 +84,7 @@ class Subject:
     output: Output
     class_names: tuple[str, ...]
     target: int | str | None  # a class, a rank ("predicted:2"); None: the prediction, or the label
+    live: Explainer | None = None  # in TensorFlow's live graph, where maps are checked
 
     @cached_property
     def reference(self) -> Predictor:
@@ -135,6 +136,7 @@ def make_subject(
     from gradcam_eval.models.engine_choice import EngineChoice, choose_engine
     from gradcam_eval.models.layers import describe_call, find_layers
     from gradcam_eval.models.selection import resolve_layers
+    from gradcam_eval.study.map_check import checked_methods
 
     target = _fixed_target(study, loaded)
     found = find_layers(loaded.model, loaded.size, tokens=loaded.tokens)
@@ -145,10 +147,10 @@ def make_subject(
     elif not asks_the_model(study):
         engine = EngineChoice("frozen")
     engine = engine or choose_engine(loaded.model, loaded.size)
-    explainer = Explainer(
+    explain = partial(
+        Explainer,
         loaded.model,
         calls,
-        study.methods,
         score=study.score,
         output=loaded.declared,
         seed=study.seed,
@@ -157,6 +159,8 @@ def make_subject(
         skip_refused=True,
         values=ANY_VALUES,  # the images were checked when they were read
     )
+    explainer = explain(study.methods)
+    checked = checked_methods(study.methods) if study.check_maps else []
     placings = explainer.placings(loaded.size)
     return Subject(
         label=loaded.label,
@@ -172,6 +176,7 @@ def make_subject(
         output=loaded.output,
         class_names=loaded.class_names,
         target=target,
+        live=explain(checked, engine="tensorflow") if checked else None,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 from study_folder import Plan, make_study
 
-from gradcam_eval.report.engine_check import engine_line, engine_warning
+from gradcam_eval.report.engine_check import engine_line, engine_warning, map_line
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
 
@@ -36,7 +36,7 @@ def test_other_engines_need_no_warning(tmp_path):
     assert engine_warning(read_folder(folder), "toy_net") == ""
 
 
-def test_the_page_says_which_engine_ran_and_what_it_took(tmp_path):
+def test_the_page_says_which_engine_ran_what_it_took_and_how_far_maps_are_off(tmp_path):
     folder = make_study(tmp_path / "study", Plan(samples=("a", "b", "c"), failed=("c",)))
     assert engine_line(read_folder(folder), "toy_net") == ""
     with_engine(folder, ["openvino", "tensorflow", ""], [2e-7, 0, ""])
@@ -50,4 +50,12 @@ def test_the_page_says_which_engine_ran_and_what_it_took(tmp_path):
         "(1 image); a class's probability differs from TensorFlow's by 2e-07 at most. A forward "
         "pass of one image took 6.84 ms in TensorFlow's frozen graph, 2.41 ms in OpenVINO."
     )
-    assert said in html.unescape(write_report(folder).read_text(encoding="utf-8"))
+    assert map_line(read_folder(folder), "toy_net") == ""
+    images = pd.read_csv(folder / "images.csv")
+    images["map_difference"] = [0.037, 1e-6, ""]
+    images["map_difference_at"] = ["early · hires_cam", "last · grad_cam", ""]
+    images.to_csv(folder / "images.csv", index=False)
+    maps = map_line(read_folder(folder), "toy_net")
+    assert maps.startswith("On 2 images the heatmaps were compared with those of TensorFlow's live")
+    assert "up to 0.037 of a heatmap's maximum (early · hires_cam; median" in maps
+    assert f"{said} {maps}" in html.unescape(write_report(folder).read_text(encoding="utf-8"))
