@@ -45,7 +45,7 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
-_LONGEST_MESSAGE, _LONGEST_REASON = 2000, 500
+_LONGEST_MESSAGE, _LONGEST_REASON = 1000, 500
 _LONGEST_NAME = 100  # of what was received instead of a valid name
 
 

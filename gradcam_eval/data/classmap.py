@@ -18,10 +18,12 @@ from pathlib import Path
 
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
+from gradcam_eval.texts import shortened
 
 _LONGEST = 100_000  # classes in a range: a slip of the pen must not fill the memory
 _DECIMAL = re.compile(r"-?\d+\.0+")
 _LONGEST_NUMBER = 18  # digits
+_LONGEST_LIST = 100  # characters of columns that a message quotes
 _COLUMNS = ("index", "synset", "class")
 
 
@@ -145,10 +147,11 @@ def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
             rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the class mapping {path} cannot be read: {error}.") from error
+    shown = shortened(", ".join(columns), _LONGEST_LIST) or "none"
     if "name" not in columns or set(columns) - {"name", *_COLUMNS} or len(columns) < 2:
         raise InputError(
-            f"the class mapping {path} has the columns {', '.join(columns) or 'none'}: wanted name "
-            f"and one or more of {', '.join(_COLUMNS)}."
+            f"the class mapping {path} has the columns {shown}: wanted name and one or more of "
+            f"{', '.join(_COLUMNS)}."
         )
     explicit: dict[str, tuple[int, ...]] = {}
     for number, row in enumerate(rows, start=2):

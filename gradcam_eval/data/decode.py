@@ -368,8 +368,8 @@ def _composited(picture: Pillow.Image, background: tuple[int, int, int]) -> Pill
 
 def _dark(picture: Pillow.Image) -> tuple[str, ...]:
     """Warn where the high bytes of 16-bit colour use under a sixteenth of their range."""
-    ends = picture.getextrema()
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    ends = np.array(picture.getextrema())  # (low, high) of each channel
+    low, high = int(ends.min()), int(ends.max())
     if high - low >= NARROW * 255:
         return ()
     return (

@@ -121,7 +121,7 @@ def scaled(values: NDArray[Any], within: Values, *, name: str) -> Levels:
         cut = np.clip(values[part].astype(np.float32, copy=False), *within)
         levels[part] = to_levels(cut, within)
     ends = float(values.min()), float(values.max())
-    low, high = np.clip(np.float32(ends), *within).tolist()
+    low, high = (float(np.clip(np.float32(end), *within)) for end in ends)
     span = within[1] - within[0]
     used = f"values {ends[0]:g} to {ends[1]:g}"
     narrow = (

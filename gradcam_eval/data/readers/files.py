@@ -22,6 +22,7 @@ from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.decode import MAX_DECODED_BYTES, MAX_PIXELS, decoded_bytes
 from gradcam_eval.data.missing import missing_file
+from gradcam_eval.texts import shortened
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -103,8 +104,8 @@ def read_rows(
 
 def bad_line(path: Path, number: int, columns: list[str], wanted: str) -> InputError:
     """Return the error for a line that is not what the format has there."""
-    received = " ".join(columns)[:120]
-    return InputError(f"line {number} of {path} is {received!r}: wanted {wanted}.")
+    received = shortened(repr(" ".join(columns)), 120)
+    return InputError(f"line {number} of {path} is {received}: wanted {wanted}.")
 
 
 def read_json(path: Path) -> Any:
