@@ -17,6 +17,7 @@ import h5py
 import keras
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.hdf5_heaps import is_endless
 from gradcam_eval.models.keras2 import is_of_keras2
 from gradcam_eval.models.mended import load_mended
 from gradcam_eval.models.model_files import local_file
@@ -131,6 +132,8 @@ def _written_by(version: str | None) -> str:
 
 def _hdf5_config(path: Path) -> tuple[Any, str | None]:
     """Return the architecture in an `.h5` file, and the version of Keras that wrote it."""
+    if is_endless(path):
+        raise InputError(f"{path} cannot be read as HDF5 (an endless heap): it is damaged.")
     try:
         with h5py.File(path, "r") as file:
             config, version = file.attrs.get("model_config"), file.attrs.get("keras_version")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -305,3 +306,17 @@ def test_an_order_that_is_not_the_file_s_is_refused():
     with pytest.raises(InputError, match="another order"):
         check_order(outer, [(model.name, order[::-1])])
     assert order_of({"config": {"layers": [layer("Dense", name="a")]}}) == [("a", [])]
+
+
+def test_a_heap_that_the_hdf5_library_would_read_for_ever_is_refused(tmp_path):
+    content = bytearray((FOLDER / "mixed.h5").read_bytes())
+    start = content.index(b"GCOL\x01\0\0\0") + 16
+    index, length = struct.unpack("<H6xQ", content[start : start + 16])
+    while index:
+        start += 16 + -(-length // 8) * 8
+        index, length = struct.unpack("<H6xQ", content[start : start + 16])
+    assert length > 0
+    content[start + 8 : start + 16] = bytes(8)
+    (tmp_path / "m.h5").write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as HDF5 \(an endless heap\)"):
+        load_file(tmp_path / "m.h5")
