@@ -115,23 +115,24 @@ class Folder:
 
     def engine_times(self, model: str) -> dict[str, float]:
         """Return the ms of one image on each engine that was timed; empty where nobody wrote it."""
-        times = self.about("engines", model).get("ms_per_image")
+        times = about_model(self.environment, "engines", model).get("ms_per_image")
         found = times.items() if isinstance(times, dict) else ()
         return {engine: float(ms) for engine, ms in found if isinstance(ms, int | float)}
 
     def _fact(self, model: str, name: str) -> str:
-        return str(self.about("models", model).get(name, ""))
-
-    def about(self, what: str, model: str) -> dict[str, Any]:
-        """Return what environment.json says of a model; empty where it says nothing, or no JSON."""
-        models = self.environment.get(what)
-        facts = models.get(model) if isinstance(models, dict) else None
-        return facts if isinstance(facts, dict) else {}
+        return str(about_model(self.environment, "models", model).get(name, ""))
 
     def maps(self, model: str, sample: str) -> Path | None:
         """Return the file of an image's maps, or None; names cannot lead out of the folder."""
         path = map_path(self.path, model, sample)
         return path if path.is_file() else None
+
+
+def about_model(environment: dict[str, Any], what: str, model: str) -> dict[str, Any]:
+    """Return what environment.json says of a model under a key; empty where it says nothing."""
+    models = environment.get(what)
+    facts = models.get(model) if isinstance(models, dict) else None
+    return facts if isinstance(facts, dict) else {}
 
 
 def read_folder(path: str | Path) -> Folder:
@@ -208,10 +209,9 @@ def _table(path: Path, name: str) -> pd.DataFrame:
         raise InputError(f"{file} is not a readable CSV ({error}): run the study again.") from error
     if missing := [column for column in columns if column not in frame]:
         raise InputError(f"{file} has no column {', '.join(missing)}: run the study again.")
-    short = frame.isna().any(axis=1)  # a field of no characters is "", one that is not there NaN
     for column in _NUMBERS & set(frame):
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    if fault := "rows with fewer fields" if short.any() else _fault(name, frame):
+    if fault := _fault(name, frame):
         raise InputError(f"{file} has {fault}: run the study again.")
     return frame
 
@@ -223,8 +223,7 @@ def _fault(name: str, frame: pd.DataFrame) -> str:
         return "two rows of one " + ("image" if name == "images" else "value")
     if name in _STATUS and not frame["status"].isin(_STATUS[name]).all():
         return f"a status that is none of {', '.join(_STATUS[name])}"
+    numbers = frame[["fraction", "score"]] if name == "curves" else frame.iloc[:0, :0]
     if name == "records":
-        numbers = frame.loc[frame["status"] == "value", "value"]
-        if not np.isfinite(numbers.to_numpy(float)).all():
-            return "a value that is no number"
-    return ""
+        numbers = frame.loc[frame["status"] == "value", ["value"]]
+    return "" if np.isfinite(numbers.to_numpy(float)).all() else "a value that is no number"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gradcam_eval.intervals import wilson_interval
-from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.folder import Folder, about_model
 from gradcam_eval.report.text import is_yes, percent, plural
 
 FEWEST = 5  # labelled images: fewer say nothing
@@ -52,7 +52,7 @@ def _is_chance(hits: int, n: int, chance: float | None) -> bool:
 
 def _chance(folder: Folder, model: str, images: pd.DataFrame) -> float | None:
     """Return how often a random answer is right; None where the number of classes is unknown."""
-    classes = folder.about("models", model).get("n_classes")
+    classes = about_model(folder.environment, "models", model).get("n_classes")
     if not isinstance(classes, int) or classes < 2:
         return None
     labels = images["labels"].map(lambda text: len(str(text).split("; "))).mean()
