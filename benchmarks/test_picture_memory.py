@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from test_memory import peak
 
-BOUND = 1100  # MB beyond the process; docs/data.md
+BOUND = 1000  # MB beyond the process; docs/data.md
 SIDE = 9450  # 89.3 million pixels: the most that are read whole
 LARGE = 10_000  # 100 million: refused, or reduced
 
