@@ -68,13 +68,24 @@ def shortened(text: str, most: int) -> str:
     Examples
     --------
     >>> shortened("a very long story, and its end", 20)
-    'a very long … its end'
+    'a very long … ts end'
     """
     if len(text) <= most:
         return text
     head = max(1, (most - 3) * 2 // 3)
     tail = max(1, most - 3 - head)
     return f"{text[:head].rstrip()} … {text[-tail:].lstrip()}"
+
+
+def quoted(value: object, most: int = 100) -> str:
+    """Return how Python writes a value that a message quotes, in at most `most` characters.
+
+    Examples
+    --------
+    >>> print(quoted("no such class", 12))
+    'no su … ss'
+    """
+    return shortened(repr(value), most)
 
 
 def isolated(text: str) -> str:

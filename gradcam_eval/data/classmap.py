@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
-from gradcam_eval.texts import shortened
+from gradcam_eval.texts import quoted, shortened
 
 _LONGEST = 100_000  # classes in a range: a slip of the pen must not fill the memory
 _DECIMAL = re.compile(r"-?\d+\.0+")
@@ -158,7 +158,7 @@ def read_mapping(path: Path | str, model: ClassMap) -> ClassMap:
         try:
             name, indices = _mapped(row, model)
             if name in explicit:
-                raise InputError(f"{name!r} stands in another row too: name it once.")
+                raise InputError(f"{quoted(name)} stands in another row too: name it once.")
         except InputError as error:
             raise InputError(f"line {number} of the class mapping {path}: {error}") from error
         explicit[name] = indices
@@ -192,14 +192,14 @@ def _mapped(row: dict[str, str | None], model: ClassMap) -> tuple[str, tuple[int
 
 def _of_synset(wanted: str, model: ClassMap) -> tuple[int, ...]:
     if wanted not in model.synsets:
-        raise InputError(f"the model has no synset {wanted!r}.")
+        raise InputError(f"the model has no synset {quoted(wanted)}.")
     return _of_class(wanted, model)
 
 
 def _of_class(wanted: str, model: ClassMap) -> tuple[int, ...]:
     index = model.index(wanted)
     if index is None:
-        raise InputError(f"the model has no class {wanted!r}, or more than one so called.")
+        raise InputError(f"the model has no class {quoted(wanted)}, or more than one so called.")
     return (index,)
 
 
@@ -208,14 +208,14 @@ def _checked_range(wanted: str, model: ClassMap) -> Sequence[int]:
     first, dash, last = (part.strip() for part in wanted.partition("-"))
     low, high = _checked_index(first, model.count), _checked_index(last or first, model.count)
     if bool(dash) != bool(last) or not 0 <= high - low < _LONGEST:
-        raise InputError(f"index {wanted!r} is no range: wanted first and last, as 151-268.")
+        raise InputError(f"index {quoted(wanted)} is no range: wanted first and last, as 151-268.")
     return range(low, high + 1)
 
 
 def _checked_index(wanted: str, count: int | None) -> int:
     if not wanted.isdecimal() or (count is not None and int(wanted) >= count):
         end = "" if count is None else f" to {count - 1}"
-        raise InputError(f"index {wanted!r} is not a class of the model: wanted 0{end}.")
+        raise InputError(f"index {quoted(wanted)} is not a class of the model: wanted 0{end}.")
     return int(wanted)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gradcam_eval.core import InputError
 from gradcam_eval.resources import ALSO_CALLED, imagenet_classes
+from gradcam_eval.texts import quoted
 
 __all__ = ["class_names_from", "imagenet_classes", "resolve_class", "synsets_from"]
 
@@ -48,7 +49,7 @@ def resolve_class(
         meant = ", ".join(
             f"{i} ({class_names[i]})" if i < len(class_names) else f"{i}" for i in matches
         )
-        raise InputError(f"class {wanted!r} is ambiguous: give one of the indices {meant}.")
+        raise InputError(f"class {quoted(wanted)} is ambiguous: give one of the indices {meant}.")
     if not matches:
         raise _unknown_class(wanted, class_names, count)
     (index,) = matches
@@ -79,7 +80,9 @@ def _as_index(wanted: int) -> int:
     try:
         return operator.index(wanted)
     except TypeError:
-        raise InputError(f"a class is an index, a name or a synset, not {wanted!r}.") from None
+        raise InputError(
+            f"a class is an index, a name or a synset, not {quoted(wanted)}."
+        ) from None
 
 
 def _plain(name: str) -> str:
@@ -90,13 +93,13 @@ def _unknown_class(wanted: int | str, class_names: Sequence[str], count: int | N
     end = "" if count is None else f" from 0 to {count - 1}"
     if not class_names:
         return InputError(
-            f"unknown class {wanted!r}: this model has no class names, so give an index{end}."
+            f"unknown class {quoted(wanted)}: this model has no class names, so give an index{end}."
         )
     by_plain = {_plain(name): name for name in class_names}
     near = difflib.get_close_matches(_plain(str(wanted)), by_plain, n=3)
     hint = f": did you mean {', '.join(repr(by_plain[name]) for name in near)}?" if near else "."
     return InputError(
-        f"unknown class {wanted!r}{hint} Valid: the name of a class ({class_names[0]}, …), "
+        f"unknown class {quoted(wanted)}{hint} Valid: the name of a class ({class_names[0]}, …), "
         f"an ImageNet synset where the model has them, or an index{end}."
     )
 
@@ -144,7 +147,7 @@ def _names_of_rows(path: Path, rows: list[dict[str, str]]) -> tuple[str, ...]:
     for i, row in enumerate(rows):
         if row.get("index", str(i)) != str(i):
             raise InputError(
-                f"row {i} of {path} has the index {row['index']!r}: list the classes in the order "
-                "0, 1, 2, … of the model's output."
+                f"row {i} of {path} has the index {quoted(row['index'])}: list the classes in the "
+                "order 0, 1, 2, … of the model's output."
             )
     return tuple((row["name"] or "").strip() for row in rows)
