@@ -37,6 +37,13 @@ def checked_records(records: pd.DataFrame) -> pd.DataFrame:
                 "keep one row per image and cell, and mark what has no value as undefined."
             )
     records = records.assign(value=value.where(records["status"] == "value"))
+    slack = pd.to_numeric(records.get("tolerance", 0.0), errors="coerce")
+    records = records.assign(tolerance=slack)
+    if not (records["tolerance"] >= 0).all():
+        raise InputError(
+            "the records have a tolerance that is no number, 0 or more: give by how much a value "
+            "may be off, in the metric's unit, or leave the column out."
+        )
     for name in TIES:
         known = pd.to_numeric(records.get(name, np.nan), errors="coerce")
         records = records.assign(**{name: known})
@@ -66,7 +73,8 @@ def estimator_of(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAM
     values = records["value"].dropna()
     aggregate = str(records["aggregate"].iloc[0]) if len(records) else MEAN
     is_hits = aggregate == MEAN and len(values) > 0 and bool(values.isin([0.0, 1.0]).all())
-    return Estimator(aggregate, is_hits, seed, resamples)
+    tolerance = float(records["tolerance"].max()) if len(records) else 0.0
+    return Estimator(aggregate, is_hits, seed, resamples, tolerance)
 
 
 def table_of(group: pd.DataFrame, aggregate: str) -> pd.DataFrame:

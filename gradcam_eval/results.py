@@ -127,9 +127,11 @@ class Results:
         Returns
         -------
         DataFrame with a row for each reference ("" for all pairs of cells): reference, images,
-        smallest_difference (shown in 80 % of such studies, for the median cell), and images_0.01,
-        images_0.02 and images_0.05: how many images would show such a difference, in the metric's
-        unit. Empty below 6 independent images. Parameters and errors are those of `compare_all`.
+        smallest_difference (shown in 80 % of such studies, for the median cell; NA where it would
+        be larger than the metric's range), and images_0.01, images_0.02 and images_0.05: how many
+        images would show such a difference, in the metric's unit (NA where that is within the
+        tolerance of curves at adaptive points). Empty below 6 independent images. Parameters and
+        errors are those of `compare_all`.
         """
         found = read_folder(self.folder)
         return power_table(found, self._verdict(found, metric, model))

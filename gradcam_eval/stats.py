@@ -46,7 +46,8 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     ----------
     records : columns model, layer, method, kind, sample, metric, protocol, status, value; and
         aggregate and parts, where a value of the whole data set is no mean (`aggregates.py`); and
-        tie_shift and tie_spread, where a protocol draws orders of equal pixels (`core.TieOrders`)
+        tie_shift and tie_spread, where a protocol draws orders of equal pixels (`core.TieOrders`);
+        and tolerance, by how much a value may be off, where curves have adaptive points
     seed : of the bootstrap; the same seed and records give the same intervals in any row order
     resamples : bootstrap resamples
 
@@ -215,7 +216,8 @@ def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> 
         if known.any() and table[cell].name != reference.name:
             ours, theirs = (column_of(side[known]) for side in (table[cell], reference))
             apart[known, at] = rule.shares(ours) - rule.shares(theirs)
-    design = Design(alternative="two-sided", seed=rule.seed)
+    slack = 2 * rule.tolerance
+    design = Design(alternative="two-sided", seed=rule.seed, tolerance=slack)
     found = simultaneous(apart, is_hits=rule.is_hits, design=design)
     pairs = (table.notna() & reference.notna().to_numpy()[:, None]).sum()
     frame = pd.DataFrame({"pairs": pairs.to_numpy()}, index=table.columns)

@@ -102,9 +102,27 @@ def test_bootstrap_t_equals_a_slow_twin():
     for draw in generator.choice(values, (20_000, n)):
         spread = max(draw.std() / (n - 1) ** 0.5, error / 4)
         students.append((draw.mean() - mean) / spread)
-    low, high = np.quantile(students, [0.025, 0.975])
+    skewness = ((values - mean) ** 3).mean() / values.std() ** 3
+    assert 0 < skewness < 0.5  # the longer tail is on the right, so the upper end is further out
+    tail = 0.025 * n / (n + 5 + 25 * skewness / 0.5)
+    low, high = np.quantile(students, [tail, 1 - 0.025 * n / (n + 5)])
     expected = (mean - high * error, mean - low * error)
-    assert tuple(bootstrap_interval(values[:, None])[:, 0]) == pytest.approx(expected, abs=0.04)
+    assert tuple(bootstrap_interval(values[:, None])[:, 0]) == pytest.approx(expected, abs=0.03)
+    mirrored = bootstrap_interval(-values[:, None])[::-1, 0]
+    assert tuple(-mirrored) == pytest.approx(expected, abs=0.03)
+
+
+def test_a_tolerance_widens_every_interval_and_refuses_small_differences():
+    """Values that may be off by .01: each interval by that, one of differences by twice that."""
+    rng = np.random.default_rng(3)
+    base, noise = rng.random(20), rng.normal(0, 1e-3, 20)
+    table = records({("a", "m"): base + 0.015 + noise, ("", "random"): base})
+    exact, rough = (summarise(each).iloc[0] for each in (table, table.assign(tolerance=0.01)))
+    assert exact["low"] - rough["low"] == pytest.approx(0.01)
+    assert rough["difference_high"] - exact["difference_high"] == pytest.approx(0.02)
+    assert exact["difference_low"] > 0 > rough["difference_low"]
+    with pytest.raises(InputError, match="a tolerance that is no number, 0 or more"):
+        summarise(table.assign(tolerance="x"))
 
 
 def test_few_values_have_student_s_interval():

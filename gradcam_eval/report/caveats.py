@@ -48,7 +48,7 @@ def caveats(
     left_out = missing(folder, model)
     texts.append(copies(folder, model))
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
-    texts += [_uneven(verdicts)]
+    texts += [_uneven(verdicts), *_tolerances(verdicts)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
 
 
@@ -230,6 +230,17 @@ def _some(names: list[str], separator: str) -> str:
     more = len(names) - _MOST_NAMED
     shown = [*map(isolated, names[:_MOST_NAMED]), *([f"{more} more"] if more > 0 else [])]
     return separator.join(shown)
+
+
+def _tolerances(verdicts: list[Verdict]) -> list[str]:
+    """Say which values come from curves with few points, and what that means for claims."""
+    return [
+        f"A curve of {verdict.label} has few points: its area is expected within "
+        f"{number(verdict.scores.tolerance)} of that of all points. No difference below "
+        f"{number(verdict.scores.design.tolerance)} is claimed, and intervals are wider by as much."
+        for verdict in verdicts
+        if verdict.scores.tolerance > 0
+    ]
 
 
 def _uneven(verdicts: list[Verdict]) -> str:

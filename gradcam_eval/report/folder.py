@@ -15,6 +15,7 @@ from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.records import TIES
+from gradcam_eval.report.declared import tolerance_of
 from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
 from gradcam_eval.study.analysis import Analysis
@@ -40,7 +41,8 @@ class Folder:
     """What a study left behind; a table that was not asked for is empty.
 
     `records` has two columns more where a metric's value is no mean over the images: `aggregate`,
-    how they become one value, and `parts`, what each adds to it. `metric_check` is what
+    how they become one value, and `parts`, what each adds to it; and `tolerance`, by how much a
+    value may be off, where curves have adaptive points. `metric_check` is what
     `gradcam-eval check-metrics` wrote there, if it did.
     """
 
@@ -147,7 +149,8 @@ def read_folder(path: str | Path) -> Folder:
     study = _json(path, "study.json", required=True)
     check_study(path / "study.json", study)
     tables = {name: _table(path, name) for name in _COLUMNS}
-    tables["records"] = _with_parts(tables["records"], tables.pop("tallies"), study)
+    records = _with_parts(tables["records"], tables.pop("tallies"), study)
+    tables["records"] = _with_tolerance(records, study)
     check = _json(path, "check_metrics.json")
     return Folder(path, study, _json(path, "environment.json"), **tables, metric_check=check)
 
@@ -170,6 +173,15 @@ def _with_parts(
     pairs = zip(records["metric"], records["protocol"], strict=True)
     records = records.assign(aggregate=[aggregates.get(pair, MEAN) for pair in pairs])
     return records.merge(tallies.assign(parts=read), on=keys, how="left")
+
+
+def _with_tolerance(records: pd.DataFrame, study: dict[str, Any]) -> pd.DataFrame:
+    """Add the column `tolerance` where the values of a metric have one."""
+    named = {(each["name"], each["protocol"]): tolerance_of(each) for each in study["metrics"]}
+    if not any(named.values()):
+        return records
+    pairs = zip(records["metric"], records["protocol"], strict=True)
+    return records.assign(tolerance=[named.get(pair, 0.0) for pair in pairs])
 
 
 def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:

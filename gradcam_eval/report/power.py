@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from gradcam_eval.core import Undefined, unknown_name
 from gradcam_eval.intervals import Values
 from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.power_text import middle, smallest_in_range
 from gradcam_eval.report.sentences import reference_name
 from gradcam_eval.report.verdict import Verdict, primary_metric, references_of, verdicts_of
-from gradcam_eval.statistics.power import GAPS, images_for, smallest_difference
+from gradcam_eval.statistics.power import GAPS, images_for
 from gradcam_eval.statistics.ranks import Concordance, concordance
 
 
@@ -28,18 +28,18 @@ def power_table(folder: Folder, verdict: Verdict) -> pd.DataFrame:
         if isinstance(family, Undefined) or not (family.error > 0).any():
             continue
         family = family if quantile is None else replace(family, quantile=quantile)
-        at = int(np.argsort(np.where(family.error > 0, family.error, np.inf))[_middle(family)])
+        at = middle(family)
         row: dict[str, Any] = {"reference": "" if quantile else reference_name(folder, reference)}
         row |= {"images": int(family.images[at])}
-        row["smallest_difference"] = smallest_difference(float(family.error[at]), family.quantile)
-        row |= {f"images_{gap}": int(images_for(gap, family)[at]) for gap in GAPS}
+        row["smallest_difference"] = smallest_in_range(verdict, family, at)
+        needed = {gap: images_for(gap, family) for gap in GAPS}
+        for gap, counts in needed.items():
+            row[f"images_{gap}"] = None if isinstance(counts, Undefined) else int(counts[at])
         rows.append(row)
-    columns = ["reference", "images", "smallest_difference", *(f"images_{gap}" for gap in GAPS)]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _middle(family: Any) -> int:
-    return int((family.error > 0).sum()) // 2
+    counted = [f"images_{gap}" for gap in GAPS]
+    frame = pd.DataFrame(rows, columns=["reference", "images", "smallest_difference", *counted])
+    kinds = {"smallest_difference": "Float64"} | dict.fromkeys(["images", *counted], "Int64")
+    return frame.astype(kinds)
 
 
 def rank_agreement(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from gradcam_eval.core import Undefined
@@ -102,7 +101,11 @@ def _missing(model: str, verdict: Verdict) -> Recommendation:
         seen = float(family.difference[at])
         if seen <= 0:
             return _none(model, f"by {verdict.label} {control[2]} is as good as the best cell")
-        needed = int(np.atleast_1d(images_for(seen, family))[at])
+        counts = images_for(seen, family)
+        if isinstance(counts, Undefined):
+            near = f"the best cell and {control[2]} differ by less than the curves' tolerance"
+            return _none(model, f"by {verdict.label} {near}")
+        needed = int(counts[at])
         if needed > most:
             most, gap = needed, seen
     reason = f"no cell is shown to beat every layer-free control by {verdict.label}"

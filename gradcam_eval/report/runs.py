@@ -73,8 +73,8 @@ def compare_runs(
             "image: names of layers, methods and images must agree."
         )
     table = pd.concat(gains, axis=1).sort_index()
-    design = design_of(before).towards("two-sided")
     scores = scores_by(before, rows[0]["model"], chosen)
+    design = (design_of(before) if scores is None else scores.design).towards("two-sided")
     units = None if scores is None else scores.units([str(name) for name in table.index])
     is_hits = bool(np.isin(table.to_numpy(), [-1, 0, 1, np.nan]).all())
     family = simultaneous(table.to_numpy(float), units=units, is_hits=is_hits, design=design)

@@ -11,6 +11,7 @@ import pandas as pd
 from gradcam_eval.core import Undefined
 from gradcam_eval.records import Cell
 from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.power_text import shown_against, shown_between
 from gradcam_eval.report.text import (
     cell_name,
     direction,
@@ -21,13 +22,7 @@ from gradcam_eval.report.text import (
     signed,
 )
 from gradcam_eval.report.verdict import KNOWS_TRUTH, Verdict, references_of
-from gradcam_eval.statistics.power import (
-    GAPS,
-    equivalence,
-    images_for,
-    round_up,
-    smallest_difference,
-)
+from gradcam_eval.statistics.power import equivalence
 from gradcam_eval.statistics.tables import compare_scores
 from gradcam_eval.statistics.units import FEWEST
 
@@ -52,7 +47,7 @@ def sentence_of(folder: Folder, verdict: Verdict) -> Sentence:
         _equivalent(folder, verdict),
         works(verdict),
         _chosen_again(verdict),
-        _power(verdict),
+        shown_between(verdict),
     ]
     return Sentence(_winner(verdict), _best_set(verdict), tuple(filter(None, points)))
 
@@ -106,11 +101,8 @@ def _against(folder: Folder, verdict: Verdict, reference: Cell) -> str:
         return ""
     shown = found[found["is_shown"]]
     if shown.empty:
-        size = _smallest(verdict, reference)
         text = f"No cell is shown to be better than {label} (all cells tested at once)."
-        return (
-            f"{text} A difference of {number(size)} would be in 80 % of studies." if size else text
-        )
+        return f"{text} {shown_against(verdict, reference)}".strip()
     order = {cell[1:]: at for at, cell in enumerate(verdict.members)}
     keys = [order.get(key, len(order)) for key in zip(shown["layer"], shown["method"], strict=True)]
     row: dict[Any, Any] = shown.iloc[int(np.argmin(keys))].to_dict()
@@ -149,15 +141,6 @@ def reference_name(folder: Folder, reference: Cell) -> str:
     if layer and layer == folder.last_layer(model):
         return f"{method} at the last layer"
     return f"the control {method}" if not layer else cell_name(layer, method)
-
-
-def _smallest(verdict: Verdict, reference: Cell) -> float | None:
-    """Return the smallest difference to a reference that would be shown, over the cells' median."""
-    family = verdict.family_against(reference)
-    if isinstance(family, Undefined):
-        return None
-    errors = family.error[family.error > 0]
-    return smallest_difference(float(np.median(errors)), family.quantile) if len(errors) else None
 
 
 def works(verdict: Verdict) -> str:
@@ -213,27 +196,6 @@ def _chosen_again(verdict: Verdict) -> str:
     return (
         f"Two random halves of the images choose the same cell in {percent(rate)} of splits; equal "
         f"cells would in {percent(equal)}."
-    )
-
-
-def _power(verdict: Verdict) -> str:
-    """Say what the images can show between cells, and how many would show less."""
-    if len(verdict.table) < 2 or not verdict.is_tested:
-        return ""
-    family = verdict.family_against(verdict.best)
-    if isinstance(family, Undefined) or not (family.error > 0).any():
-        return ""
-    at = np.argsort(family.error)[len(family.error) // 2]
-    quantile = verdict.selection.quantile
-    size = smallest_difference(float(family.error[at]), quantile)
-    family = replace(family, quantile=quantile)
-    needed = [round_up(float(images_for(gap, family)[at])) for gap in GAPS]
-    said = ", ".join(
-        f"{number(gap)} needs about {n} images" for gap, n in zip(GAPS, needed, strict=True)
-    )
-    return (
-        f"Between two of the cells, {plural(verdict.images, 'image')} can show a difference of "
-        f"{number(size)} (in 80 % of such studies); {said}."
     )
 
 

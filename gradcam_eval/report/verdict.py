@@ -12,6 +12,7 @@ import pandas as pd
 from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import Estimator, Values
 from gradcam_eval.records import Cell
+from gradcam_eval.report.declared import widest_difference
 from gradcam_eval.report.folder import UNKNOWN, Folder
 from gradcam_eval.report.text import cell_name, metric_label
 from gradcam_eval.statistics.design import Alternative, Design
@@ -80,6 +81,11 @@ class Verdict:
         return self.is_tested and len(self.table) > 1 and len(self.members) == 1
 
     @property
+    def widest(self) -> float | None:
+        """The largest difference that the metric can have; None where that is not declared."""
+        return widest_difference(self.metric, is_hits=self.scores.is_hits)
+
+    @property
     def controls(self) -> list[Cell]:
         """The controls that look at no layer and know no truth."""
         return [cell for cell in self.scores.controls if cell[2] != KNOWS_TRUTH]
@@ -131,10 +137,12 @@ class Verdict:
             seed=self.scores.design.seed,
         )
         own = self.scores.sign * values[found.images, found.cell]
-        rule = Estimator(is_hits=self.scores.is_hits, seed=self.scores.design.seed)
+        slack = self.scores.tolerance
+        rule = Estimator(is_hits=self.scores.is_hits, seed=self.scores.design.seed, tolerance=slack)
         mean, low, high = rule.single([own])[0].tolist()
         if self.scores.clusters:
             low, high = clustered_interval(own, units[found.images])
+            low, high = low - slack, high + slack
         return cells[found.cell], found, (mean, low, high)
 
     @cached_property

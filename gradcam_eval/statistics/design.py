@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -23,12 +24,16 @@ class Design:
     cluster : a column of the records, or sample → cluster: images that are not independent of each
         other (class, group, scene, film), which are flipped and resampled together
     seed : of random flips, resamples and splits
+    tolerance : by how much the metric's own computation may be off in a difference of two cells, in
+        its unit, 0 or more: curves at adaptive points have twice their protocol's tolerance. A
+        smaller difference is no claim, and every interval is wider by it
     """
 
     level: float = 0.05
     alternative: Alternative = "better"
     cluster: str | Mapping[str, str] | None = None
     seed: int = 0
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what a user may have misspelt."""
@@ -36,6 +41,10 @@ class Design:
             raise InputError(f"level = {self.level!r}: expected a number between 0 and 1")
         if self.alternative not in ALTERNATIVES:
             raise unknown_name("alternative", self.alternative, ALTERNATIVES)
+        if not 0 <= self.tolerance < math.inf:
+            raise InputError(
+                f"tolerance = {self.tolerance!r}: expected a number in the metric's unit, 0 or more"
+            )
 
     def towards(self, alternative: Alternative) -> Design:
         """Return the same design with another alternative."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Scores:
     is_hits : whether all values are 0 or 1
     clusters : sample → cluster
     design : how claims are tested
+    tolerance : by how much one value may be off
     """
 
     parts: pd.DataFrame
@@ -44,6 +45,7 @@ class Scores:
     is_hits: bool
     clusters: Mapping[str, str]
     design: Design = DESIGN
+    tolerance: float = 0.0
 
     @property
     def cells(self) -> list[Cell]:
@@ -127,7 +129,8 @@ def scores_of(
     ----------
     records : columns model, layer, method, sample, metric, value; kind ("cam", or "control", by
         default where the layer is ""), protocol and status ("value" by default where there is a
-        value) may be left out
+        value) may be left out. `tolerance` says by how much a value may be off (0): a difference is
+        no claim within twice that
     metric : its name; the records have one protocol of it
     higher_is_better : its direction
     design : its clusters and its seed
@@ -158,7 +161,8 @@ def scores_of(
         aggregate=rule.aggregate,
         is_hits=rule.is_hits,
         clusters=_clusters(chosen, design.cluster),
-        design=design,
+        design=replace(design, tolerance=max(design.tolerance, 2 * rule.tolerance)),
+        tolerance=rule.tolerance,
     )
 
 

@@ -19,24 +19,28 @@ _Z_POWER = 0.8416212335729143  # the normal quantile of 80 % power
 GAPS = (0.01, 0.02, 0.05)
 
 
-def smallest_difference(error: float, quantile: float) -> float:
-    """Return the smallest true difference that is shown in 80 % of studies: (q + z_.8) · se.
+def smallest_difference(error: float, quantile: float, *, tolerance: float = 0.0) -> float:
+    """Return the smallest true difference that is shown in 80 % of studies: (q + z_.8) · se + τ.
 
     Parameters
     ----------
     error : standard error of the mean paired difference, in the metric's unit
     quantile : of the family that it is tested in
+    tolerance : τ, of the design
     """
-    return (quantile + _Z_POWER) * error
+    return (quantile + _Z_POWER) * error + tolerance
 
 
-def images_for(gap: float, family: Family) -> NDArray[np.int64]:
+def images_for(gap: float, family: Family) -> NDArray[np.int64] | Undefined:
     """Return how many images would show a true difference of `gap` in 80 % of studies.
 
-    n' = ⌈n ((q + z_.8) se / gap)²⌉, at least 6, for each comparison, with the same spread,
-    clusters and family.
+    n' = ⌈n ((q + z_.8) se / (gap − τ))²⌉, at least 6, for each comparison, with the same spread,
+    clusters and family, and the design's tolerance τ. Undefined where the gap is not larger than τ:
+    no number of images shows it.
     """
-    share = smallest_difference(1.0, family.quantile) * family.error / gap
+    if gap <= family.tolerance:
+        return Undefined(f"{gap:g} is within the tolerance of the metric ({family.tolerance:g})")
+    share = smallest_difference(1.0, family.quantile) * family.error / (gap - family.tolerance)
     return np.maximum(np.ceil(family.images * share**2), FEWEST).astype(np.int64)
 
 

@@ -60,9 +60,10 @@ def confidence_set(
 
     Notes
     -----
-    The quantile of a smaller set is not larger. So one quantile drops all losers that exceed it
-    before it is computed anew; the set is that of dropping one at a time. Pairs less than
-    `ROUNDING` of their size apart are equal.
+    With a tolerance τ (`Design`), t_kl = max(|d̄_kl| − τ, 0) / se_kl for the observed pairs: cells
+    less than τ apart are not told apart. The quantile of a smaller set is not larger. So one
+    quantile drops all losers that exceed it before it is computed anew; the set is that of dropping
+    one at a time. Pairs less than `ROUNDING` of their size apart are equal.
 
     References
     ----------
@@ -76,7 +77,9 @@ def confidence_set(
     flipped = flipped_sums(sums, seed=design.seed)
     scale = _scales(sums, float(np.square(values).mean(1).sum()))
     total = sums.sum(0)
-    observed = (total[:, None] - total) * scale
+    apart = total[:, None] - total
+    slack = design.tolerance * len(values)
+    observed = np.sign(apart) * np.maximum(np.abs(apart) - slack, 0) * scale
     reached, is_smaller = 0.0, True
     while is_smaller and is_in.sum() > 1:
         largest = _largest(flipped[:, is_in], scale[np.ix_(is_in, is_in)])

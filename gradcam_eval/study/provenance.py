@@ -119,6 +119,7 @@ def _describe_metric(name: str, protocol: str, outputs: Sequence[Output]) -> dic
         "higher_is_better": metric.higher_is_better,
         "aggregate": metric.aggregate,
         "unit": _unit(metric.unit, outputs),
+        "range": metric.bounds,
         "description": metric.description,
         "parameters": parameters,
     }

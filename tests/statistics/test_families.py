@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gradcam_eval.core import Undefined
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.statistics.design import Design
 from gradcam_eval.statistics.families import simultaneous
 from gradcam_eval.statistics.flips import flips_of
@@ -105,6 +105,22 @@ def test_the_family_pays_for_its_size_and_equal_cells_are_equal(rng):
     none = simultaneous(np.zeros((30, 2)))
     assert (none.p == 1).all()
     assert (none.low == 0).all()
+
+
+def test_no_difference_within_the_tolerance_is_a_claim(rng):
+    d = 0.004 + rng.normal(0, 1e-4, (20, 2)) * [1, 0]
+    exact, rough = simultaneous(d), simultaneous(d, design=Design(tolerance=0.005))
+    assert (exact.p < 0.05).all()
+    assert (rough.p > 0.5).all()
+    np.testing.assert_allclose(rough.difference, exact.difference)
+    assert (rough.low < 0).all()
+    two = Design(alternative="two-sided", tolerance=0.005)
+    large = simultaneous(np.concatenate([d[:, :1], d[:, :1] + 0.01], axis=1), design=two)
+    assert list(large.p <= 0.05) == [False, True]
+    assert large.high[1] - large.difference[1] > 0.005
+    np.testing.assert_array_equal(large.p <= 0.05, large.low > 0)
+    with pytest.raises(InputError, match="tolerance = -1"):
+        Design(tolerance=-1)
 
 
 def test_blocks_of_flips_are_the_same_as_one(rng, monkeypatch):

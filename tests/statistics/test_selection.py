@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from gradcam_eval.statistics.design import Design
 from gradcam_eval.statistics.selection import confidence_set
 from gradcam_eval.statistics.winner import choose_winner, reselection
 
@@ -54,6 +55,13 @@ def test_copies_of_the_best_stay_with_it_and_rounding_excludes_none(rng):
     x = np.concatenate([best, best * (1 + 1e-8), best - 1 - 0.1 * rng.random((30, 1))], axis=1)
     assert list(confidence_set(x).is_in) == [True, True, False]
     assert confidence_set(np.repeat(best, 3, axis=1)).is_in.all()
+
+
+def test_cells_within_the_tolerance_are_not_told_apart(rng):
+    best = rng.random((30, 1))
+    x = np.concatenate([best, best - 0.004, best - 0.02], axis=1) + rng.normal(0, 1e-4, (30, 3))
+    assert list(confidence_set(x).is_in) == [True, False, False]
+    assert list(confidence_set(x, design=Design(tolerance=0.01)).is_in) == [True, True, False]
 
 
 def test_the_other_half_gives_the_number(rng):

@@ -116,6 +116,15 @@ def test_row_order_is_without_effect(records):
     pd.testing.assert_frame_equal(first, second)
 
 
+def test_a_column_of_tolerances_is_carried_into_claims(records):
+    exact = compare_all(records, reference=RANDOM, **DOWN)
+    rough = compare_all(records.assign(tolerance=0.05), reference=RANDOM, **DOWN)
+    np.testing.assert_allclose((rough["high"] - exact["high"]).astype(float), 0.1)
+    rough = compare_all(records.assign(tolerance=0.2), reference=RANDOM, **DOWN)
+    assert not rough["is_shown"].any()
+    assert len(best_set(records.assign(tolerance=0.2), **DOWN)) == 3
+
+
 def test_bad_input_is_refused(records):
     with pytest.raises(InputError, match="unknown metric 'x'"):
         best_set(records, metric="x", higher_is_better=True)
@@ -171,6 +180,10 @@ def test_what_n_images_can_show(rng):
     for k in range(3):
         assert images_for(gap[k], family)[k] in (40, 41)
         assert images_for(gap[k] / 2, family)[k] in (160, 161)
+    rough = simultaneous(d, design=Design(tolerance=0.01))
+    needs = smallest_difference(rough.error[0], rough.quantile, tolerance=0.01)
+    assert images_for(needs, rough)[0] in (40, 41)
+    assert images_for(0.01, rough) == Undefined("0.01 is within the tolerance of the metric (0.01)")
     assert [round_up(n) for n in (7.2, 99, 101, 1510)] == [8, 99, 110, 1600]
 
 
