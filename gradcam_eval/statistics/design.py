@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from gradcam_eval.core import InputError, unknown_name
@@ -37,11 +38,13 @@ class Design:
 
     def __post_init__(self) -> None:
         """Check what a user may have misspelt."""
-        if not 0 < self.level < 1:
+        if not (isinstance(self.level, Real) and 0 < self.level < 1):
             raise InputError(f"level = {self.level!r}: expected a number between 0 and 1")
+        if not (isinstance(self.seed, Integral) and self.seed >= 0):
+            raise InputError(f"seed = {self.seed!r}: expected a whole number, 0 or more")
         if self.alternative not in ALTERNATIVES:
             raise unknown_name("alternative", self.alternative, ALTERNATIVES)
-        if not 0 <= self.tolerance < math.inf:
+        if not (isinstance(self.tolerance, Real) and 0 <= self.tolerance < math.inf):
             raise InputError(
                 f"tolerance = {self.tolerance!r}: expected a number in the metric's unit, 0 or more"
             )

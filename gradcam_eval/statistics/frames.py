@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.aggregates import contributions
+from gradcam_eval.aggregates import MEAN, contributions
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.intervals import Values
 from gradcam_eval.records import Cell, checked_records, estimator_of
 from gradcam_eval.statistics.design import DESIGN, Design
+from gradcam_eval.statistics.inputs import clusters_of, completed, is_higher
 from gradcam_eval.statistics.selection import ROUNDING
 from gradcam_eval.statistics.units import unit_codes
 
@@ -81,16 +82,23 @@ class Scores:
         Differences of what float32 rounds, `ROUNDING` of the larger value, are 0.
         """
         known = self.parts[self.parts[reference].notna()]
+        samples = [str(name) for name in known.index]
+        if self.aggregate == MEAN:
+            table = known[[*cells, reference]].to_numpy(float)
+            return self._gains(table[:, :-1], table[:, -1:]), samples
         found = np.full((len(known), len(cells)), np.nan)
         for at, cell in enumerate(cells):
             both = known[cell].notna().to_numpy()
             if both.any():
                 ours = self._contributions(pd.Series(known.loc[both, cell]))
                 theirs = self._contributions(pd.Series(known.loc[both, reference]))
-                apart = self.sign * (ours - theirs)
-                slack = ROUNDING * np.maximum(np.abs(ours), np.abs(theirs))
-                found[both, at] = np.where(np.abs(apart) <= slack, 0.0, apart)
-        return found, [str(name) for name in known.index]
+                found[both, at] = self._gains(ours, theirs)
+        return found, samples
+
+    def _gains(self, ours: Values, theirs: Values) -> Values:
+        apart = self.sign * (ours - theirs)
+        slack = ROUNDING * np.maximum(np.abs(ours), np.abs(theirs))
+        return np.where(np.abs(apart) <= slack, 0.0, apart)
 
     def units(self, samples: Sequence[str]) -> NDArray[np.intp]:
         """Return the unit of each image."""
@@ -99,8 +107,12 @@ class Scores:
     @property
     def range(self) -> float:
         """The largest minus the smallest value of one image, over all cells."""
-        columns = [self._contributions(self._column(cell).dropna()) for cell in self.kinds]
-        values = np.concatenate(columns) if columns else np.empty(0)
+        if self.aggregate == MEAN:
+            values = self.parts.to_numpy(float)
+            values = values[~np.isnan(values)]
+        else:
+            columns = [self._contributions(self._column(cell).dropna()) for cell in self.kinds]
+            values = np.concatenate(columns) if columns else np.empty(0)
         return float(np.ptp(values)) if len(values) else 0.0
 
     def column(self, cell: Cell) -> pd.Series:
@@ -137,10 +149,14 @@ def scores_of(
 
     Raises
     ------
-    InputError : a column is missing, no such metric, several protocols of it, two rows for one
-        image and cell, or a value that is not finite
+    InputError : as `inputs.completed` and `inputs.clusters_of`; no such metric, several protocols
+        of it, two rows for one image and cell, a value that is not finite, or settings that are
+        no `Design`
     """
-    records = checked_records(_completed(records))
+    if not isinstance(design, Design):
+        raise InputError(f"design = {design!r}: expected a Design, as Design(level=0.05)")
+    direction = is_higher(higher_is_better)
+    records = checked_records(completed(records))
     chosen = records[records["metric"] == metric]
     if chosen.empty:
         raise unknown_name("metric", metric, records["metric"].unique())
@@ -157,10 +173,10 @@ def scores_of(
     return Scores(
         parts=table[list(kinds.index)],
         kinds=dict(zip(map(_cell, kinds.index), kinds.astype(str), strict=True)),
-        sign=1 if higher_is_better else -1,
+        sign=1 if direction else -1,
         aggregate=rule.aggregate,
         is_hits=rule.is_hits,
-        clusters=_clusters(chosen, design.cluster),
+        clusters=clusters_of(chosen, design.cluster),
         design=replace(design, tolerance=max(design.tolerance, 2 * rule.tolerance)),
         tolerance=rule.tolerance,
     )
@@ -169,28 +185,3 @@ def scores_of(
 def _cell(names: Any) -> Cell:
     model, layer, method = map(str, names)
     return model, layer, method
-
-
-def _completed(records: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns that may be left out."""
-    missing = {"layer", "sample", "value"} - set(records)
-    if missing:
-        return records  # `checked_records` says so
-    added: dict[str, Any] = {}
-    if "kind" not in records:
-        added["kind"] = np.where(records["layer"] == "", "control", "cam")
-    if "protocol" not in records:
-        added["protocol"] = ""
-    if "status" not in records:
-        added["status"] = np.where(records["value"].isna(), "undefined", "value")
-    return records.assign(**added)
-
-
-def _clusters(records: pd.DataFrame, cluster: str | Mapping[str, str] | None) -> Mapping[str, str]:
-    if cluster is None:
-        return {}
-    if not isinstance(cluster, str):
-        return cluster
-    if cluster not in records:
-        raise unknown_name("column of clusters", cluster, records.columns)
-    return dict(zip(records["sample"], records[cluster].astype(str), strict=True))

@@ -70,8 +70,10 @@ def confidence_set(
     Hansen, Lunde & Nason 2011, Econometrica 79, 453-497 (the range statistic T_R).
     """
     count = values.shape[1]
-    sums = unit_sums(values - values.mean(1, keepdims=True), units)
     is_in, p = np.ones(count, bool), np.ones(count)
+    if not count:
+        return Selection(is_in, p, np.inf, 0)
+    sums = unit_sums(values - values.mean(1, keepdims=True), units)
     if len(sums) < FEWEST or count < 2:
         return Selection(is_in, p, np.inf, len(sums))
     flipped = flipped_sums(sums, seed=design.seed)

@@ -15,6 +15,7 @@ from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.effects import effect_of
 from gradcam_eval.statistics.families import Family, simultaneous
 from gradcam_eval.statistics.frames import Scores, scores_of
+from gradcam_eval.statistics.inputs import cells_of, check_clusters
 from gradcam_eval.statistics.selection import Selection, confidence_set
 from gradcam_eval.statistics.units import FEWEST, plural_units
 
@@ -52,7 +53,7 @@ def compare_all(
 
     Raises
     ------
-    InputError : as `scores_of`, or no such reference
+    InputError : as `scores_of`, or a reference that is no such triple or not in the records
 
     Notes
     -----
@@ -60,8 +61,8 @@ def compare_all(
     claim is made from fewer than 6 independent units.
     """
     scores = scores_of(records, metric=metric, higher_is_better=higher_is_better, design=design)
-    references = [reference] if isinstance(reference[0], str) else list(reference)
-    return compare_scores(scores, references)
+    check_clusters(records, design.cluster)
+    return compare_scores(scores, cells_of(reference))
 
 
 def compare_scores(
@@ -168,20 +169,22 @@ def best_set(
     DataFrame of the set's cells, the best mean first: model, layer, method, mean (or the value of
     the data set, in the metric's unit), images (shared by all that compete) and p. Controls do not
     compete, nor do cells with values on fewer than half of the images. Below 6 independent units
-    all that compete are in the set.
+    all that compete are in the set, and where they share no image their mean is NA. Empty where no
+    cell has a value.
 
     Raises
     ------
     InputError : as `scores_of`, or records of several models
     """
     scores = scores_of(records, metric=metric, higher_is_better=higher_is_better, design=design)
+    check_clusters(records, design.cluster)
     if len(models := {cell[0] for cell in scores.cells}) > 1:
         raise InputError(
             f"the records are of {len(models)} models ({', '.join(sorted(models))}), whose scores "
             "do not compare: keep those of one."
         )
     frame = selection_table(scores)[1]
-    return frame[frame.pop("is_in")].reset_index(drop=True)
+    return frame[frame.pop("is_in")].astype({"mean": "Float64"}).reset_index(drop=True)
 
 
 def selection_table(scores: Scores) -> tuple[Selection, pd.DataFrame]:

@@ -130,7 +130,7 @@ def test_bad_input_is_refused(records):
         best_set(records, metric="x", higher_is_better=True)
     with pytest.raises(InputError, match="unknown reference"):
         compare_all(records, reference=("net", "", "edges"), **DOWN)
-    with pytest.raises(InputError, match=r"no column .*value"):
+    with pytest.raises(InputError, match="no column value: give model, layer"):
         compare_all(records.drop(columns="value"), reference=RANDOM, **DOWN)
     with pytest.raises(InputError, match="2 models"):
         best_set(pd.concat([records, records.assign(model="b")]), **DOWN)
@@ -138,6 +138,92 @@ def test_bad_input_is_refused(records):
         Design(level=5)
     with pytest.raises(InputError, match="unknown alternative 'beter'"):
         Design(alternative="beter")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.to_dict("records"), "records is a list: give a pandas DataFrame"),
+        (lambda r: r.head(0), "the records have no row"),
+        (lambda r: r.drop(columns=["model", "layer"]), "no column model, layer: give"),
+        (lambda r: r.assign(sample=r["sample"].where(r["sample"] != "i003")), "no sample in 4 of"),
+        (lambda r: r.assign(status="ok"), "unknown status 'ok'. Valid: value, undefined, failed"),
+        (lambda r: r.assign(value="high"), "a value that is not a finite number"),
+        (lambda r: r.assign(value=np.inf), "a value that is not a finite number"),
+        (lambda r: pd.concat([r, r.head(1)]), "two rows for 'net', 'top', 'good', 'i000'"),
+    ],
+)
+def test_tables_that_are_no_records_are_refused(records, change, message):
+    for function in (
+        lambda r: best_set(r, **DOWN),
+        lambda r: compare_all(r, reference=RANDOM, **DOWN),
+    ):
+        with pytest.raises(InputError, match=message):
+            function(change(records))
+
+
+@pytest.mark.parametrize("reference", ["random", ("", "random"), [], None, [RANDOM, "random"]])
+def test_a_reference_is_a_cell_or_several(records, reference):
+    with pytest.raises(InputError, match=r"expected \(model, layer, method\)"):
+        compare_all(records, reference=reference, **DOWN)
+
+
+def test_a_direction_in_words_is_refused(records):
+    """The text "lower" is true, and turned the answer round."""
+    with pytest.raises(InputError, match="higher_is_better = 'lower': expected True or False"):
+        best_set(records, metric="deletion", higher_is_better="lower")
+
+
+def test_settings_that_are_no_design_are_refused(records):
+    with pytest.raises(InputError, match="expected a Design"):
+        best_set(records, design={"level": 0.05}, **DOWN)
+    for wrong in ({"level": "a"}, {"seed": -1}, {"seed": "x"}, {"tolerance": "x"}):
+        with pytest.raises(InputError, match="expected a"):
+            Design(**wrong)
+
+
+def test_a_missing_layer_is_that_of_a_control(records):
+    for nothing in (None, np.nan):
+        given = records.assign(layer=records["layer"].replace({"": nothing}))
+        found = compare_all(given, reference=list(RANDOM), **DOWN)
+        pd.testing.assert_frame_equal(found, compare_all(records, reference=RANDOM, **DOWN))
+
+
+def test_numbers_as_names_of_samples_have_clusters_as_well(records):
+    """A cluster by sample 3 was not that of the sample "3", and every image counted by itself."""
+    numbered = records.assign(sample=records["sample"].str[1:].astype(int))
+    scenes = {sample: sample // 10 for sample in range(30)}
+    by_name = compare_all(numbered, reference=RANDOM, design=Design(cluster=scenes), **DOWN)
+    column = numbered.assign(scene=numbered["sample"].map(scenes))
+    by_column = compare_all(column, reference=RANDOM, design=Design(cluster="scene"), **DOWN)
+    for found in (by_name, by_column):
+        assert set(found["note"]) == {"3 independent units: a claim needs 6"}
+
+
+def test_a_missing_cluster_is_none_and_two_are_refused(records):
+    nowhere = records.assign(scene=np.nan)
+    found = compare_all(nowhere, reference=RANDOM, design=Design(cluster="scene"), **DOWN)
+    assert (found["units"] == 30).all()  # they were one cluster called "nan"
+    twice = records.assign(scene=np.arange(len(records)) % 7)
+    with pytest.raises(InputError, match="'i000' is in two clusters of the column 'scene'"):
+        best_set(twice, design=Design(cluster="scene"), **DOWN)
+    with pytest.raises(InputError, match="cluster has none of the 30 samples, as 'i000'"):
+        best_set(records, design=Design(cluster={"image 0": "a"}), **DOWN)
+
+
+def test_ties_and_missing_values_leave_cells_in_the_set(records):
+    assert len(best_set(records.assign(value=0.5), **DOWN)) == 3
+    equal = compare_all(records.assign(value=0.5), reference=RANDOM, **DOWN)
+    assert (equal["p"] == 1).all()
+    assert (equal["share"] == 0.5).all()
+    apart = (records["method"] == "good") == (records["sample"] < "i015")
+    few = records[records["method"].isin(["good", "fair"])]
+    found = best_set(few.assign(value=few["value"].where(apart)), **DOWN)
+    assert list(found["images"]) == [0, 0]  # they share no image
+    assert found["mean"].isna().all()
+    assert best_set(records.assign(value=np.nan), **DOWN).empty
+    nothing = compare_all(records.assign(value=np.nan), reference=RANDOM, **DOWN)
+    assert set(nothing["note"]) == {"no image has both values"}
 
 
 def test_effect_by_hand():

@@ -1,0 +1,69 @@
+"""What the simulated studies of `test_calibration*.py` share: their number, and how rates are told.
+
+CALIBRATION_STUDIES : how many studies each line simulates, 200 by default
+CALIBRATION_RECORD : a file that gets a line of JSON for each rate
+A rate passes within three standard errors of its target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcam_eval import intervals
+from gradcam_eval.statistics import flips
+
+STUDIES = int(os.environ.get("CALIBRATION_STUDIES", "200"))
+LEVEL = 0.05
+
+
+def at_most(name: str, rate: float, target: float, studies: int) -> None:
+    """Report a rate and check that it may be its target or less."""
+    report(name, rate, f"≤ {target}", studies)
+    assert rate <= target + _errors(target, studies)
+
+
+def at_least(name: str, rate: float, target: float, studies: int) -> None:
+    """Report a rate and check that it may be its target or more."""
+    report(name, rate, f"≥ {target}", studies)
+    assert rate >= target - _errors(target, studies)
+
+
+def _errors(rate: float, studies: int) -> float:
+    return 3 * float(np.sqrt(rate * (1 - rate) / studies))
+
+
+def report(name: str, rate: float, target: str, studies: int) -> None:
+    """Print one line of the table, and add it to the record."""
+    print(f"\n{name:<72} {rate:6.3f}   target {target}", end="")
+    if file := os.environ.get("CALIBRATION_RECORD"):
+        row = {"name": name, "rate": round(float(rate), 4), "target": target, "studies": studies}
+        row["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+        with Path(file).open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def _same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep flips and resamples: each study of n units has the same ones, as in the package."""
+    flipped = _kept(flips.flips_of)
+    resampled = _kept(intervals.resamples_of)
+    monkeypatch.setattr(flips, "flips_of", flipped)
+    for module in (flips, intervals):
+        monkeypatch.setattr(module, "resamples_of", resampled)
+
+
+def _kept(draw: Callable[..., Iterator[Any]]) -> Callable[..., tuple[Any, ...]]:
+    @lru_cache(maxsize=4)
+    def kept(*sizes: int, **options: int) -> tuple[Any, ...]:
+        return tuple(draw(*sizes, **options))
+
+    return kept
