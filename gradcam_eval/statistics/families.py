@@ -6,6 +6,7 @@ all studies if each is tested by itself. Here the largest statistic of the whole
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from gradcam_eval.statistics.flips import flipped_sums, resampled_sums
 from gradcam_eval.statistics.units import FEWEST, plural_units, unit_counts, unit_sums
 
 _SLACK = 1e-9  # of a statistic: equal but for float64
+_BLOCK = 8_000_000  # sums of units copied at once: 64 MB
 _FEW = 10  # units: so few seldom show the tail that makes a bootstrap-t as wide as it should be
 
 
@@ -94,19 +96,18 @@ def simultaneous(
     Tibshirani 1993, chapter 12 (bootstrap-t).
     """
     turn = -1 if design.alternative == "worse" else 1
-    sums, counts = turn * unit_sums(differences, units), unit_counts(differences, units)
+    sums, counts = unit_sums(differences, units), unit_counts(differences, units)
     images, size = counts.sum(0), (counts > 0).sum(0)
     if not (size >= FEWEST).any():
         few = int(size.max(initial=0))
         return Undefined(f"{plural_units(few)}: a claim needs {FEWEST}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = sums.sum(0) / images
-        spread = np.maximum((sums**2).sum(0) - sums.sum(0) ** 2 / size, 0)
+        mean = turn * sums.sum(0) / images
+        spread = np.maximum(_squares(sums) - sums.sum(0) ** 2 / size, 0)
         error = np.nan_to_num(np.sqrt(size / (size - 1) * spread) / images)
     is_tested = size >= FEWEST
-    known = np.nan_to_num(mean)
-    off = np.clip(known, -design.tolerance, design.tolerance)
-    p, quantile = _worst(_Sums(sums - off * counts, sums - known * counts, size), is_hits, design)
+    table = _Table(turn, sums, counts, size, np.nan_to_num(mean))
+    p, quantile = _worst(table, is_hits, design)
     half = np.where(is_tested, quantile * error + design.tolerance, np.inf)
     low, high = mean - half, mean + half
     if is_hits:  # a difference of two shares
@@ -121,47 +122,75 @@ def simultaneous(
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
-    """Sums over units (U, K), the same centred, and how many units each column has (K,)."""
+class _Table:
+    """Sums and counts (U, K) of U units, how many units each column has, and its mean (K,).
 
-    raw: Values
-    centred: Values
+    `turn` · sums is larger = better. Its blocks of columns keep the memory bounded.
+    """
+
+    turn: int
+    sums: Values
+    counts: Values
     size: NDArray[np.int64]
+    mean: Values
 
-    def flipped(self, sums: Values, seed: int) -> Values:
-        """Return t of each flip, (B, K), the observed one first."""
-        return _studentized(
-            flipped_sums(sums, seed=seed), (sums**2).sum(0), self.size.astype(float)
-        )
+    def blocks(self) -> Iterator[slice]:
+        """Yield the columns in blocks."""
+        step = max(1, _BLOCK // max(1, len(self.sums)))
+        for start in range(0, len(self.mean), step):
+            yield slice(start, min(start + step, len(self.mean)))
 
-    def resampled(self, seed: int) -> Values:
-        """Return t of each resample of the centred sums, its error computed anew.
+    def less(self, off: Values, part: slice) -> Values:
+        """Return the sums of some columns when each image's value is less by `off`."""
+        return np.asarray(self.turn * self.sums[:, part] - off[part] * self.counts[:, part])
+
+    def flipped(self, off: Values, part: slice, seed: int) -> Values:
+        """Return t of each flip of some columns, (B, k), the observed one first."""
+        sums = self.less(off, part)
+        size = self.size[part].astype(float)
+        return _studentized(flipped_sums(sums, seed=seed), _squares(sums), size)
+
+    def resampled(self, part: slice, seed: int) -> Values:
+        """Return t of each resample of some columns, centred, the error computed anew.
 
         The error is at least a quarter of that of all units: where one unit has all the spread,
         resamples without it have none.
         """
-        rest, size = self.centred, np.maximum(self.size, 2)
+        rest, size = self.less(self.mean, part), np.maximum(self.size[part], 2)
         totals, squares = resampled_sums(rest, rest**2, seed=seed)
-        spread = np.maximum(squares - totals**2 / size, (rest**2).sum(0) / 16)
+        spread = np.maximum(squares - totals**2 / size, _squares(rest) / 16)
         root = np.sqrt(spread * size / (size - 1))
         found = np.divide(totals, root, out=np.zeros_like(totals), where=root > 0)
         return np.concatenate([np.zeros((1, rest.shape[1])), found])
 
 
-def _worst(sums: _Sums, is_hits: bool, design: Design) -> tuple[Values, float]:
+def _squares(sums: Values) -> Values:
+    """Return Σ_u s_uk² without a copy of the sums."""
+    return np.asarray(np.einsum("uk,uk->k", sums, sums))
+
+
+def _worst(table: _Table, is_hits: bool, design: Design) -> tuple[Values, float]:
     """Return the larger p-values and the larger quantile of the two null distributions."""
     fold = np.abs if design.alternative == "two-sided" else np.positive
-    flipped, is_tested = sums.flipped(sums.raw, design.seed), sums.size >= FEWEST
-    observed = fold(flipped[0])
-    if is_hits:
-        other, strict = sums.flipped(sums.centred, design.seed), 1.0
-    else:
-        other, strict = sums.resampled(design.seed), 1 + _FEW / float(sums.size[is_tested].min())
+    is_tested = table.size >= FEWEST
+    strict = 1.0 if is_hits else 1 + _FEW / float(table.size[is_tested].min())
+    off = np.clip(table.mean, -design.tolerance, design.tolerance)
+    observed = np.empty(len(table.mean))
+    largest: list[Values | float] = [-np.inf, -np.inf]
+    for part in table.blocks():
+        flipped = fold(table.flipped(off, part, design.seed))
+        observed[part] = flipped[0]
+        if is_hits:
+            other = fold(table.flipped(table.mean, part, design.seed))
+        else:
+            other = fold(table.resampled(part, design.seed))
+        for at, null in enumerate((flipped, other)):
+            top = null[:, is_tested[part]].max(1, initial=-np.inf)
+            largest[at] = np.maximum(largest[at], top)
     p, quantile = np.zeros(len(observed)), -np.inf
-    for null, factor in ((flipped, 1.0), (other, strict)):
-        largest = fold(null[:, is_tested]).max(1)
-        p = np.maximum(p, np.minimum(factor * _shares(largest, observed), 1))
-        quantile = max(quantile, _quantile(largest, design.level / factor))
+    for null, factor in zip(largest, (1.0, strict), strict=True):
+        p = np.maximum(p, np.minimum(factor * _shares(np.asarray(null), observed), 1))
+        quantile = max(quantile, _quantile(np.asarray(null), design.level / factor))
     return p, quantile
 
 

@@ -77,7 +77,7 @@ def confidence_set(
     if len(sums) < FEWEST or count < 2:
         return Selection(is_in, p, np.inf, len(sums))
     flipped = flipped_sums(sums, seed=design.seed)
-    scale = _scales(sums, float(np.square(values).mean(1).sum()))
+    scale = _scales(sums, float(np.einsum("uk,uk->", values, values)) / count)
     total = sums.sum(0)
     apart = total[:, None] - total
     slack = design.tolerance * len(values)

@@ -37,8 +37,11 @@ def unit_codes(
 
 
 def unit_sums(values: Values, units: NDArray[np.intp] | None) -> Values:
-    """Return the sums of values (n, K) over each unit, (units, K); NaN adds nothing."""
-    filled = np.nan_to_num(values)
+    """Return the sums of values (n, K) over each unit, (units, K); NaN adds nothing.
+
+    Without units and without NaN these are the values themselves, not a copy.
+    """
+    filled = np.where(gaps, 0.0, values) if (gaps := np.isnan(values)).any() else values
     if units is None:
         return filled
     sums = np.zeros((int(units.max(initial=-1)) + 1, values.shape[1]))
@@ -47,8 +50,11 @@ def unit_sums(values: Values, units: NDArray[np.intp] | None) -> Values:
 
 
 def unit_counts(values: Values, units: NDArray[np.intp] | None) -> Values:
-    """Return how many values that are there each unit has, (units, K)."""
-    return unit_sums((~np.isnan(values)).astype(np.float64), units)
+    """Return how many values each unit has, (units, K); a view where all have one."""
+    known = ~np.isnan(values)
+    if units is None and known.all():
+        return np.broadcast_to(1.0, values.shape)
+    return unit_sums(known.astype(np.float64), units)
 
 
 def clustered_interval(values: Values, units: NDArray[np.intp]) -> tuple[float, float]:
