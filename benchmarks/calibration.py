@@ -2,13 +2,16 @@
 
 CALIBRATION_STUDIES : how many studies each line simulates, 200 by default
 CALIBRATION_RECORD : a file that gets a line of JSON for each rate
-A rate passes within three standard errors of its target.
+A rate passes within three standard errors of its target. ``python benchmarks/calibration.py FILE``
+lays a record out as the table of docs/claims.md.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -67,3 +70,41 @@ def _kept(draw: Callable[..., Iterator[Any]]) -> Callable[..., tuple[Any, ...]]:
         return tuple(draw(*sizes, **options))
 
     return kept
+
+
+_SIZE = re.compile(r",? ?n = (\d+)")
+_SHAPE = re.compile(r"(cells), (normal|skewed|heavy|hits|zeros)")
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """Return the rates of a record as a table: a line for each property, a column for each n.
+
+    Equal cells of several shapes share a line: the mean of their rates, and the largest.
+    """
+    cells: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for row in rows:
+        size = _SIZE.search(row["name"])
+        name = _SIZE.sub("", _SHAPE.sub(r"\1", row["name"])).strip(" ,:")
+        line = cells.setdefault((name, row["target"]), {})
+        line.setdefault(int(size[1]) if size else 0, []).append(row["rate"])
+    sizes = sorted({n for line in cells.values() for n in line if n})
+    lines = ["| simulated | " + " | ".join(f"n = {n}" for n in sizes) + " | target |"]
+    lines.append("|---" * (len(sizes) + 2) + "|")
+    for (name, target), line in cells.items():
+        if 0 in line:
+            line = dict.fromkeys(sizes[-1:], line[0])
+        told = " | ".join(_told(line.get(n, [])) for n in sizes)
+        lines.append(f"| {name} | {told} | {target.replace('0.', '.')} |")
+    return "\n".join(lines)
+
+
+def _told(rates: list[float]) -> str:
+    if not rates:
+        return ""
+    short = [f"{rate:.3f}".lstrip("0") for rate in (float(np.mean(rates)), max(rates))]
+    return short[0] if len(rates) == 1 else f"{short[0]} (≤ {short[1]})"
+
+
+if __name__ == "__main__":
+    text = Path(sys.argv[1]).read_text(encoding="utf-8")
+    sys.stdout.write(table_of([json.loads(line) for line in text.splitlines()]) + "\n")

@@ -48,7 +48,7 @@ class Verdict:
     table: pd.DataFrame
     usual: Cell | None = None
     choose: str = "auto"
-    _families: dict[Any, pd.DataFrame] = field(default_factory=dict)
+    _families: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> Cell:
@@ -97,7 +97,8 @@ class Verdict:
             scores = replace(self.scores, design=self.scores.design.towards(alternative))
             cells = [self.cell_of(row) for _, row in self.table.iterrows()]
             self._families[key] = compare_scores(scores, [reference], cells=cells)
-        return self._families[key]
+        table: pd.DataFrame = self._families[key]
+        return table
 
     def shown(self, reference: Cell, alternative: Alternative = "better") -> set[Cell]:
         """Return the cells that are shown to be better (or worse) than a reference."""
@@ -154,10 +155,15 @@ class Verdict:
 
     def family_against(self, reference: Cell) -> Family | Undefined:
         """Return the family of `against` with its errors and quantile, for power."""
-        gains, samples = self.scores.differences(self.values[2], reference)
-        units = self.scores.units(samples)
-        hits = self.scores.is_hits
-        return simultaneous(gains, units=units, is_hits=hits, design=self.scores.design)
+        key = reference, "family"
+        if key not in self._families:
+            gains, samples = self.scores.differences(self.values[2], reference)
+            units, hits = self.scores.units(samples), self.scores.is_hits
+            self._families[key] = simultaneous(
+                gains, units=units, is_hits=hits, design=self.scores.design
+            )
+        family: Family | Undefined = self._families[key]
+        return family
 
     @staticmethod
     def cell_of(row: Any) -> Cell:
