@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from calibration import STUDIES, _same_draws, at_least, report
 from numpy.typing import NDArray
+from scipy.stats import norm
 from simulated import MEANS, SHAPES, margins
 
 from gradcam_eval.aggregates import contributions
@@ -68,6 +69,23 @@ def test_coverage_of_simultaneous_intervals(shape: str, n: int) -> None:
         at_least(name, covers / STUDIES, 0.93, STUDIES)
 
 
+@pytest.mark.parametrize("n", [10, 20, 50, 200])
+def test_coverage_of_simultaneous_intervals_of_hits(n: int) -> None:
+    """Shares of .5 to .97 beside a reference of .4, correlated by image."""
+    shares = np.linspace(0.5, 0.97, 12)
+    for design in (Design(), Design(alternative="two-sided")):
+        covers = 0
+        for seed in range(STUDIES):
+            ranks = margins(np.random.default_rng(seed), n, 13)
+            hits = (ranks < norm.ppf([*shares, 0.4])).astype(float)
+            family = simultaneous(hits[:, :12] - hits[:, 12:], is_hits=True, design=design)
+            assert not isinstance(family, Undefined)
+            truth = shares - 0.4
+            covers += bool(((family.low <= truth) & (truth <= family.high)).all())
+        name = f"12 simultaneous intervals ({design.alternative}), n = {n}, hits: all cover"
+        at_least(name, covers / STUDIES, 0.93, STUDIES)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_coverage_with_clusters(shape: str) -> None:
     """20 classes of 10 images with an intra-class correlation of .3."""
@@ -75,7 +93,7 @@ def test_coverage_with_clusters(shape: str) -> None:
     covers = naive = 0
     for seed in range(2 * STUDIES):
         x = margins(np.random.default_rng(seed), 200, 1, shape=shape, clusters=20)[:, 0]
-        low, high = clustered_interval(x, units)
+        low, high = clustered_interval(x, units, is_hits=shape == "hits")
         covers += low <= MEANS[shape] <= high
         low, high = bootstrap_interval(x[:, None], resamples=499)[:, 0]
         naive += low <= MEANS[shape] <= high

@@ -219,7 +219,7 @@ def resamples_of(n: int, count: int, seed: int, width: int = 0) -> Iterator[Valu
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def wilson_interval(hits: float, n: int) -> Interval:
+def wilson_interval(hits: float, n: float) -> Interval:
     """Return Wilson's 95 % interval of a share of `hits` in `n`."""
     share, z2 = hits / n, _Z**2 / n
     centre = (share + z2 / 2) / (1 + z2)

@@ -191,7 +191,8 @@ def test_hits_get_wilson_and_newcombe_and_no_empty_interval():
     assert row["interval"] == "wilson"
     assert (row["low"], row["high"]) == pytest.approx((7 / (7 + 1.959964**2), 1))
     assert row["difference"] == 1
-    assert (row["difference_low"], row["difference_high"]) == (1, 1)  # every pair differs by 1
+    assert 0 < row["difference_low"] < 0.5  # every pair differs by 1, and there are few
+    assert row["difference_high"] == 1
 
 
 def test_one_value_between_0_and_1_makes_a_metric_continuous_in_all_cells():

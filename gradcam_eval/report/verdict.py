@@ -142,7 +142,7 @@ class Verdict:
         rule = Estimator(is_hits=self.scores.is_hits, seed=self.scores.design.seed, tolerance=slack)
         mean, low, high = rule.single([own])[0].tolist()
         if self.scores.clusters:
-            low, high = clustered_interval(own, units[found.images])
+            low, high = clustered_interval(own, units[found.images], is_hits=self.scores.is_hits)
             low, high = low - slack, high + slack
         return cells[found.cell], found, (mean, low, high)
 

@@ -85,7 +85,9 @@ def simultaneous(
     units seldom contain a long tail, so the bootstrap-t has the level · U / (U + 10), and its p is
     larger by as much; U is the smallest number of units of a tested column. Hits have no skew under
     equality; for them the second one is the flips of the centred differences, which have the
-    correlation of the cells whatever their means.
+    correlation of the cells whatever their means. Seven wins in seven images have no spread, and
+    d̄ ∓ q se would be [1, 1]. So an interval of hits is at least as wide as with half a win and half
+    a loss more, on n + 2 images (Agresti & Min 2005), unless that contradicts the test.
 
     With a tolerance τ (`Design`), t_k = sign(d̄_k) max(|d̄_k| − τ, 0) / se_k, and each bound lies τ
     further out.
@@ -93,7 +95,8 @@ def simultaneous(
     References
     ----------
     Westfall & Young 1993 (max-t); Romano & Wolf 2005, Econometrica 73, 1237-1282; Efron &
-    Tibshirani 1993, chapter 12 (bootstrap-t).
+    Tibshirani 1993, chapter 12 (bootstrap-t); Agresti & Min 2005, Statistics in Medicine 24,
+    729-740.
     """
     turn = -1 if design.alternative == "worse" else 1
     sums, counts = unit_sums(differences, units), unit_counts(differences, units)
@@ -108,10 +111,12 @@ def simultaneous(
     is_tested = size >= FEWEST
     table = _Table(turn, sums, counts, size, np.nan_to_num(mean))
     p, quantile = _worst(table, is_hits, design)
-    half = np.where(is_tested, quantile * error + design.tolerance, np.inf)
-    low, high = mean - half, mean + half
-    if is_hits:  # a difference of two shares
-        low, high = np.where(is_tested, (np.maximum(low, -1), np.minimum(high, 1)), (low, high))
+    half = quantile * error + design.tolerance
+    ends = np.stack([mean - half, mean + half])
+    ends[np.abs(ends) <= _SLACK * half] = 0
+    if is_hits:
+        ends = _of_shares(ends, _wide(turn * sums.sum(0), _squares(sums), images, quantile))
+    low, high = np.where(is_tested, ends, [[-np.inf], [np.inf]])
     if design.alternative != "two-sided":
         high = np.full_like(mean, np.inf)
     if turn < 0:
@@ -119,6 +124,25 @@ def simultaneous(
     p = np.where(is_tested, p, 1.0)
     counted = images.astype(int), size.astype(int)
     return Family(mean, error, low, high, p, quantile, *counted, design.tolerance)
+
+
+def _wide(total: Values, squares: Values, images: Values, quantile: float) -> Values:
+    """Return the interval (2, K) of a difference of shares with half a win and half a loss more.
+
+    d̃ = S / (n + 2), se² = (Σ S_u² + 1 − S² / (n + 2)) / (n + 2)².
+    """
+    n = images + 2
+    centre = total / n
+    half = quantile * np.sqrt(np.maximum(squares + 1 - total**2 / n, 0)) / n
+    return np.stack([centre - half, centre + half])
+
+
+def _of_shares(ends: Values, wide: Values) -> Values:
+    """Return the wider ends within −1 and 1, but where a wider one contradicts the test."""
+    (low, high), (lower, higher) = ends, wide
+    low = np.where((low > 0) & (lower <= 0), low, np.minimum(low, lower))
+    high = np.where((high < 0) & (higher >= 0), high, np.maximum(high, higher))
+    return np.stack([np.maximum(low, -1), np.minimum(high, 1)])
 
 
 @dataclass(frozen=True, eq=False)
