@@ -72,13 +72,15 @@ def test_a_reference_of_equal_mean_and_other_shape(n: int, kind: str) -> None:
 
 @pytest.mark.parametrize("n", [10, 20, 50, 200])
 def test_best_sets_of_cells_with_opposite_skew(n: int) -> None:
-    """Half of the cells have a long tail of high scores, half one of low scores: no target."""
+    """Half of the cells have a long tail of high scores, half one of low scores: the worst case."""
     lost = 0
     for seed in range(STUDIES):
         x = margins(np.random.default_rng(seed), n, 12, shape="skewed")
         x[:, 6:] *= -1
         lost += not confidence_set(x).is_in.all()
-    report(f"n = {n}, cells of opposite skew: the best set loses one", lost / STUDIES, "", STUDIES)
+    at_most(
+        f"n = {n}, cells of opposite skew: the best set loses one", lost / STUDIES, 0.1, STUDIES
+    )
 
 
 @pytest.mark.parametrize(("cells", "n"), [(12, 10), (12, 50), (32, 20), (60, 50)])
