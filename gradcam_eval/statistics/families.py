@@ -20,7 +20,7 @@ from gradcam_eval.statistics.units import FEWEST, plural_units, unit_counts, uni
 
 _SLACK = 1e-9  # of a statistic: equal but for float64
 _BLOCK = 8_000_000  # sums of units copied at once: 64 MB
-_FEW = 10  # units: so few seldom show the tail that makes a bootstrap-t as wide as it should be
+_FEW = 15  # units: so few seldom show the tail that makes a bootstrap-t as wide as it should be
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def simultaneous(
     not smaller. They are too generous where a reference has as good a mean and another *skew*
     (12-32 % false claims in simulations). So p and quantile are the larger ones of the flips and of
     the bootstrap-t of the same largest statistic (resampled units, centred, studentized anew). Few
-    units seldom contain a long tail, so the bootstrap-t has the level · U / (U + 10), and its p is
+    units seldom contain a long tail, so the bootstrap-t has the level · U / (U + 15), and its p is
     larger by as much; U is the smallest number of units of a tested column. Hits have no skew under
     equality; for them the second one is the flips of the centred differences, which have the
     correlation of the cells whatever their means. Seven wins in seven images have no spread, and
