@@ -200,7 +200,7 @@ def _worst(table: _Table, is_hits: bool, design: Design) -> tuple[Values, float]
     strict = 1.0 if is_hits else 1 + _FEW / float(table.size[is_tested].min())
     off = np.clip(table.mean, -design.tolerance, design.tolerance)
     observed = np.empty(len(table.mean))
-    largest: list[Values | float] = [-np.inf, -np.inf]
+    largest = [np.array([-np.inf])] * 2  # of each null distribution, over all columns
     for part in table.blocks():
         flipped = fold(table.flipped(off, part, design.seed))
         observed[part] = flipped[0]
@@ -212,9 +212,9 @@ def _worst(table: _Table, is_hits: bool, design: Design) -> tuple[Values, float]
             top = null[:, is_tested[part]].max(1, initial=-np.inf)
             largest[at] = np.maximum(largest[at], top)
     p, quantile = np.zeros(len(observed)), -np.inf
-    for null, factor in zip(largest, (1.0, strict), strict=True):
-        p = np.maximum(p, np.minimum(factor * _shares(np.asarray(null), observed), 1))
-        quantile = max(quantile, _quantile(np.asarray(null), design.level / factor))
+    for tops, factor in zip(largest, (1.0, strict), strict=True):
+        p = np.maximum(p, np.minimum(factor * _shares(tops, observed), 1))
+        quantile = max(quantile, _quantile(tops, design.level / factor))
     return p, quantile
 
 

@@ -108,8 +108,8 @@ class Scores:
     def range(self) -> float:
         """The largest minus the smallest value of one image, over all cells."""
         if self.aggregate == MEAN:
-            values = self.parts.to_numpy(float)
-            values = values[~np.isnan(values)]
+            table = self.parts.to_numpy(float)
+            values = table[~np.isnan(table)]
         else:
             columns = [self._contributions(self._column(cell).dropna()) for cell in self.kinds]
             values = np.concatenate(columns) if columns else np.empty(0)
