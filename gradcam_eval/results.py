@@ -119,7 +119,8 @@ class Results:
         Parameters and errors are those of `compare_all`; see `gradcam_eval.statistics.best_set`.
         """
         table = self._verdict(read_folder(self.folder), metric, model).table
-        return table[table["is_in"]].drop(columns="is_in").reset_index(drop=True)
+        chosen = table[table["is_in"]].drop(columns="is_in").reset_index(drop=True)
+        return chosen.astype({"mean": "Float64"})
 
     def power(self, metric: str | None = None, *, model: str | None = None) -> pd.DataFrame:
         """Return what the study's images can show against each reference, and between cells.
