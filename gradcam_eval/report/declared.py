@@ -34,10 +34,12 @@ def tolerance_of(metric: dict[str, Any]) -> float:
     """Return by how much one value may be off because its curve has few points; 0 for most metrics.
 
     The area of an adaptive curve is within its protocol's `tolerance` of that of all points, and an
-    area between two curves within twice that.
+    area between two curves within twice that. A `tolerance` of a protocol without `area`, as in
+    pixels, is none of the value.
     """
     parameters = metric.get("parameters")
-    tolerance = parameters.get("tolerance") if isinstance(parameters, dict) else None
+    is_curve = isinstance(parameters, dict) and "area" in parameters
+    tolerance = parameters.get("tolerance") if is_curve else None
     if not isinstance(tolerance, int | float):
         return 0.0
     return tolerance * (2.0 if metric["name"] == _TWO_CURVES else 1.0)

@@ -71,7 +71,7 @@ def test_a_range_of_the_metric_counts_where_it_is_declared(path):
 
 
 def test_adaptive_curves_carry_their_tolerance_into_claims(path):
-    rough = declared(path, parameters={"tolerance": 0.4})
+    rough = declared(path, parameters={"area": "trapezoid", "tolerance": 0.4})
     assert (rough.records["tolerance"] == 0.4).all()
     exact, loose = (verdicts_of(each, "toy_net")[0] for each in (read_folder(path), rough))
     assert loose.scores.design.tolerance == 0.8
@@ -88,8 +88,10 @@ def test_adaptive_curves_carry_their_tolerance_into_claims(path):
 
 
 def test_an_area_between_two_curves_has_the_tolerance_of_both():
-    metric = {"name": "deletion", "parameters": {"tolerance": 0.005}}
+    curve = {"area": "trapezoid", "tolerance": 0.005}
+    metric = {"name": "deletion", "parameters": curve}
     assert tolerance_of(metric) == 0.005
     assert tolerance_of(metric | {"name": "abpc"}) == 0.01
-    assert tolerance_of({"name": "deletion", "parameters": {"tolerance": None}}) == 0
+    assert tolerance_of({"name": "deletion", "parameters": curve | {"tolerance": None}}) == 0
+    assert tolerance_of({"name": "pointing_game", "parameters": {"tolerance": 15}}) == 0
     assert tolerance_of({"name": "own"}) == 0
