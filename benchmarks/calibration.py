@@ -81,20 +81,21 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 
     Equal cells of several shapes share a line: the mean of their rates, and the largest.
     """
-    cells: dict[tuple[str, str], dict[int, list[float]]] = {}
+    cells: dict[str, dict[int, list[float]]] = {}
+    targets: dict[str, dict[str, None]] = {}
     for row in rows:
         size = _SIZE.search(row["name"])
-        name = _SIZE.sub("", _SHAPE.sub(r"\1", row["name"])).strip(" ,:")
-        line = cells.setdefault((name, row["target"]), {})
+        name = _SHAPE.sub(r"\1", _SIZE.sub("", row["name"])).strip(" ,:")
+        line = cells.setdefault(name, {})
         line.setdefault(int(size[1]) if size else 0, []).append(row["rate"])
+        targets.setdefault(name, {})[row["target"]] = None
     sizes = sorted({n for line in cells.values() for n in line if n})
     lines = ["| simulated | " + " | ".join(f"n = {n}" for n in sizes) + " | target |"]
     lines.append("|---" * (len(sizes) + 2) + "|")
-    for (name, target), line in cells.items():
-        if 0 in line:
-            line = dict.fromkeys(sizes[-1:], line[0])
+    for name, line in cells.items():
         told = " | ".join(_told(line.get(n, [])) for n in sizes)
-        lines.append(f"| {name} | {told} | {target.replace('0.', '.')} |")
+        target = ", ".join(filter(None, targets[name])).replace("0.", ".")
+        lines.append(f"| {name} | {told} | {target} |")
     return "\n".join(lines)
 
 
@@ -102,7 +103,7 @@ def _told(rates: list[float]) -> str:
     if not rates:
         return ""
     short = [f"{rate:.3f}".lstrip("0") for rate in (float(np.mean(rates)), max(rates))]
-    return short[0] if len(rates) == 1 else f"{short[0]} (≤ {short[1]})"
+    return short[0] if len(rates) == 1 else f"{short[0]} ({short[1]})"
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def test_coverage_with_clusters(shape: str) -> None:
         covers += low <= MEANS[shape] <= high
         low, high = bootstrap_interval(x[:, None], resamples=499)[:, 0]
         naive += low <= MEANS[shape] <= high
-    name = f"interval of a mean, 20 clusters of 10, {shape}"
+    name = f"interval of a mean, n = 200 in 20 clusters, {shape}"
     at_least(name, covers / (2 * STUDIES), 0.90, 2 * STUDIES)
-    report("  (as if images were independent)", naive / (2 * STUDIES), "", 2 * STUDIES)
+    report(f"{name}, as if independent", naive / (2 * STUDIES), "", 2 * STUDIES)
 
 
 @pytest.mark.parametrize("n", [10, 50, 200])
@@ -121,8 +121,9 @@ def test_a_threshold_that_the_data_set_shares(n: int) -> None:
         at_least(name, covers / (2 * STUDIES), 0.90, 2 * STUDIES)
     else:
         report(name, covers / (2 * STUDIES), "", 2 * STUDIES)
-    report("  mean value (true .410)", float(np.mean(values)), "", 2 * STUDIES)
-    report("  mean of the published value", float(np.mean(published)), "", 2 * STUDIES)
+    name = f"shared threshold, n = {n} (true .410)"
+    report(f"{name}: mean value", float(np.mean(values)), "", 2 * STUDIES)
+    report(f"{name}: mean of the published value", float(np.mean(published)), "", 2 * STUDIES)
 
 
 def _uniform(values: NDArray[np.float64]) -> NDArray[np.float64]:
