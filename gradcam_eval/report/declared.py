@@ -38,8 +38,9 @@ def tolerance_of(metric: dict[str, Any]) -> float:
     pixels, is none of the value.
     """
     parameters = metric.get("parameters")
-    is_curve = isinstance(parameters, dict) and "area" in parameters
-    tolerance = parameters.get("tolerance") if is_curve else None
+    if not isinstance(parameters, dict) or "area" not in parameters:
+        return 0.0
+    tolerance = parameters.get("tolerance")
     if not isinstance(tolerance, int | float):
         return 0.0
     return tolerance * (2.0 if metric["name"] == _TWO_CURVES else 1.0)
