@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_RANGE = re.compile(r"(-?[\d.]+)\.\.(-?[\d.]+)( for probabilities)?")
+_RANGE = re.compile(r"(-?[\d.]+)\.\.(-?[\d.]+)(?: for probabilities)?")
 _TWO_CURVES = "abpc"  # the area between two curves
 
 
@@ -16,18 +16,20 @@ def widest_difference(metric: dict[str, Any], *, is_hits: bool) -> float | None:
 
     Parameters
     ----------
-    metric : of `study.json`, with its range in words ("0..1", "-1..1 for probabilities") and unit
+    metric : of `study.json`, with its range in words ("0..1", "-1..1 for probabilities"), its unit
+        and its protocol's parameters. A range is that of probabilities: a regression's values and
+        log-odds have none
     is_hits : whether all values are 0 or 1
     """
     if is_hits:
         return 1.0
     found = _RANGE.fullmatch(str(metric.get("range", "")))
-    if found is None:
+    parameters = metric.get("parameters")
+    score = parameters.get("score") if isinstance(parameters, dict) else None
+    is_other = "value" in str(metric.get("unit")) or score not in (None, "probability")
+    if found is None or is_other:
         return None
-    low, high, condition = found.groups()
-    if condition and "value" in str(metric.get("unit")):
-        return None
-    return float(high) - float(low)
+    return float(found[2]) - float(found[1])
 
 
 def tolerance_of(metric: dict[str, Any]) -> float:
