@@ -1,9 +1,9 @@
 """From records to claims: means, 95 % intervals, and differences paired by image.
 
-Intervals of one cell are descriptive. Differences to the random control come from the
-simultaneous test of all cells of a model (`statistics.families`); there is none from fewer than 6
-images. The mean of the best of many cells is optimistic: the same images chose the cell
-(`statistics.winner`).
+Intervals of one cell are descriptive. Differences to the random control have the bounds of the
+simultaneous tests of all cells of a model (`statistics.families`), "better" for the one end and
+"worse" for the other, each at 95 %; there is none from fewer than 6 images. The mean of the best of
+many cells is optimistic: the same images chose the cell (`statistics.winner`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,23 @@ from gradcam_eval.records import (
 )
 from gradcam_eval.statistics.design import Design
 from gradcam_eval.statistics.families import simultaneous
+from gradcam_eval.statistics.frames import LEAST_SHARE
 from gradcam_eval.statistics.selection import ROUNDING
+from gradcam_eval.statistics.units import clustered_interval, unit_codes
 
 REFERENCE = "random"
 _OTHERS = ("nonzero", "nonzero_low", "nonzero_high")
+_KINDS = {"wilson": "clustered wilson", "bootstrap-t": "clustered t"}
 _FLOATS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
 
 
-def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLES) -> pd.DataFrame:
+def summarise(
+    records: pd.DataFrame,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    clusters: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Summarise records: a row per model × layer × method × metric × protocol.
 
     mean = Σ v_i / n over the images with a value; difference = Σ (v_i - r_i) / pairs over the
@@ -50,18 +59,21 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
         and tolerance, by how much a value may be off, where curves have adaptive points
     seed : of the bootstrap; the same seed and records give the same intervals in any row order
     resamples : bootstrap resamples
+    clusters : sample → its cluster, of images that are not independent of each other; a sample
+        that is not there is one by itself
 
     Returns
     -------
     DataFrame with model, layer, method, kind, metric, protocol, n, undefined, failed, mean, low,
-    high, interval ("bootstrap-t" or "wilson"), nonzero, nonzero_low, nonzero_high (the share of
-    values that are not 0 with Wilson's interval, where more than 70 % are 0 and the mean has no
-    interval), pairs, difference, difference_low, difference_high, tie_shift (Σ shift_i / n: how far
-    the mean would move with equal pixels in row-major order) and tie_spread (√(Σ spread_i² / n):
-    the standard deviation of one image's value over random orders of them). What does not exist is
-    `pd.NA`: every mean at n = 0, every interval at n < 2, every interval of a difference below 6
-    pairs, every difference of `random` to itself or without a `random` control, what ties do where
-    a protocol has one order. Unit and direction are the metric's.
+    high, interval ("bootstrap-t" or "wilson"; "clustered t" or "clustered wilson"),
+    nonzero, nonzero_low, nonzero_high (the share of values that are not 0 with Wilson's interval,
+    where more than 70 % are 0 and the mean has no interval), pairs, difference, difference_low,
+    difference_high, tie_shift (Σ shift_i / n: how far the mean would move with equal pixels in
+    row-major order) and tie_spread (√(Σ spread_i² / n): the standard deviation of one image's value
+    over random orders of them). What does not exist is `pd.NA`: every mean at n = 0, every interval
+    at n < 2, every interval of a difference below 6 pairs, every difference of `random` to itself
+    or without a `random` control, what ties do where a protocol has one order. Unit and direction
+    are the metric's.
 
     Raises
     ------
@@ -82,7 +94,7 @@ def summarise(records: pd.DataFrame, *, seed: int = 0, resamples: int = RESAMPLE
     Efron & Tibshirani 1993; Wilson 1927; Westfall & Young 1993.
     """
     records = checked_records(records)
-    return _summary(records, _estimators(records, seed, resamples))
+    return _summary(records, _estimators(records, seed, resamples), clusters or {})
 
 
 def _estimators(
@@ -95,9 +107,11 @@ def _estimators(
     }
 
 
-def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> pd.DataFrame:
+def _summary(
+    records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator], clusters: Mapping[str, str]
+) -> pd.DataFrame:
     parts = [
-        _summarise_group(group, rules[key[1:]])
+        _summarise_group(group, rules[key[1:]], clusters)
         for key, group in group_by(records, ["model", "metric", "protocol"])
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_out_columns())
@@ -107,7 +121,12 @@ def _summary(records: pd.DataFrame, rules: dict[tuple[str, ...], Estimator]) -> 
 
 
 def summarise_by(
-    records: pd.DataFrame, groups: Mapping[str, str], *, by: str, seed: int = 0
+    records: pd.DataFrame,
+    groups: Mapping[str, str],
+    *,
+    by: str,
+    seed: int = 0,
+    clusters: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Summarise the records of each group of samples by itself.
 
@@ -116,6 +135,7 @@ def summarise_by(
     records : as for `summarise`
     groups : sample → the group's value
     by : the name of the column, in front, that holds it
+    clusters : as for `summarise`
 
     Returns
     -------
@@ -135,7 +155,7 @@ def summarise_by(
         )
     parts = []
     for value in sorted(values.unique()) or [""]:
-        part = _summary(records[values == value], rules)
+        part = _summary(records[values == value], rules, clusters or {})
         part.insert(0, by, value)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -183,7 +203,9 @@ def is_equal(values: pd.Series, best: float) -> NDArray[np.bool_]:
     return np.isclose(values.astype(float), best, rtol=ROUNDING, atol=1e-12)
 
 
-def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
+def _summarise_group(
+    group: pd.DataFrame, rule: Estimator, clusters: Mapping[str, str]
+) -> pd.DataFrame:
     """Return the summary of one model by one metric, cells in order of appearance."""
     keys = [group["layer"], group["method"]]
     frame = group.groupby(keys, sort=False)[["model", "kind", "metric", "protocol"]].first()
@@ -191,44 +213,79 @@ def _summarise_group(group: pd.DataFrame, rule: Estimator) -> pd.DataFrame:
         frame[column] = (group["status"] == status).groupby(keys, sort=False).sum()
     table = table_of(group, rule.aggregate)
     found = rule.single([column_of(table[cell]) for cell in table])
+    if clusters:
+        bounds = [_clustered(table[cell], rule, clusters) for cell in table]
+        found[:, 1:] = np.where(np.isnan(found[:, 1:]), np.nan, bounds)
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
     others = [share_of_others(rule.shares(column_of(table[cell]))) for cell in table]
     shares = [(np.nan,) * 3 if rule.is_hits or each is None else each for each in others]
     frame[list(_OTHERS)] = pd.DataFrame(shares, index=table.columns)
     frame["tie_shift"] = group["tie_shift"].groupby(keys, sort=False).mean()
     frame["tie_spread"] = (group["tie_spread"] ** 2).groupby(keys, sort=False).mean() ** 0.5
-    frame["interval"] = rule.interval
-    reference = table.get(("", REFERENCE))
-    if reference is None:
+    frame["interval"] = _KINDS[rule.interval] if clusters else rule.interval
+    if ("", REFERENCE) not in table:
         frame["pairs"] = 0
         frame[list(_FLOATS[3:])] = np.nan
         return frame.reset_index()
-    frame = frame.join(_differences(table, reference, rule))
+    count = frame["n"].where(frame["kind"] != "control", 0).reindex(table.columns)
+    competes = (count.to_numpy(int) > 0) & (count.to_numpy() >= LEAST_SHARE * count.max())
+    frame = frame.join(_differences(table, competes, rule, clusters))
     frame.loc[[("", REFERENCE)], list(_FLOATS[3:])] = np.nan
     return frame.reset_index()
 
 
-def _differences(table: pd.DataFrame, reference: pd.Series, rule: Estimator) -> pd.DataFrame:
-    """Return pairs, difference and its simultaneous interval of each column to `reference`."""
+def _clustered(
+    column: pd.Series, rule: Estimator, clusters: Mapping[str, str]
+) -> tuple[float, float]:
+    """Return the interval of one cell whose images come in clusters."""
+    known = column.dropna()
+    if known.empty:
+        return np.nan, np.nan
+    units = unit_codes(list(known.index), clusters)
+    low, high = clustered_interval(rule.shares(column_of(known)), units, is_hits=rule.is_hits)
+    return low - rule.tolerance, high + rule.tolerance
+
+
+def _differences(
+    table: pd.DataFrame,
+    competes: NDArray[np.bool_],
+    rule: Estimator,
+    clusters: Mapping[str, str],
+) -> pd.DataFrame:
+    """Return pairs, difference and its simultaneous bounds of each column to the control random.
+
+    The cells that compete are one family, as in the report's tests; all else is another one.
+    """
+    reference = table["", REFERENCE]
     apart = np.full(table.shape, np.nan)
     for at, cell in enumerate(table):
         known = (table[cell].notna() & reference.notna()).to_numpy()
         if known.any() and table[cell].name != reference.name:
             ours, theirs = (column_of(side[known]) for side in (table[cell], reference))
             apart[known, at] = rule.shares(ours) - rule.shares(theirs)
-    slack = 2 * rule.tolerance
-    design = Design(alternative="two-sided", seed=rule.seed, tolerance=slack)
-    found = simultaneous(apart, is_hits=rule.is_hits, design=design)
+    has_reference = reference.notna().to_numpy()
+    units = unit_codes(list(table.index[has_reference]), clusters)
+    bounds = np.full((table.shape[1], 2), np.nan)
+    for family in (competes, ~competes):
+        bounds[family] = _bounds(apart[np.ix_(has_reference, family)], units, rule)
     pairs = (table.notna() & reference.notna().to_numpy()[:, None]).sum()
     frame = pd.DataFrame({"pairs": pairs.to_numpy()}, index=table.columns)
     count = (~np.isnan(apart)).sum(0)
     frame["difference"] = np.where(count > 0, np.nansum(apart, 0) / np.maximum(count, 1), np.nan)
-    if isinstance(found, Undefined):
-        frame[list(_FLOATS[4:])] = np.nan
-    else:
-        for name, end in zip(_FLOATS[4:], (found.low, found.high), strict=True):
-            frame[name] = np.where(np.isfinite(end), end, np.nan)
+    frame[list(_FLOATS[4:])] = bounds
     return frame
+
+
+def _bounds(apart: NDArray[np.float64], units: NDArray[np.intp], rule: Estimator) -> Any:
+    """Return the bounds of the one-sided families that claims come from: low and high, (K, 2)."""
+    ends = []
+    for alternative in ("better", "worse"):
+        design = Design(alternative=alternative, seed=rule.seed, tolerance=2 * rule.tolerance)
+        found = simultaneous(apart, units=units, is_hits=rule.is_hits, design=design)
+        if isinstance(found, Undefined):
+            return np.full((apart.shape[1], 2), np.nan)
+        ends.append(found.low if alternative == "better" else found.high)
+    return np.where(np.isfinite(ends), ends, np.nan).T
 
 
 def _out_columns() -> list[str]:

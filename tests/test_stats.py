@@ -10,6 +10,7 @@ from scipy import stats as scipy_stats
 from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
+from gradcam_eval.statistics import Design, compare_all
 from gradcam_eval.stats import best_cells, summarise, summarise_by
 
 DELETION = {"name": "deletion", "protocol": "rise2018", "higher_is_better": False}
@@ -334,3 +335,51 @@ def test_every_image_is_in_a_group_and_no_record_gives_an_empty_summary():
     empty = summarise_by(table.head(0), {}, by="hard")
     assert len(empty) == 0
     assert empty.columns.tolist() == ["hard", *summarise(table).columns]
+
+
+def test_images_of_a_cluster_are_not_counted_as_independent():
+    """Five copies of each of eight images say no more than the eight do."""
+    generator = np.random.default_rng(2)
+    eight = {key: generator.random(8) for key in (("top", "grad_cam"), ("", "random"))}
+    copies = records({key: list(np.repeat(values, 5)) for key, values in eight.items()})
+    clusters = {f"image_{at}": f"scene {at // 5}" for at in range(40)}
+    row = cell(summarise(copies, clusters=clusters), "top", "grad_cam")
+    single = eight["top", "grad_cam"]
+    half = scipy_stats.t.ppf(0.975, 7) * single.std(ddof=1) / math.sqrt(8)
+    assert row["interval"] == "clustered t"
+    assert (row["low"], row["high"]) == pytest.approx((single.mean() - half, single.mean() + half))
+    alone = cell(summarise(records({k: list(v) for k, v in eight.items()})), "top", "grad_cam")
+    for end in ("difference_low", "difference_high"):
+        assert row[end] == pytest.approx(alone[end], rel=0.25)  # the units have another order
+    narrow = cell(summarise(copies), "top", "grad_cam")
+    assert narrow["high"] - narrow["low"] < 0.6 * (row["high"] - row["low"])
+
+
+def test_hits_of_clusters_have_wilson_s_interval_of_the_clusters():
+    table = records({("top", "grad_cam"): [1.0] * 20, ("", "random"): [0.0] * 20}, GAME)
+    clusters = {f"image_{at}": f"scene {at // 5}" for at in range(20)}
+    row = cell(summarise(table, clusters=clusters), "top", "grad_cam")
+    assert row["interval"] == "clustered wilson"
+    assert (row["low"], row["high"]) == pytest.approx(wilson_interval(4, 4))
+
+
+def test_the_bounds_of_a_summary_are_those_of_the_claims():
+    """Also beside a control with few values, which is in no family with the cells."""
+    generator = np.random.default_rng(5)
+    values = {("top", name): list(generator.random(12)) for name in ("a", "b", "c")}
+    values |= {("", "random"): list(generator.random(12))}
+    values |= {("", "oracle"): ["no truth"] * 5 + list(generator.random(7))}
+    table = records(values)
+    summary = summarise(table)
+    for alternative, end in (("better", "low"), ("worse", "high")):
+        claims = compare_all(
+            table,
+            metric="deletion",
+            reference=("net", "", "random"),
+            higher_is_better=True,
+            design=Design(alternative=alternative),
+        )
+        for row in claims.to_dict("records"):
+            found = cell(summary, row["layer"], row["method"])
+            assert found["difference"] == pytest.approx(row["difference"])
+            assert found[f"difference_{end}"] == pytest.approx(row[end])

@@ -48,7 +48,9 @@ def split_by(folder: Folder, by: str) -> Split:
     counts = Counter(value for sample, value in groups.items() if sample in judged)
     most = sorted(counts, key=lambda value: (value == UNKNOWN, -counts[value], value))[:MOST]
     shown = tuple((value, counts[value]) for value in sorted(most, key=_reading_order))
-    summary = summarise_by(folder.records, groups, by=by, seed=folder.seed)
+    summary = summarise_by(
+        folder.records, groups, by=by, seed=folder.seed, clusters=folder.clusters
+    )
     return Split(by, shown, len(counts) - len(shown), summary)
 
 
