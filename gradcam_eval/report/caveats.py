@@ -92,8 +92,8 @@ def _controls(verdicts: list[Verdict]) -> list[str]:
             if len(gain) and pd.notna(gain.iloc[0]) and gain.iloc[0] <= 0:
                 texts.append(
                     f"By {verdict.label} the control {control[2]}, which looks at no layer, has as "
-                    f"good a mean as the best cell ({signed(rows['difference'].iloc[0])} between "
-                    "them)."
+                    f"good a mean as any cell ({signed(rows['difference'].iloc[0])} between it and "
+                    "the best)."
                 )
     return texts
 

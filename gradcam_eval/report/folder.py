@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
-from gradcam_eval.records import TIES
+from gradcam_eval.records import TIES, Cell
 from gradcam_eval.report.declared import tolerance_of
 from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
@@ -30,6 +30,7 @@ _COLUMNS: dict[str, str] = {
     "tallies": "model layer method sample metric protocol parts",
     "cost": "model layer method batch_size forwards backwards first_call_ms median_ms_per_image "
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
+    "calls": "model layer method forwards backwards",
 }
 _KEY = ("model", "layer", "method", "sample", "metric", "protocol")
 _STATUS = {"images": ("ok", "failed"), "records": ("value", "undefined", "failed")}
@@ -43,7 +44,8 @@ class Folder:
     `records` has two columns more where a metric's value is no mean over the images: `aggregate`,
     how they become one value, and `parts`, what each adds to it; and `tolerance`, by how much a
     value may be off, where curves have adaptive points. `metric_check` is what
-    `gradcam-eval check-metrics` wrote there, if it did.
+    `gradcam-eval check-metrics` wrote there, if it did. `calls` are the model's passes for one
+    image's heatmap of each cell, which are known without timing it.
     """
 
     path: Path
@@ -55,6 +57,9 @@ class Folder:
     curves: pd.DataFrame
     cost: pd.DataFrame
     metric_check: dict[str, Any] = field(default_factory=dict)
+    calls: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=_COLUMNS["calls"].split())
+    )
 
     @property
     def models(self) -> list[str]:
@@ -84,6 +89,14 @@ class Folder:
                 f"{self.path / 'study.json'} has no valid analysis: {error.errors()[0]['msg']}"
             ) from error
 
+    @property
+    def clusters(self) -> dict[str, str]:
+        """The cluster of each sample that the study declares to be in one."""
+        if not self.analysis.cluster:
+            return {}
+        groups = self.group(self.analysis.cluster)
+        return {name: value for name, value in groups.items() if value != UNKNOWN}
+
     def group(self, name: str) -> dict[str, str]:
         """Return the value of a group for each sample, "unknown" where it has none.
 
@@ -106,6 +119,22 @@ class Folder:
             return None
         is_last = layers["roles"].str.contains(r"\blast\b")
         return str((layers[is_last] if is_last.any() else layers)["path"].iloc[-1])
+
+    def latencies(self, model: str) -> dict[Cell, float]:
+        """Return the median ms an image of a model's cells at the smallest batch size measured."""
+        cost = self.cost[(self.cost["model"] == model) & (self.cost["layer"] != "")]
+        cost = cost[cost["batch_size"] == cost["batch_size"].min()]
+        cost = cost[cost["median_ms_per_image"].notna()]
+        names = cost[["model", "layer", "method"]].itertuples(index=False, name=None)
+        return dict(zip(names, cost["median_ms_per_image"].astype(float), strict=True))
+
+    @property
+    def model_calls(self) -> dict[Cell, tuple[int, int]]:
+        """The forward and backward passes of one image's heatmap, for each cell."""
+        rows = self.calls[self.calls["forwards"].notna() & self.calls["backwards"].notna()]
+        names = rows[["model", "layer", "method"]].itertuples(index=False, name=None)
+        passes = rows[["forwards", "backwards"]].astype(int).itertuples(index=False, name=None)
+        return dict(zip(names, passes, strict=True))
 
     def output(self, model: str) -> str:
         """Return what a model returns for an image, in words; "" where nobody wrote it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
 from gradcam_eval.core import Undefined
 from gradcam_eval.records import Cell
 from gradcam_eval.report.folder import Folder
@@ -38,61 +36,80 @@ def recommend(folder: Folder, model: str, verdicts: list[Verdict] | None = None)
     """Recommend a cell that the primary metric shows to beat every layer-free control, or none.
 
     Of the best set's cells that do, and that no other metric excludes from its own best set, the
-    cheapest by measured latency at the smallest batch; without a cost stage the best mean.
+    cheapest by measured latency at the smallest batch size; without a cost stage the one with the
+    fewest model calls (forward and backward passes), the better mean of equal ones. Nothing is
+    chosen by a metric that fails on these images, and such a metric excludes nothing.
     """
     verdicts = verdicts_of(folder, model) if verdicts is None else verdicts
     primary = next((each for each in verdicts if each.is_primary), None)
     if primary is None:
         return _none(model, "the primary metric has no value")
-    if not primary.is_tested:
-        few = plural(primary.selection.units, "independent image")
-        return _none(model, f"{few} cannot support a claim")
-    if not primary.controls:
-        return _none(model, "the study has no layer-free control to beat")
+    if why := _unusable(primary):
+        return _none(model, why)
     beaten = primary.beat_all(primary.controls)
     able = [cell for cell in primary.members if cell in beaten]
     if not able:
-        return _missing(model, primary)
+        return _missing(model, primary, beaten)
     kept = [cell for cell in able if not any(_excludes(each, cell) for each in verdicts)]
     if not kept:
-        return _none(model, "another metric shows each cell that beats the controls to be worse")
+        return _none(
+            model,
+            f"each cell of the best set that is shown to beat the controls by {primary.label} is "
+            "shown to be worse than the best by another metric",
+        )
     cell, why = _cheapest(folder, kept)
-    among = f"{plural(len(kept), 'cell')} that" if len(kept) > 1 else "it"
-    verb = "are" if len(kept) > 1 else "is"
+    by = f"by {primary.label} ({plural(primary.images, 'image')})"
+    which = f"{len(kept)} cells are" if len(kept) > 1 else "it is"
     text = (
-        f"Use {cell_name(*cell[1:])}: {why}{among} {verb} in the best set and better than every "
-        f"layer-free control by {primary.label} ({plural(primary.images, 'image')})."
+        f"Use {cell_name(*cell[1:])}: {by} {which} in the best set and shown to be better than "
+        f"every layer-free control{why}."
     )
     return Recommendation(model, cell, text)
 
 
+def _unusable(verdict: Verdict) -> str:
+    """Say why nothing can be chosen by a metric, "" where something can."""
+    if not verdict.is_tested:
+        few = plural(verdict.selection.units, "independent image")
+        return f"{few} cannot support a claim"
+    if not verdict.controls:
+        return "the study has no layer-free control to beat"
+    return f"{verdict.label} fails here, since {verdict.failure}" if verdict.failure else ""
+
+
 def _excludes(verdict: Verdict, cell: Cell) -> bool:
-    """Whether another metric shows a cell to be worse than its best."""
-    return not verdict.is_primary and cell in verdict.values[2] and cell not in verdict.members
+    """Whether another metric that does not fail here shows a cell to be worse than its best."""
+    if verdict.is_primary or verdict.failure:
+        return False
+    return cell in verdict.values[2] and cell not in verdict.members
 
 
 def _cheapest(folder: Folder, cells: list[Cell]) -> tuple[Cell, str]:
-    """Return the cheapest cell and how its cost is said, or the best where cost is unknown."""
+    """Return the cheapest of cells, the best mean first, and how that is said."""
     if len(cells) == 1:
         return cells[0], ""
-    cost = folder.cost[folder.cost["model"] == cells[0][0]]
-    cost = cost[cost["batch_size"] == cost["batch_size"].min()]
-    times = {
-        (row["model"], row["layer"], row["method"]): row["median_ms_per_image"]
-        for row in cost.to_dict("records")
-        if not pd.isna(row["median_ms_per_image"])
-    }
-    known = [cell for cell in cells if cell in times]
-    if not known:
-        return cells[0], "the best mean (cost was not measured) of "
-    cell = min(known, key=lambda each: times[each])
-    return cell, f"the cheapest ({milliseconds(times[cell])} ms an image) of "
+    times = {cell: ms for cell, ms in folder.latencies(cells[0][0]).items() if cell in cells}
+    if times:
+        cell = min(times, key=times.__getitem__)
+        return cell, f"; it is the cheapest of them ({milliseconds(times[cell])} ms an image)"
+    calls = {cell: folder.model_calls[cell] for cell in cells if cell in folder.model_calls}
+    if not calls:
+        return cells[0], "; it has the best mean of them (what they cost is unknown)"
+    fewest = min(map(sum, calls.values()))
+    least = [cell for cell in cells if cell in calls and sum(calls[cell]) == fewest]
+    forwards, backwards = calls[least[0]]
+    said = f"forward passes: {forwards}, backward passes: {backwards}"
+    text = f"; it needs the fewest model calls of them ({said}"
+    tie = f"; of the {len(least)} that need so few it has the best mean" if len(least) > 1 else ""
+    return least[0], f"{text}{tie})"
 
 
-def _missing(model: str, verdict: Verdict) -> Recommendation:
+def _missing(model: str, verdict: Verdict, beaten: set[Cell]) -> Recommendation:
     """Say that no cell beats every control, and how many images could show the gap there is."""
-    size, gap = verdict.images, 0.0
-    most = 0
+    if beaten:
+        are = f"the cells that are shown to beat every layer-free control by {verdict.label} are"
+        return _none(model, f"{are} not in its best set")
+    size, gap, most, to = verdict.images, 0.0, 0, ""
     for control in verdict.controls:
         family = verdict.family_against(control)
         if isinstance(family, Undefined) or verdict.best in verdict.shown(control):
@@ -100,19 +117,18 @@ def _missing(model: str, verdict: Verdict) -> Recommendation:
         at = verdict.values[2].index(verdict.best)
         seen = float(family.difference[at])
         if seen <= 0:
-            return _none(model, f"by {verdict.label} {control[2]} is as good as the best cell")
-        counts = images_for(seen, family)
-        if isinstance(counts, Undefined):
-            near = f"the best cell and {control[2]} differ by less than the curves' tolerance"
+            return _none(model, f"by {verdict.label} {control[2]} has as good a mean as any cell")
+        needed = images_for(seen, family)
+        if isinstance(needed, Undefined):
+            near = f"the best mean is nearer to that of {control[2]} than the curves' tolerance"
             return _none(model, f"by {verdict.label} {near}")
-        needed = int(counts[at])
-        if needed > most:
-            most, gap = needed, seen
+        if needed[at] > most:
+            most, gap, to = int(needed[at]), seen, control[2]
     reason = f"no cell is shown to beat every layer-free control by {verdict.label}"
     if most <= size:
         return _none(model, reason)
     more = round_up(most - size)
-    text = f"About {more} more images could show a difference of {number(gap)}."
+    text = f"About {more} more images could show a difference of {number(gap)} to {to}."
     return _none(model, reason, text, more)
 
 

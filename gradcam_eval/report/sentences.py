@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from gradcam_eval.report.text import (
 )
 from gradcam_eval.report.verdict import KNOWS_TRUTH, Verdict, references_of
 from gradcam_eval.statistics.power import equivalence
-from gradcam_eval.statistics.tables import compare_scores
 from gradcam_eval.statistics.units import FEWEST
 
 _MOST_NAMED = 3
@@ -107,14 +106,22 @@ def _against(folder: Folder, verdict: Verdict, reference: Cell) -> str:
     keys = [order.get(key, len(order)) for key in zip(shown["layer"], shown["method"], strict=True)]
     row: dict[Any, Any] = shown.iloc[int(np.argmin(keys))].to_dict()
     name = cell_name(row["layer"], row["method"])
-    bound = row["low"] if pd.notna(row["low"]) else row["high"]
     count = f"{len(shown)} of {plural(len(found), 'cell')}"
     verb = "is" if len(shown) == 1 else "are"
     return (
-        f"{count} {verb} shown to be better than {label}; {name} by {signed(row['difference'])}, "
-        f"at least {signed(bound)} (adjusted p {_p(row['p'])}, "
-        f"{plural(int(row['images']), 'image')}, {percent(row['share'])} of them won)."
+        f"{count} {verb} shown to be better than {label}; {name} by {signed(row['difference'])}"
+        f"{_bound(verdict, row)} (adjusted p {_p(row['p'])}; better on {percent(row['share'])} of "
+        f"{plural(int(row['images']), 'image')})."
     )
+
+
+def _bound(verdict: Verdict, row: dict[Any, Any]) -> str:
+    """Write the simultaneous bound of a difference; images that all differ alike give none."""
+    bound = row["low"] if pd.notna(row["low"]) else row["high"]
+    if bound == row["difference"]:
+        return ""
+    sure = percent(1 - verdict.scores.design.level)
+    return f", at least {signed(bound)} at {sure} for all cells at once"
 
 
 def _equivalent(folder: Folder, verdict: Verdict) -> str:
@@ -144,48 +151,15 @@ def reference_name(folder: Folder, reference: Cell) -> str:
 
 
 def works(verdict: Verdict) -> str:
-    """Say whether the metric works on these images: it must tell the drawn truth from noise.
-
-    works : the oracle is significantly better than random. fails : random, or another layer-free
-    control, is significantly better than the oracle or than every cell. Else undetermined.
-    """
-    if not verdict.is_tested:
-        return ""
-    cells = {cell[2]: cell for cell in verdict.scores.controls}
-    worse = [
-        control[2]
-        for control in verdict.controls
-        if len(verdict.shown(control, "worse")) == len(verdict.table)
-    ]
-    if worse:
-        return (
-            f"The metric fails here: the control {worse[0]} is shown to be better than every cell. "
-            "Do not choose by it."
-        )
-    oracle, random = cells.get(KNOWS_TRUTH), cells.get("random")
-    if oracle is None or random is None:
-        return ""
-    outcome = oracle_outcome(verdict, oracle)
-    if outcome == "works":
+    """Say whether the metric works on these images: it must tell the drawn truth from noise."""
+    if verdict.failure:
+        return f"The metric fails here: {verdict.failure}. Do not choose by it."
+    if verdict.works:
         return "The metric works here: the drawn truth is shown to be better than random."
-    if outcome.startswith("fails"):
-        return (
-            f"The metric fails here: {outcome[6:]} is shown to be better than the drawn truth. Do "
-            "not choose by it."
-        )
+    names = {cell[2] for cell in verdict.scores.controls}
+    if not verdict.is_tested or not names >= {KNOWS_TRUTH, "random"}:
+        return ""
     return f"Whether the metric works here is undetermined at {plural(verdict.images, 'image')}."
-
-
-def oracle_outcome(verdict: Verdict, oracle: Cell) -> str:
-    """Return "works", "fails NAME" or "undetermined" from the oracle beside the other controls."""
-    scores = replace(verdict.scores, design=verdict.scores.design.towards("better"))
-    others = verdict.controls
-    better = compare_scores(scores, [oracle], cells=others)
-    if len(better) and better["is_shown"].any():
-        return f"fails the control {better[better['is_shown']]['method'].iloc[0]}"
-    random = [cell for cell in others if cell[2] == "random"]
-    found = compare_scores(scores, random, cells=[oracle]) if random else better.head(0)
-    return "works" if len(found) and found["is_shown"].all() else "undetermined"
 
 
 def _chosen_again(verdict: Verdict) -> str:

@@ -13,7 +13,7 @@ from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import Estimator, Values
 from gradcam_eval.records import Cell
 from gradcam_eval.report.declared import widest_difference
-from gradcam_eval.report.folder import UNKNOWN, Folder
+from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.text import cell_name, metric_label
 from gradcam_eval.statistics.design import Alternative, Design
 from gradcam_eval.statistics.families import Family, simultaneous
@@ -165,28 +165,71 @@ class Verdict:
         family: Family | Undefined = self._families[key]
         return family
 
+    @cached_property
+    def failure(self) -> str:
+        """Say what shows that the metric does not work on these images; "" where nothing does.
+
+        A layer-free control is significantly better than every cell, or than the drawn truth.
+        """
+        if not self.is_tested:
+            return ""
+        for control in self.controls:
+            if len(self.shown(control, "worse")) == len(self.table):
+                return f"the control {control[2]} is shown to be better than every cell"
+        if self.oracle is None:
+            return ""
+        found = self._beside(self.controls, self.oracle)
+        names = found[found["is_shown"]]["method"].tolist()
+        than = "is shown to be better than the drawn truth"
+        return f"the control {names[0]} {than}" if names else ""
+
+    @cached_property
+    def works(self) -> bool:
+        """Whether the drawn truth is shown to be better than random."""
+        random = [cell for cell in self.controls if cell[2] == "random"]
+        if self.failure or self.oracle is None or not random or not self.is_tested:
+            return False
+        return bool(self._beside([self.oracle], random[0])["is_shown"].all())
+
+    @property
+    def oracle(self) -> Cell | None:
+        """The control that knows the drawn truth."""
+        return next((each for each in self.scores.controls if each[2] == KNOWS_TRUTH), None)
+
+    def _beside(self, cells: list[Cell], reference: Cell) -> pd.DataFrame:
+        """Test controls against another one, as a family."""
+        scores = replace(self.scores, design=self.scores.design.towards("better"))
+        return compare_scores(scores, [reference], cells=cells)
+
     @staticmethod
     def cell_of(row: Any) -> Cell:
         """Return the cell of a row."""
         return str(row["model"]), str(row["layer"]), str(row["method"])
 
 
-def verdicts_of(folder: Folder, model: str) -> list[Verdict]:
-    """Return a verdict for each metric with values, the primary one first."""
+def verdicts_of(folder: Folder, model: str, *, metric: str | None = None) -> list[Verdict]:
+    """Return a verdict for each metric with values, the primary one first.
+
+    Parameters
+    ----------
+    metric : the name of the only one wanted, under all its protocols
+    """
     metrics = folder.study["metrics"]
     primary = primary_metric(folder)
     last = folder.last_layer(model)
     found = []
-    for metric in sorted(metrics, key=lambda each: each is not primary):
-        scores = scores_by(folder, model, metric)
+    for each in sorted(metrics, key=lambda each: each is not primary):
+        if metric not in (None, each["name"]):
+            continue
+        scores = scores_by(folder, model, each)
         if scores is None or not scores.competing():
             continue
         selection, table = selection_table(scores)
         usual = (model, last or "", "grad_cam")
         verdict = Verdict(
-            metric=metric,
-            label=metric_label(metric["name"], metric["protocol"], metrics),
-            is_primary=metric is primary,
+            metric=each,
+            label=metric_label(each["name"], each["protocol"], metrics),
+            is_primary=each is primary,
             scores=scores,
             selection=selection,
             table=table,
@@ -223,12 +266,7 @@ def primary_metric(folder: Folder) -> dict[str, Any]:
 
 def design_of(folder: Folder) -> Design:
     """Return how the study's claims are tested."""
-    analysis = folder.analysis
-    clusters = {}
-    if analysis.cluster:
-        groups = folder.group(analysis.cluster)
-        clusters = {name: value for name, value in groups.items() if value != UNKNOWN}
-    return Design(level=analysis.level, cluster=clusters, seed=folder.seed)
+    return Design(level=folder.analysis.level, cluster=folder.clusters, seed=folder.seed)
 
 
 def scores_by(folder: Folder, model: str, metric: dict[str, Any]) -> Scores | None:

@@ -93,6 +93,20 @@ def write_layers(folder: Path, subjects: Sequence[Subject]) -> None:
     write_table(folder / "layers.csv", pd.DataFrame(rows))
 
 
+def write_calls(folder: Path, parts: Sequence[tuple[LoadedModel, Subject]]) -> None:
+    """Write calls.csv: how often one image's heatmap of each cell runs the model."""
+    import pandas as pd
+
+    rows = []
+    for loaded, subject in parts:
+        for cell in subject.explainer.cells(loaded.size):
+            passes = cell.passes(loaded.size)
+            names = {"model": subject.label, "layer": cell.layer, "method": cell.method.label}
+            rows.append({**names, "forwards": 1 + passes.forwards, "backwards": passes.backwards})
+    columns = ["model", "layer", "method", "forwards", "backwards"]
+    write_table(folder / "calls.csv", pd.DataFrame(rows, columns=columns))
+
+
 def _layer_row(label: str, layer: dict[str, Any]) -> dict[str, Any]:
     shape = "×".join(str(side or "any") for side in layer["shape"])
     return {"model": label, **layer, "shape": shape}

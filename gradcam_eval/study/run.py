@@ -26,6 +26,7 @@ from gradcam_eval.study.leftovers import remove_leftovers
 from gradcam_eval.study.provenance import (
     earlier_engine,
     fingerprint_of,
+    write_calls,
     write_layers,
     write_provenance,
 )
@@ -112,6 +113,7 @@ def run(
         subjects = [part.subject for part in parts]
         write_provenance(folder, study, loaded, subjects, fingerprint)
         write_layers(folder, subjects)
+        write_calls(folder, [(part.loaded, part.subject) for part in parts])
         if source.skipped:
             progress.say(say_skipped(source.skipped))
         for part in parts:

@@ -107,6 +107,13 @@ def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_pat
         ["tiny", "late", "20×20×6", 2.0],
     ]
     assert layers["roles"].tolist() == ["stages,all", "last,stages,all"]
+    calls = pd.read_csv(folder / "calls.csv")
+    assert set(calls["layer"]) == {"early", "late"}
+    passes = calls.set_index(["layer", "method"])[["forwards", "backwards"]]
+    assert passes.loc["late"].to_dict("index") == {
+        "layer_cam": {"forwards": 1, "backwards": 1},
+        "eigen_cam": {"forwards": 1, "backwards": 0},
+    }
     maps = read_maps(map_path(folder, "tiny", "more/a.png"))
     assert maps.maps["late", "eigen_cam"].shape == (20, 20)
     picture = np.asarray(Image.open(Path(values["data"]) / "more/a.png").resize((40, 40), 2))
@@ -216,7 +223,7 @@ def test_a_finished_study_is_not_computed_again(values, tmp_path, judged, monkey
     assert (
         after.keys()
         == before.keys()
-        == {f"{n}.csv" for n in ("images", "records", "curves", "cost", "layers")}
+        == {f"{n}.csv" for n in ("images", "records", "curves", "cost", "layers", "calls")}
     )
     assert all(after[name] == before[name] for name in after if name != "images.csv")
     assert json.loads((first.folder / "study.json").read_text())["created"] == begun
