@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from gradcam_eval.models.layers import list_layers
     from gradcam_eval.models.zoo import load_model
     from gradcam_eval.report.overlay import overlay
-    from gradcam_eval.results import Results, run_study
+    from gradcam_eval.results import Results, compare_ranks, run_study
     from gradcam_eval.sanity.check import SanityCheck
     from gradcam_eval.sanity.classes import (
         class_sensitivity,
@@ -145,7 +145,7 @@ _HOMES = {
     "gradcam_eval.models.catalogue": ("model_spec",),
     "gradcam_eval.models.zoo": ("load_model",),
     "gradcam_eval.report.overlay": ("overlay",),
-    "gradcam_eval.results": ("Results", "run_study"),
+    "gradcam_eval.results": ("Results", "compare_ranks", "run_study"),
     "gradcam_eval.sanity.check": ("SanityCheck",),
     "gradcam_eval.sanity.classes": (
         "class_sensitivity",
@@ -185,6 +185,7 @@ __all__ = [
     "average_gain",
     "check_method",
     "class_sensitivity",
+    "compare_ranks",
     "data_randomisation",
     "deletion",
     "difull",

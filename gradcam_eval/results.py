@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcam_eval import comparison, stats
-from gradcam_eval.core import InputError, Undefined, unknown_name
+from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.files import replacing, write_table
 from gradcam_eval.metrics.agreement import Agreement, agreement
@@ -17,7 +17,8 @@ from gradcam_eval.records import Cell
 from gradcam_eval.report.agreement import cell_maps
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.html import write_report
-from gradcam_eval.report.power import power_table, rank_agreement
+from gradcam_eval.report.power import power_table
+from gradcam_eval.report.rankings import Ranks, compare_rankings
 from gradcam_eval.report.recommend import Recommendation, recommend
 from gradcam_eval.report.split import split_by
 from gradcam_eval.report.verdict import (
@@ -28,7 +29,6 @@ from gradcam_eval.report.verdict import (
     verdicts_of,
 )
 from gradcam_eval.statistics.design import Alternative
-from gradcam_eval.statistics.ranks import Concordance
 from gradcam_eval.statistics.tables import compare_scores
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ class Results:
         """
         found = read_folder(self.folder)
         if by is None:
-            return stats.summarise(found.records, seed=found.seed)
-        return stats.summarise_by(found.records, found.group(by), by=by, seed=found.seed)
+            return stats.summarise(found.records, seed=found.seed, clusters=found.clusters)
+        return stats.summarise_by(
+            found.records, found.group(by), by=by, seed=found.seed, clusters=found.clusters
+        )
 
     def compare(self, a: Cell, b: Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
@@ -137,19 +139,12 @@ class Results:
         found = read_folder(self.folder)
         return power_table(found, self._verdict(found, metric, model))
 
-    def ranks(self, metric: str | None = None, *, by: str = "method") -> Concordance | Undefined:
-        """Say whether the study's models rank methods, or layers by depth, alike.
+    def ranks(self, metric: str | None = None, *, by: str = "method") -> Ranks:
+        """Compare how the study's models and protocols rank methods, or layers by depth.
 
-        Parameters
-        ----------
-        metric : of the study, by default its primary one
-        by : "method", "depth" (the layer's place among its model's layers) or "cell" (both)
-
-        Returns
-        -------
-        Kendall's W with its interval; Undefined with fewer than two models or items in common
+        Parameters and errors are those of `compare_ranks`, which takes several folders.
         """
-        return rank_agreement(read_folder(self.folder), metric, by=by)
+        return compare_ranks([self], metric, by=by)
 
     def recommend(self, *, model: str | None = None) -> Recommendation:
         """Return what the study recommends for a model, or why it recommends nothing.
@@ -213,7 +208,7 @@ class Results:
         names = [by] if isinstance(by, str) else list(dict.fromkeys(by or ()))
         found = read_folder(self.folder)
         splits = [split_by(found, name) for name in names]
-        whole = stats.summarise(found.records, seed=found.seed)
+        whole = stats.summarise(found.records, seed=found.seed, clusters=found.clusters)
         write_table(self.folder / "summary.csv", whole)
         for name in GROUPS:  # one of an earlier report may be of other images
             (self.folder / f"summary_by_{name}.csv").unlink(missing_ok=True)
@@ -237,6 +232,35 @@ def _one_of(known: Sequence[str], wanted: str | None, kind: str) -> str:
     if wanted is not None and wanted not in known:
         raise unknown_name(kind, wanted, known)
     return known[0] if wanted is None else wanted
+
+
+def compare_ranks(
+    runs: Sequence[str | Path | Results], metric: str | None = None, *, by: str = "method"
+) -> Ranks:
+    """Compare how models, data sets, protocols or checkpoints rank methods, or layers by depth.
+
+    Parameters
+    ----------
+    runs : results folders; each model and protocol in each of them is a ranking of its own
+    metric : by which metric, by default the primary one of the first folder
+    by : "method"; "depth", a layer's place among its model's layers in the study, 0 the first and 1
+        the last, in as many steps as the ranking with the fewest layers has; or "cell" (both). Only
+        what all rankings have is compared
+
+    Returns
+    -------
+    Ranks: Kendall's W with its interval (Undefined for one ranking), each item's value,
+    rank and whether it is in the best set, which items are in the best set of every ranking
+    (`transfers`), and each model's top-1 beside the scores of its best set
+
+    Raises
+    ------
+    InputError : no folder, one without results, an unknown metric or `by`
+    """
+    if not runs:
+        raise InputError("no results folder is given: name one or more")
+    paths = [each.folder if isinstance(each, Results) else each for each in runs]
+    return compare_rankings([read_folder(path) for path in paths], metric, by=by)
 
 
 def run_study(

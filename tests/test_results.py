@@ -96,7 +96,7 @@ def test_the_claims_are_those_of_the_records(folder):
     assert list(power["reference"])[-1] == ""
     assert (power["images_0.01"] >= power["images_0.05"]).all()
     assert results.recommend().cell == A
-    assert isinstance(results.ranks(), Undefined)  # of one model
+    assert isinstance(results.ranks().concordance, Undefined)  # of one model
     with pytest.raises(InputError, match=r"unknown metric 'deletoin'.*deletion"):
         results.best_set("deletoin")
     with pytest.raises(InputError, match="unknown model 'toy'"):
@@ -111,9 +111,9 @@ def test_several_models_are_named_and_ranked(tmp_path):
     with pytest.raises(InputError, match="several: say model= one of a_net, b_net"):
         two.best_set()
     assert set(two.best_set(model="b_net")["model"]) == {"b_net"}
-    depth = two.ranks(by="depth")
+    depth = two.ranks(by="depth").concordance
     assert (depth.w, depth.rankings, depth.items) == (1, 2, 3)
-    assert two.ranks(by="cell").items == 9
+    assert two.ranks(by="cell").concordance.items == 9
     with pytest.raises(InputError, match="unknown by 'layer'"):
         two.ranks(by="layer")
 

@@ -18,6 +18,7 @@ from gradcam_eval.cli.ledger import ledger
 from gradcam_eval.cli.lists import layers, methods, metrics
 from gradcam_eval.cli.plugins import import_plugins
 from gradcam_eval.cli.protocols import protocols
+from gradcam_eval.cli.ranks import ranks
 from gradcam_eval.cli.sanity import sanity
 from gradcam_eval.cli.studies import report, study
 from gradcam_eval.cli.terminal import say, show_any_text, silent_stderr
@@ -73,6 +74,7 @@ app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
 app.add_typer(ledger, name="ledger", short_help="Check what a study has finished, or repair it.")
 app.command(short_help="Compare two runs cell by cell; exit code 1 if one is worse.")(compare)
+app.command(short_help="Compare how models, data sets and runs rank methods and layers.")(ranks)
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 

@@ -33,6 +33,8 @@ def study(
     from gradcam_eval.report.applied import narrow
     from gradcam_eval.report.caveats import copies, missing
     from gradcam_eval.report.folder import read_folder
+    from gradcam_eval.report.ranking_text import ranking_sentences
+    from gradcam_eval.report.rankings import comparisons
     from gradcam_eval.report.recommend import recommend
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.report.top1 import label_warning
@@ -51,13 +53,16 @@ def study(
         raise typer.Exit(130) from None
     page = done.report()
     found = read_folder(done.folder)
-    summary = summarise(found.records, seed=found.seed)
+    summary = summarise(found.records, seed=found.seed, clusters=found.clusters)
     metrics = found.study["metrics"]
     table = summary_table(summary, title=loaded.question or None, metrics=metrics)
     console().print(table)
     for model in found.models:
         advice = recommend(found, model).sentence
         say(f"{model}: {advice}" if len(found.models) > 1 else advice)
+    for compared in comparisons(found):
+        for sentence in ranking_sentences(compared):
+            say(sentence)
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")

@@ -1,4 +1,4 @@
-"""What a study's images can show, and whether its models rank the cells alike."""
+"""What a study's images can show, and how many images would show more."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from gradcam_eval.core import Undefined, unknown_name
-from gradcam_eval.intervals import Values
+from gradcam_eval.core import Undefined
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.power_text import middle, smallest_in_range
 from gradcam_eval.report.sentences import reference_name
-from gradcam_eval.report.verdict import Verdict, primary_metric, references_of, verdicts_of
+from gradcam_eval.report.verdict import Verdict, references_of
 from gradcam_eval.statistics.power import GAPS, images_for
-from gradcam_eval.statistics.ranks import Concordance, concordance
 
 
 def power_table(folder: Folder, verdict: Verdict) -> pd.DataFrame:
@@ -40,41 +38,3 @@ def power_table(folder: Folder, verdict: Verdict) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["reference", "images", "smallest_difference", *counted])
     kinds = {"smallest_difference": "Float64"} | dict.fromkeys(["images", *counted], "Int64")
     return frame.astype(kinds)
-
-
-def rank_agreement(
-    folder: Folder, metric: str | None, *, by: str = "method"
-) -> Concordance | Undefined:
-    """Return Kendall's W over a study's models, of methods, relative depths or both.
-
-    Raises
-    ------
-    InputError : an unknown `by`
-    """
-    if by not in ("method", "depth", "cell"):
-        raise unknown_name("by", by, ("method", "depth", "cell"))
-    name = primary_metric(folder)["name"] if metric is None else metric
-    tables = []
-    for model in folder.models:
-        found = [each for each in verdicts_of(folder, model) if each.metric["name"] == name]
-        if found:
-            tables.append(_items(folder, found[0], by))
-    shared = sorted(set.intersection(*(set(map(str, table)) for table in tables))) if tables else []
-    return concordance([table[shared].to_numpy(float) for table in tables], seed=folder.seed)
-
-
-def _items(folder: Folder, verdict: Verdict, by: str) -> pd.DataFrame:
-    """Return the mean score of each item on each image, larger = better."""
-    values, samples, cells = verdict.values
-    layers = folder.layers[folder.layers["model"] == verdict.best[0]]["path"].tolist()
-    depth = {layer: at for at, layer in enumerate(layers)}
-    keys = {
-        "method": [cell[2] for cell in cells],
-        "depth": [str(depth.get(cell[1], cell[1])) for cell in cells],
-        "cell": [f"{depth.get(cell[1], cell[1])} {cell[2]}" for cell in cells],
-    }[by]
-    found: dict[str, Values] = {
-        key: values[:, [at for at, each in enumerate(keys) if each == key]].mean(1)
-        for key in dict.fromkeys(keys)
-    }
-    return pd.DataFrame(found, index=samples)
