@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
+from gradcam_eval.intervals import wilson_interval
 from gradcam_eval.report.caveats import caveats
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.recommend import recommend
 from gradcam_eval.report.sentences import Sentence, sentence_of
-from gradcam_eval.report.text import is_yes, milliseconds, plural, ratio
+from gradcam_eval.report.text import interval, is_yes, milliseconds, number, plural, ratio
 from gradcam_eval.report.verdict import Verdict, verdicts_of
 
 Winners: TypeAlias = dict[tuple[str, str], tuple[str, str]]  # metric, protocol → layer, method
@@ -26,6 +27,14 @@ class Answer:
     warnings: list[str]
     best: tuple[str, str] | None  # layer and method with the best mean by the primary metric
     winners: Winners  # the cell that a metric shows to be the best of several
+    verdicts: list[Verdict]  # of each metric with a value, the primary one first
+
+    def best_set(self, metric: dict[str, Any]) -> list[tuple[str, str]]:
+        """Return layer and method of a metric's best set; none where nothing was tested."""
+        for each in self.verdicts:
+            if each.metric is metric and each.is_tested and len(each.table) > 1:
+                return [cell[1:] for cell in each.members]
+        return []
 
 
 def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
@@ -53,7 +62,7 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
         for each in verdicts
         if each.has_winner
     }
-    return Answer(model, sentences, warnings, best, winners)
+    return Answer(model, sentences, warnings, best, winners, verdicts)
 
 
 def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
@@ -73,7 +82,9 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     known = images[images["hit_top1"] != ""]
     if len(known):
         hits = sum(is_yes(hit) for hit in known["hit_top1"])
-        text += f" The model's first answer is right on {hits} of {len(known)} labelled images."
+        share = f"{number(hits / len(known))} {interval(*wilson_interval(hits, len(known)))}"
+        text += f" The model's first answer is right on {hits} of {len(known)} labelled images"
+        text += f" ({share})."
     return text
 
 

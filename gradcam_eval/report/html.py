@@ -15,10 +15,17 @@ from markupsafe import Markup, escape
 
 from gradcam_eval.files import write_text
 from gradcam_eval.report import text
-from gradcam_eval.report.answer import Winners, answer
+from gradcam_eval.report.answer import Answer, Winners, answer
 from gradcam_eval.report.engine_check import engine_line, map_line
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
+from gradcam_eval.report.ranking_text import (
+    HEADINGS,
+    by_item,
+    model_entries,
+    ranking_sentences,
+)
+from gradcam_eval.report.rankings import comparisons
 from gradcam_eval.report.rows import of_metric, shows_ties
 from gradcam_eval.report.split import Split, split_tables
 from gradcam_eval.stats import REFERENCE, summarise
@@ -52,7 +59,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     content security policy lets the page run its own script and nothing else.
     """
     results = read_folder(folder)
-    summary = summarise(results.records, seed=results.seed)
+    summary = summarise(results.records, seed=results.seed, clusters=results.clusters)
     album = Album(results.path)
     models = [
         _model(album, results, summary, name) | {"splits": _splits(results, splits, summary, name)}
@@ -63,6 +70,8 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
         explained=_explained(results),
         models=models,
         metrics=_metrics(results.study["metrics"], summary),
+        analysis=results.analysis,
+        compared=_compared(results),
         environment=list(_flat(results.environment)),
         provenance=list(_flat(_without(results.study, "metrics", "question"))),
         album=album,
@@ -73,6 +82,23 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     write_text(path, page)
     album.remove_others()
     return path
+
+
+def _compared(folder: Folder) -> dict[str, Any]:
+    """Return how the study's models and protocols rank alike, empty where there is one ranking."""
+    found = comparisons(folder)
+    if not found:
+        return {}
+    return {
+        "headings": HEADINGS,
+        "models": [model_entries(row) for row in found[0].models.to_dict("records")],
+        "labels": list(found[0].models["ranking"]),
+        "ranks": [
+            {"by": each.by, "sentences": ranking_sentences(each), "items": by_item(each)}
+            for each in found
+            if len(each.table)
+        ],
+    }
 
 
 def _explained(folder: Folder) -> str:
@@ -143,13 +169,13 @@ def _model(album: Album, folder: Folder, summary: pd.DataFrame, name: str) -> di
         "name": name,
         "answer": said,
         "table": _table(folder, rows, said.winners),
-        "heats": [_heat(rows, metric, said.winners) for metric in folder.study["metrics"]],
+        "heats": [_heat(rows, metric, said) for metric in folder.study["metrics"]],
         "cost": _cost(folder, name),
         "engine": " ".join(filter(None, (engine_line(folder, name), map_line(folder, name)))),
         "images": _images(folder, name),
         "troubles": _troubles(folder, name),
         "layers": folder.layers[folder.layers["model"] == name].to_dict("records"),
-        **charts(album, folder, summary, name),
+        **charts(album, folder, summary, said),
         "overlays": overlays(album, folder, name, said.best),
     }
 
@@ -178,7 +204,7 @@ def _table(folder: Folder, summary: pd.DataFrame, best: Winners) -> dict[str, An
     return groups
 
 
-def _heat(summary: pd.DataFrame, metric: dict[str, Any], best: Winners) -> dict[str, Any]:
+def _heat(summary: pd.DataFrame, metric: dict[str, Any], said: Answer) -> dict[str, Any]:
     """Return the layer × method matrix of one metric, each mean with a shade: darker is better."""
     cells = of_metric(summary[summary["kind"] != "control"], metric)
     means = cells["mean"].astype(float)
@@ -199,7 +225,7 @@ def _heat(summary: pd.DataFrame, metric: dict[str, Any], best: Winners) -> dict[
         "methods": methods,
         "rows": rows,
         "n": n,
-        "best": [best.get((metric["name"], metric["protocol"]))],
+        "best": said.best_set(metric),
     }
 
 

@@ -16,10 +16,12 @@ from PIL import Image as PillowImage
 
 from gradcam_eval.core import InputError
 from gradcam_eval.files import replacing
+from gradcam_eval.report.answer import Answer
+from gradcam_eval.report.critical import critical_figure
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.grid import Key, overlay_grid, read_maps, thumbnail
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
-from gradcam_eval.report.text import is_yes, metric_label, number
+from gradcam_eval.report.text import cell_name, is_yes, metric_label, number
 from gradcam_eval.store import file_name
 from gradcam_eval.texts import isolated
 
@@ -85,15 +87,18 @@ class Album:
         return shown
 
 
-def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> dict[str, list[Any]]:
+def charts(
+    album: Album, folder: Folder, summary: pd.DataFrame, said: Answer
+) -> dict[str, list[Any]]:
     """Draw a model's charts.
 
     Returns
     -------
-    dict with "curves" and "costs", lists of pictures for the page (the heat tables are only saved:
-    the page has them as HTML)
+    dict with "curves", "costs" and "ranks", lists of pictures for the page (the heat tables are
+    only saved: the page has them as HTML)
     """
-    drawn: dict[str, list[Any]] = {"curves": [], "costs": []}
+    drawn: dict[str, list[Any]] = {"curves": [], "costs": [], "ranks": []}
+    model = said.model
     place = file_name(model)  # as the folder of its maps is named
     cost = folder.cost[folder.cost["model"] == model]
     cost = cost[cost["batch_size"] == cost["batch_size"].min()]
@@ -103,7 +108,8 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
         if not rows["mean"].notna().any():
             continue
         name = f"{metric['name']}_{metric['protocol']}"
-        heat = heat_table(rows, metric)
+        best_set = said.best_set(metric)
+        heat = heat_table(rows, metric, best_set)
         album._save(heat, f"figures/{place}/{name}_table.png", dpi=_CHART_DPI)
         curves = folder.curves[folder.curves["model"] == model]
         curves = curves[curves["metric"] == metric["name"]]
@@ -114,9 +120,14 @@ def charts(album: Album, folder: Folder, summary: pd.DataFrame, model: str) -> d
             alt = f"Mean {what} curves of {model}; the areas stand in the summary table"
             drawn["curves"].append(album.chart(figure, f"curves/{place}/{name}.png", alt))
         if (cost["layer"] != "").any():
-            figure = cost_figure(cost, rows, metric)
+            figure = cost_figure(cost, rows, metric, best_set)
             alt = f"{metric['name']} against ms per image of {model}; numbers in the cost table"
             drawn["costs"].append(album.chart(figure, f"figures/{place}/{name}_cost.png", alt))
+    for verdict in said.verdicts:
+        if ranks := critical_figure(verdict):
+            name = f"{verdict.metric['name']}_{verdict.metric['protocol']}_ranks"
+            alt = f"Mean ranks of the cells of {model} by {verdict.label}"
+            drawn["ranks"].append(album.chart(ranks, f"figures/{place}/{name}.png", alt))
     return drawn
 
 
@@ -145,7 +156,8 @@ def overlays(album: Album, folder: Folder, model: str, best: Key | None) -> list
         alt = f"{called}: heatmaps of {len(maps.layers)} layers by {len(maps.methods)} methods"
         alt += f", and the controls {', '.join(maps.controls)}" if maps.controls else ""
         grid = album.photo(figure, str(name), alt)
-        small = album.small(thumbnail(maps, best), f"{called}, and its heatmap by the best cell")
+        by = f" by {cell_name(*best)}" if best else ""
+        small = album.small(thumbnail(maps, best), f"{called}, and its heatmap{by}")
         shown.append({"title": title, "facts": facts, "grid": grid, "thumbnail": small})
     return shown
 

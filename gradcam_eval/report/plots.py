@@ -7,7 +7,7 @@ left alone. Every function takes the rows of one model and one metric.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import matplotlib
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gradcam_eval.intervals import bootstrap_interval
+from gradcam_eval.report.grid import Key
 from gradcam_eval.report.text import (
     arrow,
     cell_name,
@@ -64,9 +65,10 @@ def curve_figure(
 ) -> Figure:
     """Draw the mean score over the share of changed pixels, a line per cell.
 
-    The best cell, Grad-CAM at the last layer and the controls stand out; the other cells are thin
-    grey lines. The bands are 95 % bootstrap intervals of the mean over images, point by point. Each
-    line is a mean over the images that it has a curve of, and the legend says how many.
+    The cell with the best mean, Grad-CAM at the last layer and the controls stand out; the other
+    cells are thin grey lines. The bands are 95 % bootstrap intervals of the mean over images, point
+    by point. Each line is a mean over the images that it has a curve of, and the legend says how
+    many.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def curve_figure(
         grid, scores = lines[key]
         text = f"{label}: {_rule(metric)} {_estimate(summary, key)}, n = {len(scores)}"
         axes.plot(grid, scores.mean(axis=0), color=colour, linestyle=style, linewidth=2, label=text)
-        if len(scores) > 1 and label.startswith(("best", "random")):
+        if len(scores) > 1 and label.startswith(("best mean", "random")):
             low, high = bootstrap_interval(scores, resamples=1000)
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     changed = _CHANGED.get(metric["name"], "changed, most relevant first")
@@ -110,8 +112,10 @@ def curve_figure(
     return figure
 
 
-def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
-    """Draw the layer × method matrix of means, darker is better and bold the best."""
+def heat_table(
+    summary: pd.DataFrame, metric: dict[str, Any], best_set: Collection[Key] = ()
+) -> Figure:
+    """Draw the layer × method matrix of means: darker is better, bold are cells of the best set."""
     cells = summary[summary["kind"] != "control"]
     layers, methods = list(cells["layer"].unique()), list(cells["method"].unique())
     figure, axes = chart(3.2 + 1.35 * max(len(methods), 1), 1.7 + 0.62 * max(len(layers), 1))
@@ -120,13 +124,10 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     worth = grid if metric["higher_is_better"] else -grid
     if np.isfinite(worth).any():
         axes.imshow(worth, cmap=_HEAT, aspect="auto")
-    best = set(
-        best_cells(summary, [metric])[["layer", "method"]].itertuples(index=False, name=None)
-    )
     has_own_n = cells["n"].nunique() > 1
     for row in cells.to_dict("records"):
         at = methods.index(row["method"]), layers.index(row["layer"])
-        weight = "bold" if (row["layer"], row["method"]) in best else "normal"
+        weight = "bold" if (row["layer"], row["method"]) in best_set else "normal"
         axes.text(
             *at, number(row["mean"]), ha="center", va="bottom", color=INK, size=10, weight=weight
         )
@@ -141,20 +142,23 @@ def heat_table(summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
     )
     axes.spines[:].set_visible(False)
     axes.grid(False)
-    title_left(
-        axes,
-        f"{_heading(metric)}, {_n(cells['n'])}\n{_unit(metric)}{statistic(metric)} [95 % interval]",
-        pad=24,
-    )
+    bold = "; bold: the best set" if best_set else ""
+    title = f"{_heading(metric)}, {_n(cells['n'])}\n{_unit(metric)}{statistic(metric)}"
+    title_left(axes, f"{title} [95 % interval]{bold}", pad=24)
     return figure
 
 
-def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any]) -> Figure:
+def cost_figure(
+    cost: pd.DataFrame,
+    summary: pd.DataFrame,
+    metric: dict[str, Any],
+    best_set: Collection[Key] = (),
+) -> Figure:
     """Draw the time per image against the mean score, a point per cell.
 
     Bars are the quartiles of the times and the 95 % interval of the score; the dashed line is the
-    compiled forward pass. Colour is the layer's depth, shape the method; the best score is ringed.
-    `cost` has the rows of one batch size.
+    compiled forward pass. Colour is the layer's depth, shape the method; every cell of the best set
+    (layer, method) is ringed. `cost` has the rows of one batch size.
     """
     figure, axes = chart(6.2, 5.6)
     known = summary[summary["kind"] != "control"]
@@ -175,12 +179,12 @@ def cost_figure(cost: pd.DataFrame, summary: pd.DataFrame, metric: dict[str, Any
         if known["n"].nunique() > 1:
             at = row["median_ms_per_image"], row["mean"]
             axes.annotate(f"n = {row['n']}", at, (6, 4), textcoords="offset points", size=6)
-    best = best_cells(summary, [metric])
-    ringed = cells.merge(best[["layer", "method"]], on=["layer", "method"])
-    axes.plot(
-        ringed["median_ms_per_image"], ringed["mean"].astype(float), "o", markersize=15,
-        color=INK, fillstyle="none", label="best score",
-    )  # fmt: skip
+    ringed = cells[[key in best_set for key in zip(cells["layer"], cells["method"], strict=True)]]
+    if len(ringed):
+        axes.plot(
+            ringed["median_ms_per_image"], ringed["mean"].astype(float), "o", markersize=15,
+            color=INK, fillstyle="none", label=f"the best set: {len(ringed)} of {len(cells)} cells",
+        )  # fmt: skip
     floor = cost[cost["method"] == "forward"]["median_ms_per_image"]
     if len(floor):
         axes.axvline(floor.iloc[0], color=GREY, linestyle="--", label="compiled forward pass")
@@ -239,11 +243,11 @@ def _matrix(curves: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float
 def _highlights(
     summary: pd.DataFrame, metric: dict[str, Any], last_layer: str | None
 ) -> dict[tuple[str, str], tuple[str, str, Any]]:
-    """Return the cells that stand out: label, colour and line style, the best one first."""
+    """Return the cells that stand out: label, colour and line style, the best mean first."""
     shown: dict[tuple[str, str], tuple[str, str, Any]] = {}
     for row in best_cells(summary, [metric]).to_dict("records"):
         key = row["layer"], row["method"]
-        shown[key] = (f"best, {cell_name(*key)}", BLUE, "-")
+        shown[key] = (f"best mean, {cell_name(*key)}", BLUE, "-")
     if last_layer and (last_layer, "grad_cam") not in shown:
         key = last_layer, "grad_cam"
         shown[key] = (f"last layer, {cell_name(*key)}", ORANGE, "-")

@@ -114,6 +114,8 @@ def test_failed_image_and_settings_are_shown(report):
     how = page[page.index('id="how"') :]
     for part in ("tolerance", "15", "1792", "fingerprint", "0123456789abcdef", "packages.keras"):
         assert part in how
+    assert "a test of a whole family at once, paired by image, at an error rate of 0.05" in how
+    assert "No correction" not in how
 
 
 def test_budget_turns_pictures_into_links_to_the_files(tmp_path, monkeypatch):
@@ -142,6 +144,7 @@ def test_unusual_studies_give_a_sensible_page(tmp_path, plan, present, absent):
     text = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL)
     assert present in text
     assert absent not in text
+    assert ('id="models"' in text) == (len(plan.models) > 1)
     assert not re.search(r">\s*(nan|None|&lt;NA&gt;)\s*<", text)
 
 
@@ -156,6 +159,7 @@ def test_answer_names_the_best_set_the_differences_and_the_cost(tmp_path):
     assert "the best mean on 12 images is" in text
     assert "it is optimistic" in text
     assert "9 of 9 cells are shown to be better than the control random; top_activation ·" in text
+    assert "right on 12 of 12 labelled images (1.000 [0.758, 1.000])" in text
     assert "By insertion (exploratory)" in text
     assert "the compiled forward pass takes 20.0 ms" in text
     assert re.search(r"choose the same cell in \d+ % of splits; equal cells would in \d+ %", text)
@@ -167,10 +171,8 @@ def test_answer_names_the_best_set_the_differences_and_the_cost(tmp_path):
 def test_the_first_sentence_recommends_the_cheapest_of_the_best_set(tmp_path):
     folder = make_study(tmp_path, Plan(samples=MANY))
     first = whole(said(folder).sentences[0])
-    assert "Use top_activation · grad_cam: the cheapest (22.0 ms an image) of 3 cells" in first
-    (folder / "cost.csv").unlink()
-    first = whole(said(folder).sentences[0])
-    assert "Use top_activation · eigen_cam: the best mean (cost was not measured) of 3" in first
+    assert "Use top_activation · grad_cam: by deletion (12 images) 3 cells are in the" in first
+    assert "it is the cheapest of them (22.0 ms an image)" in first
     five = make_study(tmp_path / "five", Plan(methods=("grad_cam",)))
     assert "No recommendation: 5 independent images cannot" in whole(said(five).sentences[0])
 
@@ -257,7 +259,7 @@ def test_a_control_that_beats_every_cell_means_that_the_metric_fails(tmp_path):
         for w in found.warnings
     )
     first = whole(found.sentences[0])
-    assert "No recommendation: by deletion centre_gaussian is as good as the best cell" in first
+    assert "No recommendation: deletion fails here, since the control centre_gaussian is" in first
 
 
 def test_answer_warns_where_metrics_disagree(tmp_path):

@@ -64,10 +64,10 @@ def test_curves_are_means_over_images_and_few_stand_out(folder, summary):
     mine = curves[(curves["method"] == "random")].groupby("fraction")["score"].mean()
     np.testing.assert_allclose(random.get_ydata(), mine.to_numpy())
     text = words(figure)
-    assert any(t.startswith("best, top") for t in text)
+    assert any(t.startswith("best mean, top") for t in text)
     assert sum("n = 5" in t for t in text) == len(text) - len(words_beside_legend(figure))
     thin = [line for line in figure.axes[0].get_lines() if line.get_linewidth() < 1]
-    assert len(thin) == 4 - len([t for t in text if t.startswith(("best", "last layer"))])
+    assert len(thin) == 4 - len([t for t in text if t.startswith(("best mean", "last layer"))])
 
 
 def words_beside_legend(figure):
@@ -87,7 +87,7 @@ def test_every_line_point_and_mean_has_its_own_number_of_images(folder):
     legend = [t for t in words(figure) if "n = " in t]
     best = rows[rows["kind"] == "cam"].sort_values("mean").iloc[0]
     for name, count in (
-        (f"best, {best['layer']}", int(best["n"])),
+        (f"best mean, {best['layer']}", int(best["n"])),
         ("random", 5),
         ("the other", None),
     ):
@@ -106,7 +106,7 @@ def test_the_one_number_of_a_curve_is_called_what_its_protocol_makes_it(folder, 
     curves = folder.curves[folder.curves["metric"] == "deletion"]
     for area, word in (("mean over the fractions", "mean"), ("trapezoid over …", "area")):
         figure = curve_figure(curves, rows, {**metric, "parameters": {"area": area}})
-        assert any(t.startswith("best, ") and f": {word} 0." in t for t in words(figure))
+        assert any(t.startswith("best mean, ") and f": {word} 0." in t for t in words(figure))
 
 
 def test_curves_with_unlike_fractions_share_a_grid(folder, summary):
@@ -118,6 +118,20 @@ def test_curves_with_unlike_fractions_share_a_grid(folder, summary):
     figure = curve_figure(short, rows, metric)
     (line,) = figure.axes[0].get_lines()
     assert len(line.get_xdata()) == 101
+
+
+def test_every_cell_of_the_best_set_is_marked_and_no_other(folder, summary):
+    rows, metric = rows_of(summary, folder, 0)
+    cost = folder.cost[folder.cost["batch_size"] == 1]
+    best_set = [("top", "grad_cam"), ("low/conv", "eigen_cam")]
+    axes = cost_figure(cost, rows, metric, best_set).axes[0]
+    (rings,) = [line for line in axes.get_lines() if line.get_label().startswith("the best set")]
+    assert rings.get_label() == "the best set: 2 of 4 cells"
+    means = rows.set_index(["layer", "method"])["mean"].astype(float)
+    assert sorted(rings.get_ydata()) == sorted(means[key] for key in best_set)
+    assert not any("best" in text for text in words(cost_figure(cost, rows, metric)))
+    bold = [t for t in heat_table(rows, metric, best_set).axes[0].texts if t.get_weight() == "bold"]
+    assert sorted(t.get_text() for t in bold) == sorted(f"{means[key]:.3f}" for key in best_set)
 
 
 def test_cost_figure_has_unit_floor_and_uncertainty(folder, summary):

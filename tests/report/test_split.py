@@ -81,7 +81,7 @@ def test_a_page_shows_the_splits_that_were_asked_for_and_escapes_their_values(tm
     assert done.exit_code == 0, done.output
     page = (folder / "report.html").read_text(encoding="utf-8")
     sections = re.findall(r'<h2 id="([\w-]+)"', page)
-    assert sections[1:5] == ["summary", "by-size", "by-subset", "matrix"]
+    assert sections[1:6] == ["models", "summary", "by-size", "by-subset", "matrix"]
     assert '<a href="#by-size">By size</a>' in page
     assert page.count('<table class="split">') == 2 * 2 * 3  # splits × models × metrics
     assert "<img src=x" not in page
