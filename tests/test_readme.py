@@ -51,6 +51,7 @@ def test_the_commands_and_options_exist():
         "study",
         "report",
         "protocols",
+        "ranks",
         "sanity",
         "data check",
     }
