@@ -1,1 +1,1 @@
-"""Metrics on trial: heatmaps of known quality show which of them can tell good from bad."""
+"""Metrics under test: heatmaps of known quality show which metrics tell better ones from worse."""

@@ -1,4 +1,4 @@
-"""Do the metrics agree about the heatmaps of known quality?"""
+"""Do the metrics agree about the heatmaps of the ladder?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from gradcam_eval.core import Undefined
 from gradcam_eval.intervals import bootstrap_interval
 from gradcam_eval.meta_evaluation.concordance import kendalls_w, krippendorff_alpha
-from gradcam_eval.meta_evaluation.verdict import score_frame
+from gradcam_eval.meta_evaluation.ladder import RUNGS
+from gradcam_eval.meta_evaluation.outcome import score_frame
+from gradcam_eval.meta_evaluation.reliability import ranks_of
 
 GROUPS = {
     "all": ("predict", "truth", "labels"),
@@ -30,7 +32,7 @@ class Concordance:
     group : a key of `GROUPS`
     metrics : how many
     images : those of which a W exists
-    kendall_w, low, high : mean over images of Kendall's W of the metrics' rankings of the four
+    kendall_w, low, high : mean over images of Kendall's W of the metrics' rankings of the
         heatmaps, with its 95 % bootstrap interval
     kendall_w_of_mean_ranks : of each metric's mean rank of each heatmap
     krippendorff_alpha : ordinal; raters are metrics, units are heatmaps of images, values are ranks
@@ -56,7 +58,7 @@ def concordances(records: pd.DataFrame, *, seed: int = 0) -> list[Concordance]:
 
     Parameters
     ----------
-    records : of `judge_known`, with the column needs
+    records : of `score_ladder`, with the column needs
     seed : of the bootstrap
     """
     return [
@@ -67,15 +69,15 @@ def concordances(records: pd.DataFrame, *, seed: int = 0) -> list[Concordance]:
 
 def _concordance(name: str, records: pd.DataFrame, seed: int) -> Concordance:
     ranks = _ranks(records)
-    found = [kendalls_w(rows[~np.isnan(rows).any(1)]) for rows in ranks.transpose(1, 0, 2)]
-    known = np.array([w for w in found if not isinstance(w, Undefined)])
+    by_image = [kendalls_w(rows[~np.isnan(rows).any(1)]) for rows in ranks.transpose(1, 0, 2)]
+    known = np.array([w for w in by_image if not isinstance(w, Undefined)])
     low, high = (
         bootstrap_interval(known[:, None], seed=seed)[:, 0] if len(known) > 1 else (None,) * 2
     )
     complete = [table[~np.isnan(table).any(1)] for table in ranks]
     means = [table.mean(0) for table in complete if len(table)]
     of_means = kendalls_w(np.stack(means)) if means else Undefined("no metric has a value")
-    alpha = krippendorff_alpha(ranks.reshape(len(ranks), ranks.shape[1] * 4))
+    alpha = krippendorff_alpha(ranks.reshape(len(ranks), ranks.shape[1] * len(RUNGS)))
     return Concordance(
         name,
         len(ranks),
@@ -93,14 +95,10 @@ def _known(value: float | Undefined) -> float | None:
 
 
 def _ranks(records: pd.DataFrame) -> NDArray[np.float64]:
-    """Return ranks (metrics, images, 4), 1 the best, ties at their mean; NaN: not all known."""
-    from scipy.stats import rankdata
-
+    """Return ranks (metrics, images, heatmaps), ties at their mean; NaN: not all are known."""
     samples = records["sample"].unique()
-    tables = []
-    for (metric, _), group in records.groupby(["metric", "protocol"], sort=False):
-        scores = score_frame(group, str(metric)).reindex(samples).to_numpy(float)
-        # Rounded, so that noise of the last digits makes no order; see `verdict.RULE`.
-        size = np.maximum(np.nanmax(np.abs(scores), initial=0.0), 1e-12)
-        tables.append(rankdata(-np.round(scores / size, 6), axis=1, nan_policy="propagate"))
-    return np.array(tables, float).reshape(len(tables), len(samples), 4)
+    tables = [
+        ranks_of(score_frame(group).reindex(samples).to_numpy(float))
+        for _, group in records.groupby(["metric", "protocol"], sort=False)
+    ]
+    return np.array(tables, float).reshape(len(tables), len(samples), len(RUNGS))

@@ -13,21 +13,18 @@ import pandas as pd
 from gradcam_eval.core import InputError
 from gradcam_eval.files import write_table, write_text
 from gradcam_eval.meta_evaluation.agreement import Concordance, concordances
-from gradcam_eval.meta_evaluation.judging import chosen_metrics, judge_known
-from gradcam_eval.meta_evaluation.verdict import RULE, pair_table, whole_orders
+from gradcam_eval.meta_evaluation.outcome import RULE, MetricResult, metric_results
+from gradcam_eval.meta_evaluation.scoring import chosen_metrics, score_ladder
 from gradcam_eval.metrics import METRICS
+from gradcam_eval.statistics.units import FEWEST
 from gradcam_eval.study.config import DataEntry, ModelEntry
 
-FORMAT = 1
-_UNABLE = {
-    "cannot tell": "cannot tell",
-    "reversed": "prefers",
-    "undecided": "has too few values for",
-}
+FORMAT = 2
+_INTEGERS = ("n", "missing", "tied", "smallest_n")
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckSettings:
     """What is checked: every metric under its default protocol where nothing else is said.
 
     Attributes
@@ -45,38 +42,50 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class MetricCheck:
-    """What came of it.
+    """The outcome of a check.
 
     Attributes
     ----------
-    pairs : of `pair_table`
-    orders : of `whole_orders`
+    results : of each metric
     agreement : of `concordances`
     records : every value
-    images : how many were judged
-    left_out, not_judged : (image, reason), (metric, reason)
+    images : how many were scored
+    left_out, not_checked : (image, reason), (metric, reason)
     about : model, data and seed
     """
 
-    pairs: pd.DataFrame
-    orders: pd.DataFrame
+    results: list[MetricResult]
     agreement: list[Concordance]
     records: pd.DataFrame
     images: int
     left_out: tuple[tuple[str, str], ...]
-    not_judged: tuple[tuple[str, str], ...]
+    not_checked: tuple[tuple[str, str], ...]
     about: dict[str, Any]
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each metric: outcome, monotony, reliability, resolved steps."""
+        return _frame([each.row() for each in self.results])
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """A row for each metric and step of the ladder."""
+        return _frame([row for each in self.results for row in each.step_rows()])
+
     def unable(self) -> list[dict[str, str]]:
-        """Name every metric that fails on a pair, with how it fails; empty where all tell."""
-        failed = self.pairs[self.pairs["verdict"].isin(_UNABLE)]
+        """Name every metric that is not shown to work, with why; empty where all are."""
         return [
-            {
-                "metric": str(metric),
-                "protocol": str(protocol),
-                "fault": "; ".join(map(_fault, rows.to_dict("records"))),
-            }
-            for (metric, protocol), rows in failed.groupby(["metric", "protocol"], sort=False)
+            {"metric": each.metric, "protocol": each.protocol, "fault": _fault(each)}
+            for each in self.results
+            if each.outcome != "works"
+        ]
+
+    def circular(self) -> list[dict[str, str]]:
+        """Name every metric that the ladder cannot validate: it compares with the same mask."""
+        return [
+            {"metric": each.metric, "protocol": each.protocol}
+            for each in self.results
+            if each.is_circular
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,12 +96,19 @@ class MetricCheck:
             "images": self.images,
             "rule": RULE,
             "unable": self.unable(),
-            "pairs": _rows(self.pairs),
-            "whole_order": _rows(self.orders),
+            "not_validated": self.circular(),
+            "metrics": _rows(self.table),
+            "steps": _rows(self.steps),
             "agreement": [each.as_dict() for each in self.agreement],
             "left_out": [{"image": name, "reason": why} for name, why in self.left_out],
-            "not_judged": [{"metric": name, "reason": why} for name, why in self.not_judged],
+            "not_checked": [{"metric": name, "reason": why} for name, why in self.not_checked],
         }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    whole = {name: "Int64" for name in _INTEGERS if name in frame}
+    return frame.astype(whole)
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -100,66 +116,64 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _fault(row: Mapping[Any, Any]) -> str:
-    if row["verdict"] == "reversed":
-        return f"prefers {row['worse']} to {row['better']}"
-    joined = "and" if row["verdict"] == "undecided" else "from"
-    return f"{_UNABLE[row['verdict']]} {row['better']} {joined} {row['worse']}"
+def _fault(result: MetricResult) -> str:
+    """Say in words why a metric is not shown to work."""
+    if result.outcome == "fails":
+        return "prefers noise to the graded oracle: do not choose by it"
+    if result.n < FEWEST:
+        return f"has values on too few images ({result.n}; a claim needs {FEWEST})"
+    return "is not shown to prefer the graded oracle to noise at this number of images"
 
 
 def check_metrics(
-    asked: Asked,
+    settings: CheckSettings,
     *,
     seed: int = 0,
     stage: Callable[[str, int], None] = lambda name, steps: None,
     step: Callable[[], None] = lambda: None,
 ) -> MetricCheck:
-    """Let every metric judge heatmaps of known quality, and say which metrics can tell them apart.
+    """Score a ladder of heatmaps of known quality by every metric, and say which metrics work.
 
     Parameters
     ----------
-    asked : model, data and metrics
-    seed : of the heatmaps' noise, the metrics' draws, the bootstrap and the subsets
-    stage, step : where progress is told
+    settings : model, data and metrics
+    seed : of the heatmaps' noise, the metrics' draws, the tests and the bootstrap
+    stage, step : called with the progress
 
     Raises
     ------
-    InputError : an unknown name, no metric that can be judged, or no image that can
+    InputError : an unknown name, no metric that can be checked, or no image that can
     """
-    measures, refused = chosen_metrics(asked.metrics, asked.protocols)
-    if not measures:
-        raise InputError(f"no metric is left to judge: {_listed(refused)}.")
+    specs, refused = chosen_metrics(settings.metrics, settings.protocols)
+    if not specs:
+        raise InputError(f"no metric is left to check: {_listed(refused)}.")
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.study.subject import load
 
-    source = asked.data.open()
-    loaded = load(asked.model, asked.data.within)
+    data = settings.data
+    source = data.open()
+    loaded = load(settings.model, data.within)
     if not loaded.output.has_probabilities:
         raise InputError(f"check-metrics needs classes, and {loaded.label} returns {loaded.output}")
-    stage("metrics judged", len(source.names))
-    reading = asked.data.reading(loaded.classes, loaded.size, source, loaded.channels)
-    samples = source.samples(reading)
+    stage("metrics checked", len(source.names))
+    samples = source.samples(data.reading(loaded.classes, loaded.size, source, loaded.channels))
     predictor = Predictor(loaded.model, output=loaded.declared)
-    judged = judge_known(samples, predictor, measures, seed=seed, step=step)
-    if not judged.images:
+    scored = score_ladder(samples, predictor, specs, seed=seed, step=step)
+    if not scored.images:
         raise InputError(
-            f"none of the {len(judged.left_out)} images can be judged: {_listed(judged.left_out)}."
+            f"none of the {len(scored.left_out)} images can be scored: {_listed(scored.left_out)}."
         )
-    records = judged.records.assign(needs=judged.records["metric"].map(_needs))
+    records = scored.records
+    needs = records["metric"].map({name: metric.needs for name, metric in METRICS.items()})
     return MetricCheck(
-        pairs=pair_table(records, seed=seed),
-        orders=whole_orders(records),
-        agreement=concordances(records, seed=seed),
+        results=metric_results(records, seed=seed),
+        agreement=concordances(records.assign(needs=needs), seed=seed),
         records=records.drop(columns=["model", "layer", "kind", "parts"]),
-        images=judged.images,
-        left_out=judged.left_out,
-        not_judged=refused,
-        about={"model": loaded.label, "data": asked.data.path, "seed": seed},
+        images=scored.images,
+        left_out=scored.left_out,
+        not_checked=refused,
+        about={"model": loaded.label, "data": data.path, "seed": seed},
     )
-
-
-def _needs(metric: str) -> str:
-    return METRICS[metric].needs
 
 
 def _listed(pairs: Sequence[tuple[str, str]]) -> str:
@@ -167,21 +181,23 @@ def _listed(pairs: Sequence[tuple[str, str]]) -> str:
     return shown + ("; …" if len(pairs) > 3 else "")
 
 
-def write_check(found: MetricCheck, folder: str | Path) -> list[Path]:
-    """Write check_metrics.csv, check_metrics_values.csv and check_metrics.json; return the paths.
+def write_check(check: MetricCheck, folder: str | Path) -> list[Path]:
+    """Write check_metrics.csv, _steps.csv, _values.csv and .json; return the paths.
 
     Raises
     ------
     InputError : the folder cannot be written to
     """
     folder = Path(folder)
-    paths = [folder / f"check_metrics{end}" for end in (".csv", "_values.csv", ".json")]
-    text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    ends = (".csv", "_steps.csv", "_values.csv", ".json")
+    paths = [folder / f"check_metrics{end}" for end in ends]
+    text = json.dumps(check.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    values = check.records.rename(columns={"method": "noise"})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_table(paths[0], found.pairs)
-        write_table(paths[1], found.records.rename(columns={"method": "heatmap"}))
-        write_text(paths[2], text + "\n")
+        for path, table in zip(paths, (check.table, check.steps, values), strict=False):
+            write_table(path, table)
+        write_text(paths[-1], text + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
     return paths
