@@ -217,7 +217,7 @@ def _summarise_group(
         bounds = [_clustered(table[cell], rule, clusters) for cell in table]
         found[:, 1:] = np.where(np.isnan(found[:, 1:]), np.nan, bounds)
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
-    others = [share_of_others(rule.shares(column_of(table[cell]))) for cell in table]
+    others = [_others(table[cell], rule, clusters) for cell in table]
     shares = [(np.nan,) * 3 if rule.is_hits or each is None else each for each in others]
     frame[list(_OTHERS)] = pd.DataFrame(shares, index=table.columns)
     frame["tie_shift"] = group["tie_shift"].groupby(keys, sort=False).mean()
@@ -244,6 +244,19 @@ def _clustered(
     units = unit_codes(list(known.index), clusters)
     low, high = clustered_interval(rule.shares(column_of(known)), units, is_hits=rule.is_hits)
     return low - rule.tolerance, high + rule.tolerance
+
+
+def _others(
+    column: pd.Series, rule: Estimator, clusters: Mapping[str, str]
+) -> tuple[float, float, float] | None:
+    """Return the share of one cell's values that are not 0, where its mean has no interval."""
+    known = column.dropna()
+    values = rule.shares(column_of(known))
+    found = share_of_others(values)
+    if found is None or not clusters:
+        return found
+    units = unit_codes(list(known.index), clusters)
+    return (found[0], *clustered_interval((values != 0).astype(float), units, is_hits=True))
 
 
 def _differences(

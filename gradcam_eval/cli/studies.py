@@ -31,7 +31,8 @@ def study(
     loaded = loaded.strictly() if strict else loaded
     from gradcam_eval.progress import shown_progress
     from gradcam_eval.report.applied import narrow
-    from gradcam_eval.report.caveats import copies, missing
+    from gradcam_eval.report.caveats import missing
+    from gradcam_eval.report.copies import alike, copies
     from gradcam_eval.report.folder import read_folder
     from gradcam_eval.report.ranking_text import ranking_sentences
     from gradcam_eval.report.rankings import comparisons
@@ -66,8 +67,8 @@ def study(
     for model in found.study["models"]:
         if left_out := missing(found, model):
             say(f"{model}: {left_out} The report says why.")
-        noticed = (copies(found, model), label_warning(found, model), narrow(found, model))
-        for warning in filter(None, noticed):
+        notes = (copies, alike, label_warning, narrow)
+        for warning in filter(None, (note(found, model) for note in notes)):
             say(f"{model}: {warning}")
     say(f"Report: {page}")
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradcam_eval.models.output import SATURATED
 from gradcam_eval.report.applied import narrow
+from gradcam_eval.report.copies import alike, copies, some
 from gradcam_eval.report.engine_check import engine_warning
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.metric_check import unable_metrics
@@ -16,9 +17,8 @@ from gradcam_eval.report.text import cell_name, is_yes, number, percent, plural,
 from gradcam_eval.report.top1 import label_warning
 from gradcam_eval.report.verdict import Verdict
 from gradcam_eval.statistics.units import FEWEST
-from gradcam_eval.texts import isolated
 
-_MOST_NAMED = 4  # of copies, and of groups of them
+_MOST_NAMED = 4  # layers
 FLAT = 0.05  # of its mean, a score that hardly moves
 ENERGIES = ("energy_pointing_game", "relevance_mass_accuracy")  # energy on the object
 
@@ -46,7 +46,7 @@ def caveats(
     texts.append(placed(folder, model))
     texts += [_untrained(folder, verdicts, model), _shortcut(folder, verdicts, model)]
     left_out = missing(folder, model)
-    texts.append(copies(folder, model))
+    texts += [copies(folder, model), alike(folder, model)]
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
     texts += [_uneven(verdicts), *_tolerances(verdicts)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
@@ -192,46 +192,6 @@ def missing(folder: Folder, model: str) -> str:
     return f"Left out: {', '.join(parts)}."
 
 
-def copies(folder: Folder, model: str) -> str:
-    """Warn where several images show the model the same pixels; "" where none do.
-
-    The intervals take images for drawn one by one. Pictures that are alike and not the same
-    (another size, another compression, the next frame of a film) are not found.
-    """
-    images = folder.images[folder.images["model"] == model]
-    if "pixels" not in images:  # a folder of an earlier version
-        return ""
-    known = images[(images["status"] == "ok") & (images["pixels"] != "")]
-    if folder.study.get("target") == "every label":
-        return _several_labels(len(known), known["pixels"].nunique())
-    groups = [each["sample"].tolist() for _, each in known.groupby("pixels", sort=False)]
-    groups = [names for names in groups if len(names) > 1]
-    if not groups:
-        return ""
-    shown = "; ".join(_some(names, " = ") for names in groups[:_MOST_NAMED])
-    more = f"; and {len(groups) - _MOST_NAMED} more" if len(groups) > _MOST_NAMED else ""
-    return (
-        f"Of {plural(len(known), 'image')} only {len(known) - sum(map(len, groups)) + len(groups)} "
-        f"differ: {shown}{more}. Each copy counts as an image of its own, so intervals are too "
-        "narrow: leave copies out."
-    )
-
-
-def _several_labels(records: int, images: int) -> str:
-    if images == records:
-        return ""
-    return (
-        f"{plural(records, 'record')} are of {plural(images, 'image')}: each label of an image "
-        "counts as an image of its own, so intervals are too narrow."
-    )
-
-
-def _some(names: list[str], separator: str) -> str:
-    more = len(names) - _MOST_NAMED
-    shown = [*map(isolated, names[:_MOST_NAMED]), *([f"{more} more"] if more > 0 else [])]
-    return separator.join(shown)
-
-
 def _tolerances(verdicts: list[Verdict]) -> list[str]:
     """Say which values come from curves with few points, and what that means for claims."""
     return [
@@ -252,7 +212,7 @@ def _uneven(verdicts: list[Verdict]) -> str:
             return (
                 f"By {verdict.label} {plural(len(out), 'cell')} with values on fewer than half of "
                 f"the images {'does' if len(out) == 1 else 'do'} not compete: "
-                f"{_some([cell_name(*cell[1:]) for cell in out], ', ')}."
+                f"{some([cell_name(*cell[1:]) for cell in out], ', ')}."
             )
         if verdict.images < int(parts.max()):
             return (

@@ -15,10 +15,11 @@ from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.records import TIES, Cell
+from gradcam_eval.report.clusters import hashed_clusters
 from gradcam_eval.report.declared import tolerance_of
 from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
-from gradcam_eval.study.analysis import Analysis
+from gradcam_eval.study.analysis import NEAR_DUPLICATES, Analysis
 
 UNKNOWN = "unknown"
 _COLUMNS: dict[str, str] = {
@@ -92,9 +93,12 @@ class Folder:
     @property
     def clusters(self) -> dict[str, str]:
         """The cluster of each sample that the study declares to be in one."""
-        if not self.analysis.cluster:
+        name = self.analysis.cluster
+        if not name:
             return {}
-        groups = self.group(self.analysis.cluster)
+        if name == NEAR_DUPLICATES:
+            return hashed_clusters(self.images, self.path)
+        groups = self.group(name)
         return {name: value for name, value in groups.items() if value != UNKNOWN}
 
     def group(self, name: str) -> dict[str, str]:

@@ -115,7 +115,13 @@ def charts(
         curves = curves[curves["metric"] == metric["name"]]
         curves = curves[curves["protocol"] == metric["protocol"]]
         if len(curves):
-            figure = curve_figure(curves, rows, metric, last_layer=folder.last_layer(model))
+            figure = curve_figure(
+                curves,
+                rows,
+                metric,
+                last_layer=folder.last_layer(model),
+                clusters=folder.clusters,
+            )
             what = metric_label(metric["name"], metric["protocol"], folder.study["metrics"])
             alt = f"Mean {what} curves of {model}; the areas stand in the summary table"
             drawn["curves"].append(album.chart(figure, f"curves/{place}/{name}.png", alt))

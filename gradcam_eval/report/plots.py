@@ -7,7 +7,7 @@ left alone. Every function takes the rows of one model and one metric.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -29,6 +29,7 @@ from gradcam_eval.report.text import (
     plural,
     statistic,
 )
+from gradcam_eval.statistics.units import clustered_interval, unit_codes
 from gradcam_eval.stats import best_cells
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
@@ -62,6 +63,7 @@ def curve_figure(
     metric: dict[str, Any],
     *,
     last_layer: str | None = None,
+    clusters: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw the mean score over the share of changed pixels, a line per cell.
 
@@ -76,6 +78,7 @@ def curve_figure(
     summary : rows of `stats.summarise`, for the areas in the legend
     metric : name, protocol, higher_is_better, unit
     last_layer : path of the layer whose Grad-CAM stands out
+    clusters : sample → cluster of images that are not independent
 
     Notes
     -----
@@ -97,7 +100,7 @@ def curve_figure(
         text = f"{label}: {_rule(metric)} {_estimate(summary, key)}, n = {len(scores)}"
         axes.plot(grid, scores.mean(axis=0), color=colour, linestyle=style, linewidth=2, label=text)
         if len(scores) > 1 and label.startswith(("best mean", "random")):
-            low, high = bootstrap_interval(scores, resamples=1000)
+            low, high = _band(scores, curves, key, clusters)
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     changed = _CHANGED.get(metric["name"], "changed, most relevant first")
     axes.set(xlabel=f"share of pixels {changed}", xlim=(0, 1))
@@ -238,6 +241,20 @@ def _matrix(curves: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float
     if not all(x.shape == grid.shape and np.allclose(x, grid, atol=1e-9) for x, _ in images):
         grid = np.linspace(0, 1, 101)
     return grid, np.array([np.interp(grid, x, y) for x, y in images])
+
+
+def _band(
+    scores: NDArray[np.float64],
+    curves: pd.DataFrame,
+    key: tuple[str, str],
+    clusters: Mapping[str, str] | None,
+) -> NDArray[np.float64]:
+    """Return the 95 % interval of the mean at each fraction, (2, S)."""
+    if not clusters:
+        return bootstrap_interval(scores, resamples=1000)
+    mine = (curves["layer"] == key[0]) & (curves["method"] == key[1])
+    units = unit_codes(list(curves[mine]["sample"].unique()), clusters)
+    return np.array([clustered_interval(column, units) for column in scores.T]).T
 
 
 def _highlights(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcam_eval.intervals import Values, wilson_interval
+from gradcam_eval.statistics.units import clustered_interval
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Effect:
     rank_biserial: float | None
 
 
-def effect_of(differences: Values, score_range: float) -> Effect:
+def effect_of(
+    differences: Values, score_range: float, *, units: NDArray[np.intp] | None = None
+) -> Effect:
     """Return the effect sizes of paired differences.
 
     relative = d̄ / range; share = (#(d > 0) + #(d = 0) / 2) / n; rank-biserial = (W⁺ − W⁻) /
@@ -38,6 +42,7 @@ def effect_of(differences: Values, score_range: float) -> Effect:
     ----------
     differences : float (n,), n ≥ 1, without gaps, cell minus reference
     score_range : largest minus smallest value of the metric, over all cells and images
+    units : int (n,), the cluster of each image, where images are not independent
 
     References
     ----------
@@ -46,8 +51,12 @@ def effect_of(differences: Values, score_range: float) -> Effect:
     from scipy.stats import rankdata  # a second to import
 
     n = len(differences)
-    wins = float((differences > 0).sum() + (differences == 0).sum() / 2)
-    low, high = wilson_interval(wins, n)
+    won = (differences > 0) + (differences == 0) / 2
+    wins = float(won.sum())
+    if units is None:
+        low, high = wilson_interval(wins, n)
+    else:
+        low, high = clustered_interval(won, units, is_hits=True)
     moved = differences[differences != 0]
     ranks = rankdata(np.abs(moved))
     biserial = float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, Undefined, unknown_name
 from gradcam_eval.intervals import Values
@@ -82,10 +83,11 @@ def compare_scores(
     span = scores.range
     rows = []
     for at, (cell, reference) in enumerate(pairs):
-        gain = gains[~np.isnan(gains[:, at]), at]
+        known = ~np.isnan(gains[:, at])
+        gain, own = gains[known, at], units[known] if scores.clusters else None
         names = {"reference": " · ".join(filter(None, reference[1:]))}
         names |= dict(zip(_KEYS, cell, strict=True))
-        rows.append(names | _row(gain, family, at, scores) | _effects(gain, span))
+        rows.append(names | _row(gain, family, at, scores) | _effects(gain, span, own))
     return _frame(rows)
 
 
@@ -135,10 +137,10 @@ def _row(gain: Values, family: Family | Undefined, at: int, scores: Scores) -> d
     }
 
 
-def _effects(gain: Values, span: float) -> dict[str, Any]:
+def _effects(gain: Values, span: float, units: NDArray[np.intp] | None) -> dict[str, Any]:
     if not len(gain):
         return {}
-    effect = effect_of(gain, span)
+    effect = effect_of(gain, span, units=units)
     names = ("relative", "share", "share_low", "share_high", "rank_biserial")
     return {name: getattr(effect, name) for name in names}
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 LAST = "last:grad_cam"
+NEAR_DUPLICATES = "near_duplicates"
 
 
 class Analysis(BaseModel):
@@ -21,7 +22,9 @@ class Analysis(BaseModel):
     level : error rate of a family of tests
     smallest_difference : of interest, in the primary metric's unit; without it no two cells are
         called equivalent
-    cluster : a group of the images ("class", "subset", …) whose members are not independent
+    cluster : a group of the images ("class", "subset", …) whose members are not independent, or
+        "near_duplicates": images whose perceptual hashes are alike (`data.near_duplicates`). Tests
+        and intervals flip and resample whole clusters
     choose : whether one "half" of the images chooses the best cell and the other half gives its
         number, or "all" do both; "auto": half from 24 images on
     """
@@ -32,5 +35,5 @@ class Analysis(BaseModel):
     metric: str = ""
     level: float = Field(default=0.05, gt=0, lt=1)
     smallest_difference: float | None = Field(default=None, gt=0)
-    cluster: Literal["", "subset", "class", "size", "hard", "difficult"] = ""
+    cluster: Literal["", "subset", "class", "size", "hard", "difficult", "near_duplicates"] = ""
     choose: Literal["auto", "half", "all"] = "auto"

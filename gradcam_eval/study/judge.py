@@ -23,6 +23,7 @@ from gradcam_eval.core import (
     reason_of,
 )
 from gradcam_eval.data.groups import GROUPS
+from gradcam_eval.data.near_duplicates import perceptual_hash
 from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.controls import CONTROLS, ControlInput, oracle
 from gradcam_eval.metrics import METRICS, Result, evaluate_all, result_value
@@ -291,6 +292,7 @@ def image_row(
         "width": width,
         "height": height,
         "pixels": _pixels(sample),
+        "perceptual_hash": perceptual_hash(sample.image),
         "applied": sample.applied,
         **{group: dict(sample.groups).get(group, "") for group in GROUPS},
         "status": "ok",
@@ -314,6 +316,7 @@ def failed_row(label: str, name: str, reason: str) -> dict[str, Any]:
             "width",
             "height",
             "pixels",
+            "perceptual_hash",
             "applied",
             *GROUPS,
             "engine",

@@ -239,6 +239,8 @@ def test_effect_by_hand():
     assert (found.relative, found.share) == (pytest.approx(0.1), 2.5 / 4)
     assert found.rank_biserial == pytest.approx((3 + 2 - 1) / 6)
     assert effect_of(np.zeros(4), 0.0).rank_biserial is None
+    whole = effect_of(np.repeat([1.0, -1.0, 1.0], 4), 1.0, units=np.repeat(np.arange(3), 4))
+    assert (whole.share_low, whole.share_high) == pytest.approx((0.0, 1.0))
 
 
 def test_kendall_w_by_hand_and_by_friedman(rng):
