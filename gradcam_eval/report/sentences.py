@@ -21,7 +21,7 @@ from gradcam_eval.report.text import (
     plural,
     signed,
 )
-from gradcam_eval.report.verdict import KNOWS_TRUTH, Verdict, references_of
+from gradcam_eval.report.verdict import Verdict, references_of
 from gradcam_eval.statistics.power import equivalence
 from gradcam_eval.statistics.units import FEWEST
 
@@ -157,9 +157,14 @@ def works(verdict: Verdict) -> str:
     if verdict.works:
         return "The metric works here: the drawn truth is shown to be better than random."
     names = {cell[2] for cell in verdict.scores.controls}
-    if not verdict.is_tested or not names >= {KNOWS_TRUTH, "random"}:
+    if not verdict.is_tested or verdict.oracle is None or "random" not in names:
         return ""
-    return f"Whether the metric works here is undetermined at {plural(verdict.images, 'image')}."
+    known = int(verdict.scores.parts[verdict.oracle].notna().sum())
+    if not known:
+        return "Whether the metric works here cannot be tested: no image has a drawn truth."
+    count = plural(known, "image")
+    with_truth = "" if known == verdict.images else " with a drawn truth"
+    return f"Whether the metric works here is undetermined at {count}{with_truth}."
 
 
 def _chosen_again(verdict: Verdict) -> str:

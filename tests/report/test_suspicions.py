@@ -97,6 +97,21 @@ def test_no_outcome_without_truth_random_or_enough_images(tmp_path):
     assert works(verdict) == ""
 
 
+def test_images_without_a_drawn_truth_do_not_count(tmp_path):
+    """It said "undetermined at 20 images", as if more of them could help."""
+    folder = folder_of({"deletion": GOOD | {"oracle": 0.4}}, tmp_path)
+    records = folder.records
+    for known, sentence in {
+        8: "Whether the metric works here is undetermined at 8 images with a drawn truth.",
+        0: "Whether the metric works here cannot be tested: no image has a drawn truth.",
+    }.items():
+        number = records["sample"].str.removeprefix("image ").astype(int)
+        bare = (records["method"] == "oracle") & (number >= known)
+        records.loc[bare, ["status", "value"]] = ["undefined", np.nan]
+        (verdict,) = verdicts_of(folder, "net")
+        assert works(verdict) == sentence
+
+
 OFF = {"a": 0.1, "b": 0.1, "random": 0.3, "oracle": 0.9}  # energy on the object
 FAITHFUL = {"a": 0.1, "b": 0.1, "random": 0.4, "oracle": 0.4}
 
