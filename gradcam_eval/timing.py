@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradcam_eval.methods.cells import HeatmapCell
-    from gradcam_eval.methods.explainer import Layers
+    from gradcam_eval.methods.explainer import Explainer, Layers
     from gradcam_eval.methods.registry import Passes
+    from gradcam_eval.models.output import OutputKind
 
 Cell: TypeAlias = tuple[str, str]  # layer path, method name
 
@@ -154,7 +155,7 @@ class CostPlan:
 
 
 def cost_rows(
-    model: keras.Model,
+    explainer: Explainer,
     cells: Sequence[HeatmapCell],
     *,
     plan: CostPlan,
@@ -171,28 +172,31 @@ def cost_rows(
 
     Parameters
     ----------
+    explainer : of the model; each pair is explained by its settings
+    cells : the pairs
+    plan : how often, and with how many images
     on_cell : called when a pair is timed, for a progress bar
 
     Returns
     -------
     CostRow for the forward pass (over the rounds of all pairs) and for each pair, by batch size
     """
-    from gradcam_eval.methods.explainer import Explainer
     from gradcam_eval.methods.registry import Passes
     from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.inputs import input_shape
     from gradcam_eval.models.memory import collect, quick_collections
 
-    shape = input_shape(model, plan.image_size)
+    shape = input_shape(explainer.model, plan.image_size)
     largest = max(plan.batch_sizes)
     noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
-    floor = _Work(("", FORWARD), Predictor(model).unwatched, Passes())
+    predictor = Predictor(explainer.model, output=explainer.objective.declared)
+    floor = _Work(("", FORWARD), predictor.unwatched, Passes())
     floors: dict[int, list[Timing]] = {size: [] for size in plan.batch_sizes}
     first_ms: dict[Cell, float] = {}  # of what was called before: a pass is compiled once
     rows = []
     with quick_collections():
         for cell in cells:
-            run = Explainer(model, cell.calls, cell.method.label, batch_size=largest)
+            run = explainer.only(cell, batch_size=largest)
             work = _Work(cell.key, run, cell.passes(shape[:2]))
             for size in plan.sizes_of(work.forwards):
                 rounds = plan.rounds_of(work.forwards)
@@ -267,6 +271,7 @@ def measure_cost(  # noqa: PLR0913 - the one call that says all
     batch_sizes: Sequence[int] = (1, 16),
     rounds: int = 10,
     image_size: tuple[int, int] | None = None,
+    output: OutputKind | None = None,
 ) -> pd.DataFrame:
     """Time the compiled forward pass and each layer × method: a row for each, by batch size.
 
@@ -277,6 +282,7 @@ def measure_cost(  # noqa: PLR0913 - the one call that says all
         at the smallest alone
     rounds : timed calls of each; a method with many passes gets fewer
     image_size : (H, W), where the model does not fix it
+    output : the kind of the output, where it has to be said; see `Explainer`
 
     Returns
     -------
@@ -289,5 +295,6 @@ def measure_cost(  # noqa: PLR0913 - the one call that says all
     from gradcam_eval.methods.explainer import Explainer
 
     plan = CostPlan(tuple(batch_sizes), rounds, image_size)
-    rows = cost_rows(model, Explainer(model, layers, methods).cells(image_size), plan=plan)
+    explainer = Explainer(model, layers, methods, output=output)
+    rows = cost_rows(explainer, explainer.cells(image_size), plan=plan)
     return pd.DataFrame([asdict(row) for row in rows])

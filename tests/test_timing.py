@@ -124,8 +124,9 @@ def model():
     return tiny()
 
 
-def cells(model, layers, methods):
-    return Explainer(model, list(layers), methods).cells()
+def rows_of(model, layers, methods, **options):
+    explainer = Explainer(model, list(layers), methods)
+    return cost_rows(explainer, explainer.cells(), **options)
 
 
 def test_each_cell_has_a_row_beside_the_forward_pass(model):
@@ -163,7 +164,7 @@ def test_milliseconds_are_those_of_an_image_and_the_ratio_that_of_the_same_batch
 
     monkeypatch.setattr("gradcam_eval.timing.measure", measure_by_hand)
     plan = CostPlan((1, 4), rounds=3)
-    rows = [asdict(row) for row in cost_rows(model, cells(model, "a", "grad_cam"), plan=plan)]
+    rows = [asdict(row) for row in rows_of(model, "a", "grad_cam", plan=plan)]
     shown = ("batch_size", "first_call_ms", "low_ms_per_image", "median_ms_per_image",
              "high_ms_per_image", "ratio_to_forward", "rounds")  # fmt: skip
     assert [[row[name] for name in shown] for row in rows] == [
@@ -186,31 +187,33 @@ def test_each_pair_is_called_with_the_batch_it_is_shown_for(model, monkeypatch):
         return dict.fromkeys(functions, ONE)
 
     monkeypatch.setattr("gradcam_eval.timing.measure", count)
-    cost_rows(model, cells(model, "b", "grad_cam"), plan=CostPlan((2, 5)))
+    rows_of(model, "b", "grad_cam", plan=CostPlan((2, 5)))
     assert seen == [("forward", 1, 2), ("grad_cam", 1, 2), ("forward", 1, 5), ("grad_cam", 1, 5)]
 
 
 def test_one_cell_after_another_is_timed_and_freed(model, monkeypatch):
     living, at_once, heard = weakref.WeakSet(), [], []
 
-    class Counted(Explainer):
-        def __init__(self, *given, **options):
-            super().__init__(*given, **options)
-            living.add(self)
+    def only(self, cell, **options):
+        made = original(self, cell, **options)
+        living.add(made)
+        return made
 
-    given = cells(model, "ab", ["grad_cam", "eigen_cam"])
-    monkeypatch.setattr("gradcam_eval.methods.explainer.Explainer", Counted)
+    original = Explainer.only
+    monkeypatch.setattr(Explainer, "only", only)
     monkeypatch.setattr(
         "gradcam_eval.timing.measure",
         lambda functions, **_: at_once.append(len(living)) or dict.fromkeys(functions, ONE),
     )
-    cost_rows(model, given, plan=CostPlan((1, 2)), on_cell=lambda: heard.append(len(living)))
+    options = {"plan": CostPlan((1, 2)), "on_cell": lambda: heard.append(len(living))}
+    rows_of(model, "ab", ["grad_cam", "eigen_cam"], **options)
     assert at_once == [1] * 4 * 2  # four pairs, two sizes
     assert heard == [0] * 4
 
 
 def test_no_cells_leave_the_forward_pass(model):
-    rows = cost_rows(model, [], plan=CostPlan((1, 2), rounds=3))
+    rows = cost_rows(Explainer(model), [], plan=CostPlan((1, 2), rounds=3))
+    assert rows[0].first_call_ms == rows[1].first_call_ms  # compiled once, at the first size
     shown = [(row.method, row.batch_size, row.rounds, row.ratio_to_forward) for row in rows]
     assert shown == [("forward", 1, 3, 1.0), ("forward", 2, 3, 1.0)]
 
@@ -221,8 +224,7 @@ def test_a_method_of_many_passes_is_timed_less_often(model, monkeypatch):
 
     method = Method("asks", asks, "input", passes=lambda sizes, options: Passes(39, 2))
     monkeypatch.setitem(METHODS, "asks", method)
-    given = cells(model, "b", ["asks", "grad_cam"])
-    rows = cost_rows(model, given, plan=CostPlan((2, 5), rounds=10))
+    rows = rows_of(model, "b", ["asks", "grad_cam"], plan=CostPlan((2, 5), rounds=10))
     shown = [(row.method, row.batch_size, row.rounds, row.forwards, row.backwards) for row in rows]
     assert shown == [
         ("forward", 2, 10 + 10 * 8 // 40, 1, 0),
@@ -231,6 +233,25 @@ def test_a_method_of_many_passes_is_timed_less_often(model, monkeypatch):
         ("forward", 5, 10, 1, 0),
         ("grad_cam", 5, 10, 1, 1),
     ]
+
+
+def test_a_cell_is_timed_by_the_settings_of_its_explainer(model):
+    how = {"score": "probability", "seed": 5, "geometry": "stretch", "output": "classes"}
+    explainer = Explainer(model, ["a", "b"], ["grad_cam", "eigen_cam"], **how)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3)).astype(np.float32)
+    expected = explainer(images)
+    for cell in explainer.cells():
+        alone = explainer.only(cell, batch_size=2)
+        assert alone.objective is explainer.objective
+        found = alone(images)
+        assert list(found) == [cell.key]
+        assert found.geometry == "stretch"
+        np.testing.assert_allclose(found[cell.key], expected[cell.key], rtol=1e-5, atol=1e-8)
+
+
+def test_a_declared_output_reaches_what_is_timed(model):
+    with pytest.raises(InputError, match=r"output='binary' is for one number"):
+        measure_cost(model, "b", output="binary")
 
 
 def test_a_model_of_any_size_needs_one():

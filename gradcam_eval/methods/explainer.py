@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -138,6 +140,23 @@ class Explainer:
             raise InputError("no layer was named: wanted a role such as 'last', a path or an index")
         self._size: tuple[int, int] | None = None  # of the images that were explained last
         self._inputs: dict[Any, ModelInputs] = {}
+
+    def only(self, cell: HeatmapCell, *, batch_size: int) -> Explainer:
+        """Return an explainer of one of the heatmaps alone, by the same settings."""
+        made, passes = copy(self), self._passes
+        made.methods, made.batch_size = [cell.method], batch_size
+        how = replace(passes.how, batch_size=batch_size)
+        made._passes = Passes(
+            self.model,
+            made.methods,
+            self.objective,
+            cell.calls,
+            passes.tokens,
+            passes.image_input,
+            how,
+        )
+        made._inputs, made._size = {}, None
+        return made
 
     def calls(
         self, image_size: tuple[int, int] | None = None, *, inputs: ModelInputs | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from gradcam_eval.metrics.regions import NOTHING, region_of_boxes
 from gradcam_eval.metrics.registry import register_metric
 from gradcam_eval.metrics.resized import Resized
 from gradcam_eval.protocols import InstanceProtocol
+
+# (heatmap in the frame, masks of its objects, protocol) → value
+_Measure: TypeAlias = Callable[[Heatmap, NDArray[np.bool_], InstanceProtocol], float | Undefined]
 
 
 def instance_recall(
@@ -196,44 +201,46 @@ def _masks_of(truth: Truth) -> NDArray[np.bool_]:
     return _checked([region_of_boxes(box[None], truth.size) for box in truth.boxes])
 
 
-@register_metric(
-    "instance_recall",
-    needs="truth",
-    unit="share of objects",
-    bounds="0..1",
-    higher_is_better=True,
-    protocols=("instances_v1",),
+_TABLE: tuple[tuple[str, str, str, str, _Measure], ...] = (  # name, protocol, unit, what it is
+    (
+        "instance_recall",
+        "instances_v1",
+        "share of objects",
+        "Share of several objects of the class on which the heatmap reaches half its maximum.",
+        lambda heatmap, masks, rules: _found(heatmap, masks, rules.level or 0.0),
+    ),
+    (
+        "instance_evenness",
+        "instances_v1",
+        "normalised entropy",
+        "How evenly the heatmap's energy is shared out among several objects of the class.",
+        lambda heatmap, masks, rules: _evenness(heatmap, masks),
+    ),
+    (
+        "instance_fair_share",
+        "fair_share_v1",
+        "share of the fair share",
+        "What share of its fair share of the heatmap the weakest of several objects gets.",
+        lambda heatmap, masks, rules: _fair_share(heatmap, masks),
+    ),
 )
-@case_by_case("instance_recall", InstanceProtocol)
-def _recall(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
-    """Share of several objects of the class on which the heatmap reaches half its maximum."""
-    masks, level = _masks_of(prepared.case.truth), rules.level or 0.0
-    return _judge(prepared.resized, masks, lambda heatmap, each: _found(heatmap, each, level))
 
 
-@register_metric(
-    "instance_evenness",
-    needs="truth",
-    unit="normalised entropy",
-    bounds="0..1",
-    higher_is_better=True,
-    protocols=("instances_v1",),
-)
-@case_by_case("instance_evenness", InstanceProtocol)
-def _even(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
-    """How evenly the heatmap's energy is shared out among several objects of the class."""
-    return _judge(prepared.resized, _masks_of(prepared.case.truth), _evenness)
+def _metric_of(says: str, measure: _Measure) -> Callable[[Prepared, InstanceProtocol], Any]:
+    def metric(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
+        masks = _masks_of(prepared.case.truth)
+        return _judge(prepared.resized, masks, partial(measure, rules=rules))
+
+    metric.__doc__ = says
+    return metric
 
 
-@register_metric(
-    "instance_fair_share",
-    needs="truth",
-    unit="share of the fair share",
-    bounds="0..1",
-    higher_is_better=True,
-    protocols=("fair_share_v1",),
-)
-@case_by_case("instance_fair_share", InstanceProtocol)
-def _fair(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
-    """What share of its fair share of the heatmap the weakest of several objects gets."""
-    return _judge(prepared.resized, _masks_of(prepared.case.truth), _fair_share)
+for _name, _protocol, _unit, _says, _of in _TABLE:
+    register_metric(
+        _name,
+        needs="truth",
+        unit=_unit,
+        bounds="0..1",
+        higher_is_better=True,
+        protocols=(_protocol,),
+    )(case_by_case(_name, InstanceProtocol)(_metric_of(_says, _of)))

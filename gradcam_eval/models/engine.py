@@ -180,11 +180,8 @@ class Predictor:
     def _rows(self, images: Any) -> Any:
         """Return what `forward` returns, (N, K), for metrics; refuse a row for each pixel."""
         table = self.forward(images)
-        if self.output is not None and self.output.is_map:
-            raise InputError(
-                f"this model's output is a map: {self.output}; metrics read one score for each "
-                "image and class: wrap the model in one that takes the mean over a region"
-            )
+        if self.output is not None and (refusal := self.output.no_row):
+            raise InputError(refusal.reason)
         return table
 
     def compiled(

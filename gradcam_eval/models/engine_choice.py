@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import keras
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gradcam_eval.models.engine import LARGEST_DIFFERENCE, Engine, Predictor
 from gradcam_eval.models.inputs import input_shape
 from gradcam_eval.models.memory import collect
+from gradcam_eval.models.output import OutputKind
 
 _IMAGES = 8  # in a timed call
 _ROUNDS = 5  # of timed calls, in turns
@@ -43,7 +44,9 @@ class EngineChoice:
         )
 
 
-def choose_engine(model: keras.Model, size: tuple[int, int]) -> EngineChoice:
+def choose_engine(
+    model: keras.Model, size: tuple[int, int], *, output: OutputKind | None = None
+) -> EngineChoice:
     """Time the engines that are installed on a batch of noise, and choose.
 
     The frozen graph is the choice where an image takes it less than 2.5 ms, or where OpenVINO is
@@ -54,22 +57,27 @@ def choose_engine(model: keras.Model, size: tuple[int, int]) -> EngineChoice:
     ----------
     model : classifier
     size : (H, W) of its images
+    output : the kind of its output, where the user declared it
+
+    Raises
+    ------
+    InputError : the output has no row of scores for each image
     """
     shape = input_shape(model, size)
     noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, *shape)).astype(np.float32)
-    choice = _chosen(model, noise)
+    choice = _chosen(lambda engine: Predictor(model, engine=engine, output=output), noise)
     collect()  # what was compiled to be timed
     return choice
 
 
-def _chosen(model: keras.Model, noise: NDArray[np.float32]) -> EngineChoice:
-    engines = {"frozen": Predictor(model, engine="frozen")}
+def _chosen(predictor: Callable[[Engine], Predictor], noise: NDArray[np.float32]) -> EngineChoice:
+    engines = {"frozen": predictor("frozen")}
     if engines["frozen"].difference(noise) > LARGEST_DIFFERENCE:
         return EngineChoice("tensorflow")
     ms = _ms_per_image(engines, noise, rounds=1)
     if ms["frozen"] < _WORTH_MS or importlib.util.find_spec("openvino") is None:
         return EngineChoice("frozen", ms)
-    engines["openvino"] = Predictor(model, engine="openvino")
+    engines["openvino"] = predictor("openvino")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         difference = engines["openvino"].difference(noise)

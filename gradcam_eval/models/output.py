@@ -57,6 +57,16 @@ class Output:
         return self.kind != "regression"
 
     @property
+    def no_row(self) -> Undefined | None:
+        """Why an image has no row of scores, which metrics need; None where it has one."""
+        if not self.is_map:
+            return None
+        return Undefined(
+            f"this model's output is a map: {self}; metrics read one score for each image and "
+            "class: wrap the model in one that takes the mean over a region"
+        )
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names that targets have by themselves: of two classes by one number."""
         return _PAIRS[self.kind] if self.is_pair else ()

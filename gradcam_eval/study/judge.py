@@ -133,19 +133,23 @@ def _ranked(subject: Subject, said: NDArray[np.float32]) -> list[int]:
     return ranked
 
 
-def _engine(subject: Subject, sample: Sample) -> tuple[Predictor, float | str, InputError | None]:
+def _engine(
+    subject: Subject, sample: Sample
+) -> tuple[Predictor, float | str, InputError | Undefined | None]:
     """Return what computes this image's scores, how far it is off, and why that is too far.
 
     The largest difference of a probability from TensorFlow's; "" where no metric of the study asks
-    the model, or where the model itself gives another answer at each call. For exploring no
-    difference is too large. Where the study leaves the engine to us, TensorFlow itself computes an
-    image on which the chosen one is too far off.
+    the model, where the model has no row of scores for an image, or where it gives another answer
+    at each call. For exploring no difference is too large. Where the study leaves the engine to us,
+    TensorFlow itself computes an image on which the chosen one is too far off.
     """
     # TensorFlow: not to be imported early
     from gradcam_eval.models.engine import EXPLORING, LARGEST_DIFFERENCE
 
     if not asks_the_model(subject.study):
         return subject.predictor, "", None
+    if no_row := subject.output.no_row:
+        return subject.predictor, "", no_row
     difference = subject.predictor.difference(sample.image[None])
     if difference <= LARGEST_DIFFERENCE or subject.predictor.engine in EXPLORING:
         return subject.predictor, difference, None
@@ -167,7 +171,8 @@ def _target(subject: Subject, sample: Sample) -> int | str | None:
         raise InputError("the study explains each image's label, and this image has none")
     if sample.n_main == 1:
         return sample.labels[0]
-    return sample.ranked_labels(subject.predictor(sample.image[None])[0])[0]
+    said = subject.predictor(sample.image[None])[0]
+    return sample.ranked_labels(said.mean(axis=tuple(range(said.ndim - 1))))[0]
 
 
 def _mismatch(subject: Subject, sample: Sample, target: int) -> Undefined | None:

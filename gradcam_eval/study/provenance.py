@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,10 +40,13 @@ def write_provenance(
     folder: Path,
     study: Study,
     loaded: Sequence[LoadedModel],
-    subjects: Sequence[Subject],
+    engines: Mapping[str, EngineChoice],
     fingerprint: str,
 ) -> None:
-    """Write study.json, with every parameter resolved, and environment.json."""
+    """Write study.json, with every parameter resolved, and environment.json.
+
+    `engines` are those that are known, by the model's label.
+    """
     resolved = study.model_dump(mode="json")
     entries = resolved.pop("models")
     data = resolved.pop("data")
@@ -64,7 +67,7 @@ def write_provenance(
     _write_json(path, content)
     facts = describe_environment()
     facts["models"] = {each.label: _describe_model(each) for each in loaded}
-    facts["engines"] = {each.label: asdict(each.engine) for each in subjects}
+    facts["engines"] = {label: asdict(engine) for label, engine in engines.items()}
     _write_json(folder / "environment.json", facts)
 
 

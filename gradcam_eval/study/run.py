@@ -6,10 +6,10 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from gradcam_eval.study.provenance import (
 from gradcam_eval.study.subject import LoadedModel, Subject, load, make_subject
 from gradcam_eval.timing import CostPlan, cost_rows
 from gradcam_eval.values import as_rgb
+
+if TYPE_CHECKING:
+    from gradcam_eval.models.engine_choice import EngineChoice
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,15 @@ class _Part:
     @property
     def study(self) -> Study:
         return self.subject.study
+
+    def images_left(self, ledger: Ledger) -> int:
+        return len(set(self.source.names) - ledger.finished(self.label))
+
+    def cost_left(self, ledger: Ledger) -> CostPlan | None:
+        cost = self.study.cost
+        if not cost.rounds or ledger.has_cost(self.label):
+            return None
+        return CostPlan(cost.batch_sizes, cost.rounds, self.loaded.size)
 
 
 def run(
@@ -111,7 +123,7 @@ def run(
     fingerprint = fingerprint_of(study, loaded)
     with Ledger(folder / LEDGER, fingerprint) as ledger:
         subjects = [part.subject for part in parts]
-        write_provenance(folder, study, loaded, subjects, fingerprint)
+        write_provenance(folder, study, loaded, _engines(parts, ledger), fingerprint)
         write_layers(folder, subjects)
         write_calls(folder, [(part.loaded, part.subject) for part in parts])
         if source.skipped:
@@ -132,15 +144,23 @@ def _part(study: Study, loaded: LoadedModel, source: Source, folder: Path, fresh
     return _Part(loaded, make_subject(study, loaded, engine=engine), source, reading, folder)
 
 
+def _engines(parts: Sequence[_Part], ledger: Ledger) -> dict[str, EngineChoice]:
+    """Return the engine of each model that has one, and choose it where something is to be done."""
+    engines = {}
+    for part in parts:
+        is_left = part.images_left(ledger) or part.cost_left(ledger)
+        engine = part.subject.engine if is_left else part.subject.known_engine
+        if engine is not None:
+            engines[part.label] = engine
+    return engines
+
+
 def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
-    label, study, size, names = part.label, part.study, part.loaded.size, part.source.names
+    label, names = part.label, part.source.names
     _forget_other_labels(ledger, part, progress)
-    plan = None
-    if study.cost.rounds and not ledger.has_cost(label):
-        plan = CostPlan(study.cost.batch_sizes, study.cost.rounds, size)
-    left = len(set(names) - ledger.finished(label))
+    left, plan = part.images_left(ledger), part.cost_left(ledger)
     if left or plan:
-        expected = forecast(part.subject, plan, images=left, size=size)
+        expected = forecast(part.subject, plan, images=left, size=part.loaded.size)
         progress.say(f"{label}: {expected}")
         progress.say(f"{label}: {part.subject.engine}")
     if left < len(names):
@@ -151,7 +171,7 @@ def _run_model(ledger: Ledger, part: _Part, progress: Progress) -> None:
     if note := part.reading.classes.note:
         progress.say(f"{label}: {note}")
     progress.stage(f"{label}: images", len(names))
-    samples = part.source.samples(part.reading, readers=study.data.readers)
+    samples = part.source.samples(part.reading, readers=part.study.data.readers)
     with contextlib.closing(samples):
         for sample in samples:
             if kept := _run_image(ledger, part, sample):
@@ -180,7 +200,7 @@ def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progres
     part.subject.predictor.release()
     cells = [each for each in explainer.cells(size) if each.key not in refused]
     progress.stage(f"{part.label}: cost", len(cells))
-    rows = cost_rows(part.loaded.model, cells, plan=plan, on_cell=progress.step)
+    rows = cost_rows(explainer, cells, plan=plan, on_cell=progress.step)
     ledger.write_cost(part.label, rows)
 
 

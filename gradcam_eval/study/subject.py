@@ -72,27 +72,55 @@ class Subject:
 
     `layers` are the explained layers' rows of `list_layers`, in the network's order, with how their
     maps are laid on the image (`geometry`) and what of it they see where that is not all (`sees`).
-    `output` is what the model returns for an image.
+    `target` is a class or a rank ("predicted:2"), or None for the prediction or the label.
+    `known_engine` is the engine that the study names or an earlier run chose, None before a choice.
     """
 
-    label: str
+    loaded: LoadedModel
     study: Study
     explainer: Explainer
     layers: tuple[dict[str, Any], ...]
-    engine: EngineChoice
-    predictor: Predictor
-    output: Output
-    class_names: tuple[str, ...]
-    target: int | str | None  # a class, a rank ("predicted:2"); None: the prediction, or the label
+    target: int | str | None
+    known_engine: EngineChoice | None
     live: Explainer | None = None  # in TensorFlow's live graph, where maps are checked
+
+    @property
+    def label(self) -> str:
+        """The model's name in the study."""
+        return self.loaded.label
+
+    @property
+    def output(self) -> Output:
+        """What the model returns for an image."""
+        return self.loaded.output
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the model's classes by index; empty where nobody knows them."""
+        return self.loaded.class_names
+
+    @cached_property
+    def engine(self) -> EngineChoice:
+        """The engine of the metrics' forward passes, chosen here where it is not known yet."""
+        from gradcam_eval.models.engine_choice import choose_engine
+
+        loaded = self.loaded
+        return self.known_engine or choose_engine(loaded.model, loaded.size, output=loaded.declared)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model as the metrics call it, on the engine."""
+        from gradcam_eval.models.engine import Predictor
+
+        loaded = self.loaded
+        return Predictor(loaded.model, engine=self.engine.engine, output=loaded.declared)
 
     @cached_property
     def reference(self) -> Predictor:
         """The same model in TensorFlow, for an image on which the engine is too far from it."""
         from gradcam_eval.models.engine import Predictor
 
-        model, declared = self.predictor.model, self.predictor.declared
-        return Predictor(model, engine="tensorflow", output=declared)
+        return Predictor(self.loaded.model, engine="tensorflow", output=self.loaded.declared)
 
 
 def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
@@ -128,12 +156,12 @@ def make_subject(
 
     Parameters
     ----------
-    engine : what an earlier run of the study chose; None to choose where the study says "auto"
+    engine : what an earlier run of the study chose; None to choose where the study says "auto", as
+        soon as the engine is needed
     """
     from gradcam_eval.methods import find_methods
     from gradcam_eval.methods.explainer import Explainer
-    from gradcam_eval.models.engine import Predictor
-    from gradcam_eval.models.engine_choice import EngineChoice, choose_engine
+    from gradcam_eval.models.engine_choice import EngineChoice
     from gradcam_eval.models.layers import describe_call, find_layers
     from gradcam_eval.models.selection import resolve_layers
     from gradcam_eval.study.map_check import checked_methods
@@ -144,9 +172,8 @@ def make_subject(
     calls = resolve_layers(found, loaded.layers or study.layers) if looks_at_layers else []
     if study.engine != "auto":
         engine = EngineChoice(study.engine)
-    elif not asks_the_model(study):
+    elif not asks_the_model(study) or loaded.output.no_row:
         engine = EngineChoice("frozen")
-    engine = engine or choose_engine(loaded.model, loaded.size)
     explain = partial(
         Explainer,
         loaded.model,
@@ -163,7 +190,7 @@ def make_subject(
     checked = checked_methods(study.methods) if study.check_maps else []
     placings = explainer.placings(loaded.size)
     return Subject(
-        label=loaded.label,
+        loaded=loaded,
         study=study,
         explainer=explainer,
         layers=tuple(
@@ -171,11 +198,8 @@ def make_subject(
             for call in found.calls
             if call in calls
         ),
-        engine=engine,
-        predictor=Predictor(loaded.model, engine=engine.engine, output=loaded.declared),
-        output=loaded.output,
-        class_names=loaded.class_names,
         target=target,
+        known_engine=engine,
         live=explain(checked, engine="tensorflow") if checked else None,
     )
 

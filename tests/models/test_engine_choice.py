@@ -19,7 +19,8 @@ def choose(model, monkeypatch):
     """Choose by given milliseconds an image, and differences of a probability, by engine."""
 
     class Known:
-        def __init__(self, _, engine):
+        def __init__(self, _, *, engine, output):
+            assert output == "classes"
             self.engine = engine
 
         def difference(self, images):
@@ -35,7 +36,7 @@ def choose(model, monkeypatch):
 
     def made(**engines):
         known.update(engines)
-        return choose_engine(model, (6, 6))
+        return choose_engine(model, (6, 6), output="classes")
 
     return made
 

@@ -168,6 +168,21 @@ def test_what_a_regression_has_not_ends_the_study_before_an_image(run, changes, 
         run("value", **changes)
 
 
+@pytest.mark.parametrize("engine", ["auto", "frozen"])
+def test_a_segmentation_has_every_metric_that_does_not_ask_the_model(run, files, engine):
+    convolve = keras.layers.Conv2D
+    layers = [convolve(2, 3, padding="same", name="conv"), convolve(3, 1, activation="softmax")]
+    keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers]).save(files / "map.keras")
+    metrics = {"metrics": ["deletion", "gini_sparseness"], "engine": engine}
+    results = run("map", **metrics, layers=["conv"], cost={"rounds": 1, "batch_sizes": [1]})
+    assert images_of(results)["status"].eq("ok").all()
+    records = pd.read_csv(results.folder / "records.csv")
+    assert set(records[records["metric"] == "gini_sparseness"]["status"]) == {"value"}
+    deletion = records[records["metric"] == "deletion"]
+    assert set(deletion["status"]) == {"undefined"}
+    assert deletion["reason"].str.startswith("this model's output is a map: 3 classes for").all()
+
+
 def test_labels_by_sigmoids_are_named_in_the_target(run, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("bright\ndark\nred\n")

@@ -186,17 +186,27 @@ def test_the_engine_is_chosen_once_and_kept_for_a_resumed_run(values, tmp_path, 
     facts["engines"]["tiny"] = {"engine": "tensorflow", "ms_per_image": {}}
     (folder / "environment.json").write_text(json.dumps(facts))
     chosen = "gradcam_eval.models.engine_choice.choose_engine"
-    monkeypatch.setattr(chosen, lambda *_: pytest.fail("chosen again"))
+    monkeypatch.setattr(chosen, lambda *_, **__: pytest.fail("chosen again"))
     run_study(values, results=tmp_path)
     again = json.loads((folder / "environment.json").read_text())
     assert again["engines"] == facts["engines"]
-    monkeypatch.setattr(chosen, lambda *_: EngineChoice("frozen", {"frozen": 1.0}))
+    monkeypatch.setattr(chosen, lambda *_, **__: EngineChoice("frozen", {"frozen": 1.0}))
     for unusable in ({"engine": "abacus"}, "frozen", {"engine": "frozen", "speed": 1}):
         facts["engines"]["tiny"] = unusable
         (folder / "environment.json").write_text(json.dumps(facts))
         run_study(values, results=tmp_path)
         again = json.loads((folder / "environment.json").read_text())
         assert again["engines"]["tiny"] == {"engine": "frozen", "ms_per_image": {"frozen": 1.0}}
+
+
+def test_a_finished_study_that_is_shown_again_chooses_no_engine(values, tmp_path, monkeypatch):
+    (Path(values["data"]) / "b.png").unlink()
+    folder = run_study(values, results=tmp_path).folder
+    (folder / "environment.json").unlink()
+    chosen = "gradcam_eval.models.engine_choice.choose_engine"
+    monkeypatch.setattr(chosen, lambda *_, **__: pytest.fail("chosen"))
+    run_study(values, results=tmp_path)
+    assert json.loads((folder / "environment.json").read_text())["engines"] == {}
 
 
 def test_a_finished_study_is_not_computed_again(values, tmp_path, judged, monkeypatch):
