@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -130,6 +130,29 @@ class Placement:
         """Return (h, w) of the map."""
         return len(self.centres[0]), len(self.centres[1])
 
+    def of_shape(self, shape: tuple[int, int]) -> Placement:
+        """Return where the positions of another map (h, w) lie that covers what this one does.
+
+        A method may return a finer or a coarser map than its layer's.
+        """
+        if shape == self.shape:
+            return self
+        sides = zip(self.centres, self.seen, shape, strict=True)
+        rows, columns = (_divided(*each) for each in sides)
+        return replace(self, centres=(rows, columns))
+
+    def shares(self, shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return R (h, H) and C (w, W): ``R @ region @ C.T`` is a region of the image on the map.
+
+        A position covers half a stride on either side of its middle, and its value is the share of
+        that which is inside. `shape` is (H, W) of the region, which covers the whole image.
+        """
+        sides = zip(self.centres, self.seen, self.frame, shape, strict=True)
+        rows, columns = (
+            _share(_edges(c, seen), n * np.arange(m + 1) / m) for c, seen, n, m in sides
+        )
+        return rows, columns
+
     def matrices(
         self, size: tuple[int, int] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,6 +203,32 @@ def place(maps: Heatmap, placement: Placement, size: tuple[int, int] | None = No
     lowest = maps.min(axis=(-2, -1), keepdims=True)
     is_flat = lowest == maps.max(axis=(-2, -1), keepdims=True)
     return np.where(is_flat, lowest, np.where(is_seen, placed, 0)).astype(np.float32)
+
+
+def _edges(centres: NDArray[np.float64], seen: tuple[int, int]) -> NDArray[np.float64]:
+    """Return where the n positions begin and the last one ends, (n + 1,); 0 is the image's edge.
+
+    A single position covers all that it sees.
+    """
+    if len(centres) == 1:
+        return np.array(seen, float)
+    stride = (centres[-1] - centres[0]) / (len(centres) - 1)
+    return centres[0] + 0.5 + (np.arange(len(centres) + 1) - 0.5) * stride
+
+
+def _divided(
+    centres: NDArray[np.float64], seen: tuple[int, int], count: int
+) -> NDArray[np.float64]:
+    """Return the middles of `count` positions that cover evenly what these cover."""
+    edges = _edges(centres, seen)
+    return edges[0] + (np.arange(count) + 0.5) * (edges[-1] - edges[0]) / count - 0.5
+
+
+def _share(edges: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return which share of each interval between edges (n + 1,) each part (m) covers, (n, m)."""
+    low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+    common = np.minimum(high[:, None], parts[1:]) - np.maximum(low[:, None], parts[:-1])
+    return np.maximum(common, 0) / (high - low)[:, None]
 
 
 def _interpolated(

@@ -15,7 +15,7 @@ from gradcam_eval.methods import member_of
 from gradcam_eval.methods.cells import HeatmapCell
 from gradcam_eval.methods.compiled import CompiledPass
 from gradcam_eval.methods.formula import check_map
-from gradcam_eval.methods.heatmaps import Key, Placed, placement_for
+from gradcam_eval.methods.heatmaps import Key, Placed
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.traced import map_key
 from gradcam_eval.models.output import SATURATED
@@ -45,10 +45,6 @@ def maps_of(
     found : what the passes returned
     cells : whose maps are returned
     placings : where each layer's map lies, by path
-
-    Raises
-    ------
-    InputError : a method returned maps of another size than its layer's, which cannot be placed
 
     Warns
     -----
@@ -83,8 +79,7 @@ def _placed(
             if not isinstance(placing, Placement):
                 continue
             if not in_pixels(method, maps[key], call, placing.frame):
-                placement_for(key, maps[key], placing)
-                found[key] = Placed(maps[key], placing)
+                found[key] = Placed(maps[key], placing.of_shape(maps[key].shape[-2:]))
     return found
 
 

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import InputError
+from gradcam_eval.arrays import Placing
+from gradcam_eval.core import InputError, Undefined
 from gradcam_eval.models.inputs import (
     ModelInputs,
     check_shape,
@@ -143,3 +144,33 @@ def as_regions(regions: Any, count: int) -> NDArray[np.float32]:
     if len(empty):
         raise InputError(f"the region of image {empty[0]} is empty: there is nothing to explain")
     return inside
+
+
+def lay_regions(regions: NDArray[np.float32], placing: Placing) -> NDArray[np.float32]:
+    """Return regions of the image, (N, H, W) of 0 and 1, as shares of the output's positions.
+
+    Parameters
+    ----------
+    regions : of any size; each covers its image corner to corner
+    placing : where the output's positions lie; None: corner to corner, which the pass itself does
+
+    Raises
+    ------
+    InputError : the place is not known, or the output sees nothing of a region
+    """
+    if placing is None:
+        return regions
+    if isinstance(placing, Undefined):
+        raise InputError(
+            f"the regions cannot be laid on this model's output: {placing.reason}; give them at "
+            "the output's own height and width"
+        )
+    rows, columns = placing.shares((regions.shape[1], regions.shape[2]))
+    laid = np.asarray(rows @ regions @ columns.T, np.float32)
+    unseen = np.flatnonzero(~laid.any(axis=(1, 2)))
+    if len(unseen):
+        raise InputError(
+            f"the region of image {unseen[0]} lies beside what this model's output sees: expected "
+            f"one within {placing}"
+        )
+    return laid

@@ -16,7 +16,7 @@ from gradcam_eval.arrays import Geometry, Placing
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods import find_methods
 from gradcam_eval.methods.answer import in_pixels, maps_of, refused_cells, warn_of_saturation
-from gradcam_eval.methods.batch import as_batch, as_regions, check_settings
+from gradcam_eval.methods.batch import Batch, as_batch, as_regions, check_settings
 from gradcam_eval.methods.cells import HeatmapCell, cells_of
 from gradcam_eval.methods.compiled import ENGINES, CompiledPass, Engine
 from gradcam_eval.methods.draws import Found, mean_of_draws, warn_of_randomness
@@ -232,8 +232,9 @@ class Explainer:
             `load_model` built by name; "predicted" (None), or "predicted:2" for the class with the
             second highest score
         against : classes whose score is subtracted: why this class rather than that one
-        regions : for a segmentation: (N, h, w) or (h, w), non-zero on the pixels whose score is
-            explained; None for all
+        regions : for a segmentation: (N, h, w) or (h, w) of the image, or of the output where that
+            is of another size and given so; non-zero on the pixels whose score is explained. An
+            output that does not cover the image is read where it lies. None for all
 
         Returns
         -------
@@ -265,7 +266,11 @@ class Explainer:
         arrays: list[NDArray[Any]] = [
             batch.images,
             *indices,
-            *([] if regions is None else [as_regions(regions, count)]),
+            *(
+                []
+                if regions is None
+                else [self._regions(regions, count, compiled[0].output, batch)]
+            ),
             *batch.extras,
         ]
         found = self._found(compiled, arrays)
@@ -326,6 +331,14 @@ class Explainer:
             self._has_run_twice = True
             warn_of_randomness(found, run(found.get("targets")), random, stacklevel=3)
         return found
+
+    def _regions(
+        self, regions: Any, count: int, output: Output | None, batch: Batch
+    ) -> NDArray[np.float32]:
+        given = as_regions(regions, count)
+        if output is None or not output.is_map:
+            return given  # it has no regions, as the pass says
+        return self._passes.laid(given, batch.inputs)
 
     def _indices(self, targets: Targets, output: Output | None, count: int) -> NDArray[np.int64]:
         if output is not None:

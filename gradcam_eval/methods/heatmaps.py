@@ -212,17 +212,15 @@ class Heatmaps(Mapping[Key, Heatmap]):
 def placement_for(key: Key, maps: Heatmap, placing: Placing) -> Placement | None:
     """Return where the maps (N, h, w) of one (layer, method) lie; None: corner to corner.
 
+    Maps of another size than the layer's cover what the layer's cover.
+
     Raises
     ------
-    InputError : that is not known, or the method returned maps of another size than its layer's
+    InputError : that is not known
     """
-    layer, method = key
-    if isinstance(placing, Placement) and placing.shape != maps.shape[-2:]:
-        height, width = maps.shape[-2:]
-        placing = Undefined(f"{method} gave it another size ({height}×{width})")
     if isinstance(placing, Undefined):
-        raise InputError(refusal_of(layer, placing))
-    return placing
+        raise InputError(refusal_of(key[0], placing))
+    return placing and placing.of_shape(maps.shape[-2:])
 
 
 def refusal_of(layer: str, why: Undefined, *, can_stretch: bool = True) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from gradcam_eval.arrays import Geometry, Placing
 from gradcam_eval.methods import member_of
+from gradcam_eval.methods.batch import lay_regions
 from gradcam_eval.methods.compiled import CompiledPass, Engine, group_by_memory
 from gradcam_eval.methods.registry import Method
 from gradcam_eval.methods.traced import Plan
@@ -19,7 +22,7 @@ from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.memory import collect
 from gradcam_eval.models.objective import Objective
-from gradcam_eval.models.placement import find_placements
+from gradcam_eval.models.placement import find_placements, place_output
 from gradcam_eval.models.selection import resolve_each
 from gradcam_eval.models.tap import LayerCall
 
@@ -49,6 +52,7 @@ class Passes:
     calls : what the layers stand for, by the size (H, W) of the images
     named : the paths that each name or index stands for, by that size
     placings : where the layers' maps lie, by the size of the images and the geometry
+    output_placing : the output's (h, w) and where its positions lie, by the size of the images
     compiled : the passes, by the images' shape and by what is asked of them
     """
 
@@ -62,6 +66,7 @@ class Passes:
     calls: dict[tuple[int, int], list[LayerCall]] = field(default_factory=dict)
     named: dict[tuple[int, int], dict[str | int, list[str]]] = field(default_factory=dict)
     placings: dict[Any, Mapping[str, Placing]] = field(default_factory=dict)
+    output_placing: dict[tuple[int, int], Any] = field(default_factory=dict)
     compiled: dict[Any, list[CompiledPass]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -101,6 +106,19 @@ class Passes:
     def groups(self, calls: list[LayerCall]) -> list[list[LayerCall]]:
         """Return the calls in groups that one pass each explains, as `memory` holds them."""
         return group_by_memory(calls, batch_size=self.how.batch_size, memory=self.how.memory)
+
+    def laid(self, regions: NDArray[np.float32], inputs: ModelInputs) -> NDArray[np.float32]:
+        """Return regions (N, h, w) of the images on a segmentation's output, where it sees less.
+
+        Regions of the output's own size, which is not the images', are of its positions already.
+        """
+        size = inputs.shape[:2]
+        if self.how.geometry == "stretch":
+            return regions
+        if size not in self.output_placing:
+            self.output_placing[size] = place_output(self.model, inputs, self.objective)
+        shape, placing = self.output_placing[size]
+        return regions if regions.shape[1:] == shape != size else lay_regions(regions, placing)
 
     def compile(
         self, inputs: ModelInputs, has_against: bool, has_regions: bool, has_ranks: bool = False

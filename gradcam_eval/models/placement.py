@@ -15,11 +15,13 @@ from gradcam_eval.models.borders import unseen_borders
 from gradcam_eval.models.calls import trace_calls
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.receptive_field import (
     NO_PLACE,
     NO_ROW_EACH,
     FieldAxis,
     ReceptiveField,
+    field_of,
 )
 from gradcam_eval.models.tap import LayerCall
 
@@ -56,9 +58,36 @@ def find_placements(
     doubtful = [call for call in known if _is_doubtful(call)]
     unseen = unseen_borders(model, inputs, doubtful) if doubtful else {}
     return {
-        call.path: unseen[call.path] if call in doubtful else _automatic(call, inputs.shape[:2])
+        call.path: unseen[call.path]
+        if call in doubtful
+        else _automatic(call.field, call.map_shape[:2], inputs.shape[:2])
         for call in known
     }
+
+
+def place_output(
+    model: keras.Model, inputs: ModelInputs, objective: Objective
+) -> tuple[tuple[int | None, ...], Placing]:
+    """Return (h, w) of a segmentation's output, and where its positions lie on images of a size.
+
+    As by "auto", see `find_placements`.
+
+    Parameters
+    ----------
+    model, inputs : the model, and how it takes images of that size
+    objective : says which output
+    """
+    traced = trace_calls(model, inputs, None, objective.read)
+    end = traced.ends[0]
+    field = field_of(traced.reaches.get(end.name), objective.layout, tuple(end.shape))
+    axes = slice(1, 3) if objective.layout == "channels_last" else slice(2, 4)
+    shape = tuple(end.shape)[axes]
+    if isinstance(field, ReceptiveField):
+        return shape, _automatic(field, shape, inputs.shape[:2])
+    for call, output in zip(traced.calls, traced.outputs, strict=True):
+        if output is end.op.inputs[0]:  # the explained tensor is a copy of the output
+            return shape, find_placements(model, inputs, [call], "auto")[call.path]
+    return shape, field
 
 
 def _with_fields(
@@ -108,9 +137,10 @@ def _is_doubtful(call: LayerCall) -> bool:
     return call.field is not NO_PLACE or isinstance(call.layout, TokenGrid)
 
 
-def _automatic(call: LayerCall, frame: tuple[int, int]) -> Placing:
-    field = call.field
-    if call.map_shape[:2] == (1, 1) and not _has_parts(call):
+def _automatic(
+    field: ReceptiveField | Undefined | None, size: tuple[int | None, ...], frame: tuple[int, int]
+) -> Placing:
+    if size == (1, 1) and field is not NO_ROW_EACH:
         return None  # one value: it orders no pixels, wherever it lies
     if not isinstance(field, ReceptiveField):
         return field

@@ -7,7 +7,7 @@ one whose arguments are not constants, nothing is computed, and the reason says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.models.layout import Layout, TokenGrid
-from gradcam_eval.models.reach.operation import Reach, static_value
+from gradcam_eval.models.reach.operation import Reach, called_with, static_value
 from gradcam_eval.models.reach.rules import POINTWISE, RULES, WITHOUT_VALUES
 from gradcam_eval.models.reach.sides import (
     NOTHING,
@@ -119,10 +119,10 @@ def walk(graph: Any, sources: Mapping[str, Reach]) -> Reaches:
 
 def _through(op: Any, inputs: list[Reach | Undefined]) -> list[Reach | Undefined]:
     if op.type in _CALLS:
-        return _through_function(op, op.get_attr("f").name, inputs)
+        return _through_function(op, op.get_attr("f").name, op.inputs, inputs)
     if op.type in _BRANCHES and (taken := static_value(op.inputs[0])) is not None:
         branch = op.get_attr("then_branch" if taken else "else_branch")
-        return _through_function(op, branch.name, inputs[1:])
+        return _through_function(op, branch.name, op.inputs[1:], inputs[1:])
     unknown = next((each for each in inputs if isinstance(each, Undefined)), None)
     if unknown is not None:
         return [unknown] * len(op.outputs)
@@ -145,7 +145,7 @@ def _rule(op: Any, inputs: list[Reach]) -> Any:
 
 
 def _through_function(
-    op: Any, name: str, inputs: list[Reach | Undefined]
+    op: Any, name: str, tensors: Sequence[Any], inputs: list[Reach | Undefined]
 ) -> list[Reach | Undefined]:
     """Walk the function that an operation calls, as grouped convolutions do."""
     inner = op.graph._get_function(name).graph  # there is no public way
@@ -156,7 +156,8 @@ def _through_function(
         )
     pairs = zip(inner.inputs, inputs, strict=True)
     given = {tensor.name: reach for tensor, reach in pairs if reach is not None}
-    reaches = walk(inner, given)  # type: ignore[arg-type]
+    with called_with(inner.inputs, tensors):
+        reaches = walk(inner, given)  # type: ignore[arg-type]
     return [reaches.get(tensor.name) for tensor in inner.outputs]
 
 

@@ -144,6 +144,8 @@ PARTS = {
     "vectorized": plain(Call(lambda x: tf.vectorized_map(lambda each: each[:, 48:], x))),
     "mirrored": plain(Call(lambda x: x[:, :, ::-1])),
     "padded": plain(L.ZeroPadding2D(((0, 0), (96, 0)))),
+    "letterbox": plain(L.Resizing(96, 96, pad_to_aspect_ratio=True)),
+    "letterbox of columns": plain(L.Resizing(48, 192, pad_to_aspect_ratio=True)),
     "nested": nested(L.CenterCrop(24, 48)),
     "halves": of_halves,
 }
@@ -460,17 +462,81 @@ def test_a_fusion_is_laid_when_it_is_made():
     )
 
 
-def test_a_method_whose_map_has_another_size_cannot_be_placed():
+def test_a_map_of_another_size_covers_what_its_layer_covers():
     @ge.register_method
-    def halved(activations, gradients):
-        return tf.reduce_mean(activations, axis=-1)[:, ::2, ::2]
+    def averaged(activations, gradients, *, by=2):
+        return tf.nn.avg_pool2d(activations, by, by, "VALID")[..., 0]
 
+    model = network(L.CenterCrop(24, 48))
     try:
-        with pytest.raises(InputError, match=r"halved gave it another size \(12×24\)"):
-            ge.explain(network(L.CenterCrop(24, 48)), blob(), methods="halved", targets=1)
-        assert ge.explain(network(), blob(), methods="halved", targets=1)["conv", "halved"].size
+        for by, far in ((2, 1), (3, 2), (24, 24)):
+            method = f"averaged(by={by})"
+            maps = ge.explain(model, blob(), methods=[method, "hires_cam"], targets=1)
+            coarse, fine = maps["conv", method][0], maps["conv", "hires_cam"][0]
+            assert coarse.shape == fine.shape == (48, 96)
+            seen = np.s_[12:36, 24:72]
+            assert coarse[seen].all()
+            assert not np.delete(coarse, np.r_[12:36], axis=0).any()
+            middles = [
+                (np.maximum(each, 0).sum(0) * np.arange(96)).sum() / np.maximum(each, 0).sum()
+                for each in (coarse, fine)
+            ]
+            assert abs(middles[0] - middles[1]) < far
+        assert ge.explain(network(), blob(), methods="averaged", targets=1)["conv", "averaged"].size
     finally:
-        ge.METHODS.pop("halved")
+        ge.METHODS.pop("averaged")
+
+
+# --- regions of a segmentation ----------------------------------------------------------------
+
+
+def segmentation(*first, size=(48, 96), strides=1):
+    """Two classes for each pixel, of which the second has the brightness for a logit."""
+    conv = L.Conv2D(2, strides, strides=strides, use_bias=False, name="conv")
+    model = keras.Sequential([keras.Input((*size, 1)), *first, conv])
+    conv.set_weights([np.full((strides, strides, 1, 2), [0.0, strides**-2], np.float32)])
+    return model
+
+
+def test_a_region_lies_where_the_output_sees_it(rng):
+    """The crop inside the model gives the score of the crop outside."""
+    image = rng.uniform(0, 255, (48, 96, 1)).astype(np.float32)
+    region = blob()[..., 0] > 0
+    crop = np.s_[12:36, 24:72]
+    for strides in (1, 2):
+        inside = Explainer(segmentation(L.CenterCrop(24, 48), strides=strides))
+        outside = Explainer(segmentation(size=(24, 48), strides=strides))
+        expected = outside(image[crop], 1, regions=region[crop])
+        for given in (region, np.repeat(np.repeat(region, 2, 0), 2, 1)):  # of any size
+            found = inside(image, 1, regions=given)
+            np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
+            np.testing.assert_allclose(found.predictions, expected.predictions, rtol=1e-5)
+        stretched = Explainer(inside.model, geometry="stretch")(image, 1, regions=region)
+        assert stretched.scores != pytest.approx(expected.scores, rel=1e-3)
+        shape = inside.model.output_shape[1:3]  # of the output's own size: of its positions
+        of_output = inside(image, 1, regions=np.ones(shape)).scores
+        np.testing.assert_allclose(of_output, inside(image, 1).scores, rtol=1e-6)
+
+
+def test_a_region_that_the_output_cannot_have_is_refused():
+    cropped = Explainer(segmentation(L.CenterCrop(24, 48)))
+    with pytest.raises(InputError, match=r"lies beside what this model's output sees: .*rows 12"):
+        cropped(blob(), 1, regions=blob(rows=(0, 9))[..., 0])
+    unknown = Explainer(segmentation(Call(lambda x: cumulated(x)[:, :, 48:])), "conv", "gradient")
+    with pytest.raises(InputError, match=r"cannot be laid on this .*Cumsum.*own height"):
+        unknown(blob(), 1, regions=blob()[..., 0])
+    assert unknown(blob(), 1, regions=np.ones((48, 48))).scores > 0
+    whole = Explainer(segmentation(Call(cumulated)), "conv", "gradient")  # it sees every border
+    assert whole(blob(), 1, regions=blob()[..., 0]).scores > 0
+
+
+def test_shares_of_an_output_by_hand():
+    where = placement([1.0, 4.0], [2.5], (8, 6), ((0, 6), (2, 4)))  # rows 3 apart; one column
+    rows, columns = where.shares((8, 6))
+    np.testing.assert_allclose(rows, [[1 / 3] * 3 + [0] * 5, [0] * 3 + [1 / 3] * 3 + [0] * 2])
+    np.testing.assert_allclose(columns, [[0, 0, 0.5, 0.5, 0, 0]])
+    coarse = where.shares((4, 6))[0]  # pixels of the region are two of the image
+    np.testing.assert_allclose(coarse, [[2 / 3, 1 / 3, 0, 0], [0, 1 / 3, 2 / 3, 0]])
 
 
 # --- receptive_field, as it was -------------------------------------------------------------------

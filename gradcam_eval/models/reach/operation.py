@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +21,21 @@ _ARITHMETIC = (
     *("Mul", "Neg", "NotEqual", "Pack", "Prod", "Range", "RealDiv", "Reshape", "Rint", "Round"),
     *("SelectV2", "Slice", "Split", "Squeeze", "StridedSlice", "Sub", "Sum", "Unpack"),
 )
+# What the inputs of the functions that are being read stand for: tensors of their callers.
+_GIVEN: ContextVar[Mapping[Any, Any]] = ContextVar("given")
 _SHAPES = ("Shape", "Size", "Rank")  # known without a value, where the shape is
 Rule: TypeAlias = Callable[[Any, list[Reach]], Reach | list[Reach]]
+
+
+@contextmanager
+def called_with(inputs: Sequence[Any], given: Sequence[Any]) -> Iterator[None]:
+    """Know, while a function's graph is read, which tensors its caller gives it."""
+    pairs = {each.ref(): tensor for each, tensor in zip(inputs, given, strict=True)}
+    token = _GIVEN.set({**_GIVEN.get({}), **pairs})
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
 
 
 def static_shape(tensor: Any) -> tuple[int, ...]:
@@ -49,10 +64,19 @@ def static_value(tensor: Any) -> Any:
 
 
 def _shapes_behind(tensor: Any) -> dict[Any, Any] | None:
-    """Return the shapes from which a tensor is computed by arithmetic alone; None: by more."""
+    """Return the shapes from which a tensor is computed by arithmetic alone; None: by more.
+
+    What a function is given by its caller counts like a shape, where it is a constant there.
+    """
     shapes, seen, waiting = {}, {tensor.op}, [tensor.op]
     while waiting:
         operation = waiting.pop()
+        given = _GIVEN.get({}).get(operation.outputs[0].ref()) if operation.outputs else None
+        if given is not None:
+            shapes[operation.outputs[0]] = value = static_value(given)
+            if value is None:
+                return None
+            continue
         if operation.type in _SHAPES:
             if not operation.inputs[0].shape.is_fully_defined():
                 return None

@@ -19,6 +19,7 @@ from gradcam_eval.models.reach.operation import (
     each_side,
     only,
     static_shape,
+    static_value,
 )
 from gradcam_eval.models.reach.sides import (
     NotComputedError,
@@ -98,7 +99,17 @@ def _softmax(op: Any, reaches: list[Reach]) -> Reach:
 
 def _concat(op: Any, reaches: list[Reach]) -> Reach:
     axis = int(constant(op, len(reaches) - 1)) % op.outputs[0].shape.rank
-    return _joined(reaches[:-1], [static_shape(tensor)[axis] for tensor in op.inputs[:-1]], axis)
+    parts = list(zip(op.inputs[:-1], reaches[:-1], strict=True))
+    return _joined(reaches[:-1], [_length(tensor, reach, axis) for tensor, reach in parts], axis)
+
+
+def _length(tensor: Any, reach: Reach, axis: int) -> int:
+    """Return how long a tensor is along an axis, also where only its values say so."""
+    along = [len(side.first) for side in reach or () if side.axis == axis]
+    if along or tensor.shape[axis] is not None:
+        return along[0] if along else int(tensor.shape[axis])
+    value = None if reach else static_value(tensor)
+    return static_shape(tensor)[axis] if value is None else int(np.shape(value)[axis])
 
 
 def _joined(reaches: Sequence[Reach], lengths: list[int], axis: int) -> Reach:
