@@ -24,11 +24,12 @@ from gradcam_eval.methods.first_images import first_images
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.tap import kept
+from gradcam_eval.report.look import Look
 from gradcam_eval.report.overlay import overlay
 
 _TILE = 160  # pixels that an image's shorter side has at least in the picture
 _GAP, _LINE = 8, 18  # pixels between tiles, and of a line of text
-_ALPHA = 0.5
+_LOOK = Look()  # that of `gradcam-eval explain`
 
 
 class HeatmapCallback(keras.callbacks.Callback):
@@ -201,7 +202,7 @@ def draw(images: NDArray[np.uint8], heatmaps: Heatmaps) -> NDArray[np.uint8]:
         _write(sheet, (_GAP, top + height), _explained(heatmaps, n), width)
         for i, maps in enumerate(heatmaps.values(), 1):
             place = (_GAP + i * step[1], top)
-            coloured = overlay(tile, maps[n], alpha=_ALPHA)
+            coloured = overlay(tile, maps[n], alpha=_LOOK.alpha, cmap=_LOOK.cmap)
             sheet.paste(PillowImage.fromarray(coloured), place)
             _write(sheet, (place[0], top + height), _note(maps[n]), width)
     return np.asarray(sheet)

@@ -10,12 +10,15 @@ import hashlib
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.texts import is_writable, one_line, shortened
+
+if TYPE_CHECKING:
+    from gradcam_eval.data.geometry import Frame
 
 Image: TypeAlias = NDArray[np.float32]  # (H, W, C), 0..255: RGB, or grey with C = 1
 Heatmap: TypeAlias = NDArray[np.float32]  # (h, w), raw scale, larger = more relevant
@@ -236,6 +239,20 @@ def _as_tuple(known: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph from which a sample's image was made, for pictures of heatmaps.
+
+    Attributes
+    ----------
+    pixels : uint8 (h, w, 3), RGB, upright, of the file's proportions and at most its size
+    frame : where the file's pixels are in the image
+    """
+
+    pixels: NDArray[np.uint8]
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One image of a data set, ready for the model, with what is known about it.
 
@@ -252,6 +269,7 @@ class Sample:
         file, or of its crop, or with padding, so that a heatmap is stretched to it corner to corner
     groups : (group, value) by which summaries can be split, as ("hard", "yes")
     applied : what was done to the file's values (a window, grey by luminance), for the record
+    photo : the photograph, where there is a file; no result depends on it
     """
 
     id: str
@@ -265,6 +283,7 @@ class Sample:
     groups: tuple[tuple[str, str], ...] = ()
     n_main: int = 1
     applied: str = ""
+    photo: Photo | None = None
 
     def __post_init__(self) -> None:
         """Refuse texts that no table can keep."""

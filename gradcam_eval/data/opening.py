@@ -18,6 +18,8 @@ from gradcam_eval.data.geometry import Frame
 from gradcam_eval.data.placement import Placement
 from gradcam_eval.values import LUMINANCE, check_values
 
+LONGEST = 380  # pixels of a photograph for pictures: twice a tile of a grid
+
 
 @dataclass(frozen=True, eq=False)
 class Opened:
@@ -71,6 +73,19 @@ class Opened:
                 "give 1 or 3, and arrays in memory the channels that they have."
             )
         return image
+
+    def small(self, channels: int) -> NDArray[np.uint8]:
+        """Return what a person can look at, (h, w, 3), no side longer than 380 pixels.
+
+        Grey where the image has one channel.
+        """
+        shown = self.rgb()
+        scale = LONGEST / max(shown.size)
+        if scale < 1:
+            size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
+            shown = shown.resize(size, Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+        shown = shown.convert("L").convert("RGB") if channels == 1 else shown
+        return np.asarray(shown)
 
     def rgb(self) -> Pillow.Image:
         """Return what a person can look at: 8-bit RGB."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradcam_eval.core import BadSample, InputError, ReadError, Sample, Truth, reason_of
+from gradcam_eval.core import BadSample, InputError, Photo, ReadError, Sample, Truth, reason_of
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
 from gradcam_eval.data.depth import Pixels
@@ -81,6 +81,7 @@ def _read(entry: Entry, reading: Reading) -> Sample:
         groups=groups_of(entry, annotation, original),
         n_main=n_main,
         applied=opened.applied(reading.channels),
+        photo=Photo(opened.small(reading.channels), frame),
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradcam_eval.arrays import degenerate_reason
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.data.geometry import Frame
+from gradcam_eval.data.photo import photo_of
 from gradcam_eval.report.look import Look
 from gradcam_eval.report.overlay import overlay
 from gradcam_eval.report.tiles import (
@@ -44,7 +45,8 @@ class Maps:
     """One image with its truth and its raw maps, as `maps/<model>/<sample>.npz` holds them.
 
     `frame` says where a photograph's pixels are in the image that the maps are of, where `image` is
-    the photograph; None: `image` is that image, or was only resized.
+    the photograph; None: `image` is that image, or was only resized. Mask and boxes are in the
+    pixels of the image that the maps are of.
     """
 
     image: NDArray[np.uint8]
@@ -103,7 +105,11 @@ def _as_maps(arrays: dict[str, NDArray[Any]]) -> Maps:
     for key, heatmap in maps.items():
         if heatmap.dtype.kind != "f" or heatmap.ndim != 2 or not heatmap.size:
             raise ValueError(f"the map of {key} is {heatmap.dtype} of shape {heatmap.shape}")
-    return Maps(image, mask if mask is not None and mask.any() else None, boxes, maps)
+    mask = mask if mask is not None and mask.any() else None
+    photo = photo_of(arrays)
+    if photo is None:  # an array in memory, or written by an earlier version
+        return Maps(image, mask, boxes, maps)
+    return Maps(photo.pixels, mask, boxes, maps, photo.frame)
 
 
 @dataclass(frozen=True)
@@ -205,11 +211,19 @@ def _has_truth(maps: Maps) -> bool:
 
 
 def _to_tile(maps: Maps, x: float, y: float) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Return the function from the image's pixels to the picture's, for a tile at (x, y)."""
+    """Return the function from the truth's pixels to the picture's, for a tile at (x, y)."""
     height, width = maps.image.shape[:2]
     scale = TILE / max(height, width)
     left, top = x + (TILE - width * scale) / 2, y + (TILE - height * scale) / 2
-    return lambda px, py: (left + np.asarray(px) * scale, top + np.asarray(py) * scale)
+    frame = maps.frame or Frame.identity((height, width))
+    (across, down), (right, below) = frame.scale, frame.offset
+    across, down = across * frame.original[1] / width, down * frame.original[0] / height
+
+    def place(px: Any, py: Any) -> tuple[Any, Any]:
+        shown = (np.asarray(px) - right) / across, (np.asarray(py) - below) / down
+        return left + shown[0] * scale, top + shown[1] * scale
+
+    return place
 
 
 def _draw_truth(axes: Any, x: float, y: float, maps: Maps) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcam_eval.arrays import degenerate_reason, min_max, resize
 from gradcam_eval.core import Heatmap, InputError
 from gradcam_eval.data.geometry import Frame
-from gradcam_eval.report.look import check_colormap
+from gradcam_eval.report.look import ALPHA, CMAP, check_colormap
 from gradcam_eval.values import LEVELS, PERTURBED, as_values, check_values, to_levels
 
 _BAND = 1 << 20  # pixels that are coloured at a time: photographs have many
@@ -22,8 +22,8 @@ def overlay(  # noqa: PLR0913 - the one call that says all
     image: NDArray[Any],
     heatmap: Heatmap,
     *,
-    alpha: float = 0.4,
-    cmap: str = "jet",
+    alpha: float = ALPHA,
+    cmap: str = CMAP,
     values: Sequence[float] = LEVELS,
     frame: Frame | None = None,
 ) -> NDArray[np.uint8]:

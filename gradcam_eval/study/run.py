@@ -15,6 +15,7 @@ import numpy as np
 
 from gradcam_eval.core import BadSample, InputError, Sample, reason_of
 from gradcam_eval.data import Reading, Source
+from gradcam_eval.data.photo import photo_arrays
 from gradcam_eval.data.source import say_skipped
 from gradcam_eval.files import replacing
 from gradcam_eval.store import LEDGER, Ledger, check_unused, map_path
@@ -245,7 +246,7 @@ def _run_image(ledger: Ledger, part: _Part, sample: Sample | BadSample) -> str:
 
 
 def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
-    """Write the picture, its truth and every heatmap at its own size and scale."""
+    """Write the image, its truth, every heatmap at its own size and scale, and the photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         "image": as_rgb(sample.image),
@@ -254,6 +255,8 @@ def _write_maps(path: Path, sample: Sample, judged: Judged) -> None:
     }
     if sample.truth.mask is not None:
         arrays["mask"] = sample.truth.mask
+    if sample.photo is not None:
+        arrays |= photo_arrays(sample.photo)
     arrays |= {f"map_{i}": heatmap for i, heatmap in enumerate(judged.maps.values())}
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)

@@ -5,6 +5,7 @@ import pytest
 from gradcam_eval.core import InputError
 from gradcam_eval.data.geometry import Framing
 from gradcam_eval.report import overlay as module
+from gradcam_eval.report.look import ALPHA, CMAP
 from gradcam_eval.report.overlay import overlay
 
 IMAGE = np.full((4, 6, 3), 100, np.uint8)
@@ -21,10 +22,10 @@ def test_blend_by_hand():
     np.testing.assert_array_equal(out[3, 3], np.rint(0.75 * 100 + 0.25 * low))
 
 
-def test_defaults_are_jet_at_0_4_and_small_maps_are_resized():
+def test_defaults_are_the_look_of_explain_and_small_maps_are_resized():
     out = overlay(np.zeros((8, 8, 3), np.float32), np.array([[0, 1], [0, 1]], np.float32))
     np.testing.assert_array_equal(
-        out[0, 7], np.rint(0.4 * 255 * np.array(matplotlib.colormaps["jet"](1.0)[:3]))
+        out[0, 7], np.rint(ALPHA * 255 * np.array(matplotlib.colormaps[CMAP](1.0)[:3]))
     )
     assert (out == out[:1]).all()
 
@@ -76,7 +77,7 @@ def test_outside_a_crop_the_photograph_is_untinted():
     assert changed.min(axis=0).tolist() == [6, 56]
     assert changed.max(axis=0).tolist() == [93, 143]
     hot = np.array(matplotlib.colormaps["jet"](1.0)[:3]) * 255
-    middle = overlay(np.zeros_like(photo), heatmap, frame=frame, alpha=1)[49:51, 99:101]
+    middle = overlay(np.zeros_like(photo), heatmap, frame=frame, alpha=1, cmap="jet")[49:51, 99:101]
     assert np.abs(middle - hot).max() < 12  # within a thousandth of the peak
 
 

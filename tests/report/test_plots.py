@@ -5,10 +5,12 @@ import pytest
 from study_folder import Plan, make_study
 
 from gradcam_eval.core import InputError
+from gradcam_eval.data.geometry import Framing
 from gradcam_eval.report.folder import read_folder
-from gradcam_eval.report.grid import Maps, overlay_grid, read_maps, thumbnail
+from gradcam_eval.report.grid import Maps, _to_tile, overlay_grid, read_maps, thumbnail
+from gradcam_eval.report.look import Look
 from gradcam_eval.report.plots import cost_figure, curve_figure, heat_table
-from gradcam_eval.report.tiles import label_lines
+from gradcam_eval.report.tiles import TILE, label_lines
 from gradcam_eval.stats import summarise
 
 
@@ -232,3 +234,19 @@ def test_a_long_name_of_many_layers_is_broken_off():
     assert len(lines) == 5
     assert lines[0] == "block0_expand_"
     assert lines[-1] == "…"
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "letterbox"])
+def test_on_a_photograph_the_truth_lies_where_the_map_does(fit):
+    """The box of a bright patch is outlined round that patch, whatever shape the image has."""
+    photo = np.zeros((60, 120, 3), np.uint8)
+    photo[20:40, 50:80] = 255
+    frame = Framing(fit).frame((60, 120), (40, 40))
+    box = frame.box((50, 20, 80, 40))
+    boxes = np.asarray(box, np.float32)[None]
+    maps = Maps(photo, None, boxes, {("a", "m"): np.eye(4, dtype=np.float32)}, frame)
+    (x0, x1), (y0, y1) = _to_tile(maps, 0, 0)(boxes[0, ::2], boxes[0, 1::2])
+    scale = TILE / 120
+    shown = np.array([x0, y0 - TILE / 4, x1, y1 - TILE / 4]) / scale
+    np.testing.assert_allclose(shown, [50, 20, 80, 40], atol=1)
+    assert maps.overlay(("a", "m"), Look()).shape == photo.shape

@@ -173,9 +173,11 @@ def test_difficult_images_alone_may_be_wanted(listed, tmp_path):
 def test_pictures_are_framed_as_the_study_says(listed, pictures, tmp_path, frame):
     listed["data"]["frame"] = frame
     folder = run_study(listed, results=tmp_path).folder
-    maps = read_maps(map_path(folder, "tiny", "a.png"))
+    path = map_path(folder, "tiny", "a.png")
     (wanted, *_) = load_samples(pictures / "a.png", SIZE, framing=frame)
-    assert np.array_equal(maps.image, wanted.image)
+    assert np.array_equal(np.load(path)["image"], wanted.image)
+    assert read_maps(path).frame == wanted.photo.frame
+    assert wanted.photo.frame.resized != SIZE or frame == "letterbox"
     with pytest.raises(InputError, match="another study"):
         run_study({**listed, "data": {**listed["data"], "frame": "squash"}}, results=tmp_path)
 

@@ -114,10 +114,12 @@ def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_pat
         "layer_cam": {"forwards": 1, "backwards": 1},
         "eigen_cam": {"forwards": 1, "backwards": 0},
     }
-    maps = read_maps(map_path(folder, "tiny", "more/a.png"))
+    path = map_path(folder, "tiny", "more/a.png")
+    maps = read_maps(path)
     assert maps.maps["late", "eigen_cam"].shape == (20, 20)
-    picture = np.asarray(Image.open(Path(values["data"]) / "more/a.png").resize((40, 40), 2))
-    assert (maps.image == picture).all()
+    with Image.open(Path(values["data"]) / "more/a.png") as picture:
+        assert (np.load(path)["image"] == np.asarray(picture.resize((40, 40), 2))).all()
+        assert maps.image.shape == np.shape(picture)  # pictures show the photograph itself
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
