@@ -171,7 +171,10 @@ def decode_file(
         check_claim(picture, content, name=name)
         flat = flatten(picture, name=name, background=background, pixels=pixels)
         check_complete(picture, content, name=name)
-        return flat
+        frames = _frames_of(picture)
+        if frames == 1:
+            return flat
+        return replace(flat, notes=(*flat.notes, f"the first of {frames} pages or frames"))
 
 
 def _reduced(
@@ -229,8 +232,17 @@ def frame_count(path: str | os.PathLike[str]) -> int:
     A JPEG counts as one, whatever previews a camera put behind it. The file has been decoded.
     """
     with io.BytesIO(read_file(path, name=os.fsdecode(path))) as stream:
-        picture = Pillow.open(stream, formats=FORMATS)
-        return 1 if picture.format in ("JPEG", "MPO") else int(getattr(picture, "n_frames", 1))
+        return _frames_of(Pillow.open(stream, formats=FORMATS))
+
+
+def _frames_of(picture: Pillow.Image) -> int:
+    """Return how many pages or frames a picture has; 1 where they cannot be counted."""
+    if picture.format in ("JPEG", "MPO"):
+        return 1
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception:  # a later frame may be broken in any way: it is not read
+        return 1
 
 
 def flatten(

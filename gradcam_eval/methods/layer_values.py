@@ -84,7 +84,7 @@ def _compiled(
                 raise InputError("this model is a segmentation: wanted one score for each class")
             return value
 
-        seen = record(lambda: model(inputs.join(images), training=False), [call], explained)
+        seen = record(lambda: inputs.answer(model, images), [call], explained)
         if seen.gradients[0] is None:
             raise InputError(f"layer {call.path!r} does not influence the model's output")
         return tf.cast(seen.activations[0], tf.float32), tf.cast(seen.gradients[0], tf.float32)

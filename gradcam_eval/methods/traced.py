@@ -17,15 +17,13 @@ from gradcam_eval.methods.fused import FUSED
 from gradcam_eval.methods.heatmaps import Key, refusal_of
 from gradcam_eval.methods.probe import Probe
 from gradcam_eval.methods.registry import INPUT, Method
-from gradcam_eval.models.ending import ancestors
+from gradcam_eval.models.ending import random_operations
 from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import from_map
 from gradcam_eval.models.objective import Asked, Objective, chosen, explained, predictions
 from gradcam_eval.models.output import Output
 from gradcam_eval.models.receptive_field import NO_ROW_EACH
 from gradcam_eval.models.tap import LayerCall, record, substituted
-
-_RANDOM = ("Random", "Multinomial", "TruncatedNormal")  # in the names of TensorFlow's operations
 
 
 @dataclass
@@ -137,12 +135,12 @@ def _explain(plan: Plan, images: Any, asked: Asked, extras: tuple[Any, ...]) -> 
 
     needs_gradient = any(_needs_gradient(method) for method in plan.methods)
     seen = record(
-        lambda: plan.model(plan.inputs.join(images, extras), training=False),
+        lambda: plan.inputs.answer(plan.model, images, extras),
         plan.calls,
         score,
         needs_gradient=needs_gradient,
     )
-    plan.found.random[:] = _random_operations(answer["scores"])
+    plan.found.random[:] = random_operations([answer["scores"]])
     if not callable(plan.objective.score):
         answer["targets"] = settled[0].targets
         answer["predictions"], plan.found.output = predictions(
@@ -237,7 +235,7 @@ class _Asker:
 
     def _outputs(self, images: Any, owner: Any) -> Any:
         extras = tuple(tf.gather(each, owner) for each in self.extras)
-        return self.plan.model(self.plan.inputs.join(images, extras), training=False)
+        return self.plan.inputs.answer(self.plan.model, images, extras)
 
     def _explained(self, outputs: Any, owner: Any) -> Any:
         return explained(self.plan.objective, outputs, self.asked.of(owner))
@@ -262,12 +260,6 @@ class _Asker:
             return self._explained(outputs, owner)
 
         return score_from
-
-
-def _random_operations(score: Any) -> list[str]:
-    """Return the operations that draw what a score is made from; a graph of inference has none."""
-    drawn = (op for op in ancestors([score]) if any(kind in op.type for kind in _RANDOM))
-    return sorted(op.name for op in drawn)
 
 
 def _needs_gradient(method: Method) -> bool:

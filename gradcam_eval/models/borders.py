@@ -108,7 +108,7 @@ def _outputs(
         for spec in inputs.extra_specs
     )
     with kept(model), tapped([call.layer for call in calls], keep):
-        model(inputs.join(tf.constant(images), extras), training=False)
+        inputs.answer(model, tf.constant(images), extras)
     return {call.path: _map_of(call, seen[id(call.layer)][call.index]) for call in calls}
 
 

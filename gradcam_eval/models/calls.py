@@ -73,7 +73,7 @@ def trace_calls(
         with tapped(
             (layer for layer, _ in paths.values()), lambda layer, out: finished.append((layer, out))
         ):
-            answer = model(inputs.join(images, extras), training=False)
+            answer = inputs.answer(model, images, extras)
         ends.extend(_tensors(explained(tf.nest.map_structure(_of_any_number, answer))))
         return _tensors(answer)
 

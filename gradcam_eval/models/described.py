@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from gradcam_eval.core import InputError
+from gradcam_eval.models.ending import random_operations
 from gradcam_eval.models.inputs import ModelInputs, model_inputs
 from gradcam_eval.models.layout import output_layout
 from gradcam_eval.models.objective import Objective
@@ -41,6 +42,22 @@ def describe_output(
     InputError : the output holds no classes or is not of the declared kind, there are several and
         no head is named, or what `model_inputs` raises
     """
+    return describe(model, input_size, declared=declared, head=head, inputs=inputs)[0]
+
+
+def describe(
+    model: keras.Model,
+    input_size: tuple[int, int] | None = None,
+    *,
+    declared: str | None = None,
+    head: str | int | None = None,
+    inputs: ModelInputs | None = None,
+) -> tuple[Output, list[str]]:
+    """Return the kind of a model's output, and its operations that draw random numbers.
+
+    The parameters are those of `describe_output`. A model draws none at inference, but for dropout
+    or noise that is on when training=False.
+    """
     objective = Objective("logit", head, _names(model), output_layout(model), declared)
     kinds: list[Output] = []
 
@@ -50,8 +67,8 @@ def describe_output(
         )
         kinds.append(scores.output)
 
-    _trace(model, inputs or model_inputs(model, input_size), look)
-    return kinds[-1]
+    ends = _trace(model, inputs or model_inputs(model, input_size), look)
+    return kinds[-1], random_operations(ends)
 
 
 def say_outputs(model: keras.Model, inputs: ModelInputs) -> str:
@@ -87,11 +104,11 @@ def _names(model: keras.Model) -> tuple[str, ...]:
     return tuple(getattr(model, "output_names", None) or ())
 
 
-def _trace(model: keras.Model, takes: ModelInputs, look: Callable[[Any], None]) -> None:
-    """Show a model's outputs to a function while the model is traced."""
+def _trace(model: keras.Model, takes: ModelInputs, look: Callable[[Any], None]) -> Sequence[Any]:
+    """Show a model's outputs to a function while the model is traced; return those of the graph."""
 
     def run(images: Any, *extras: Any) -> Any:
-        outputs = model(takes.join(images, extras), training=False)
+        outputs = takes.answer(model, images, extras)
         look(outputs)
         return [each for each in tf.nest.flatten(outputs) if isinstance(each, tf.Tensor)]
 
@@ -99,4 +116,6 @@ def _trace(model: keras.Model, takes: ModelInputs, look: Callable[[Any], None]) 
         model(takes.zeros(), training=False)
     specs = [tf.TensorSpec((_BATCH, *takes.shape), tf.float32)]
     specs += [tf.TensorSpec((_BATCH, *each.shape[1:]), each.dtype) for each in takes.extra_specs]
-    tf.function(run, autograph=False).get_concrete_function(*specs)
+    graph = tf.function(run, autograph=False).get_concrete_function(*specs).graph
+    outputs: Sequence[Any] = graph.outputs
+    return outputs

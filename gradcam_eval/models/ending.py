@@ -99,6 +99,9 @@ def prediction_operations(outputs: Sequence[Any]) -> set[Any]:
     return found
 
 
+_RANDOM = ("Random", "Multinomial", "TruncatedNormal")  # in the names of TensorFlow operations
+
+
 def ancestors(tensors: Sequence[Any]) -> set[Any]:
     """Return the operations that make these tensors, and all that they are made from."""
     found: set[Any] = set()
@@ -109,6 +112,12 @@ def ancestors(tensors: Sequence[Any]) -> set[Any]:
             found.add(operation)
             waiting.extend(tensor.op for tensor in operation.inputs)
     return found
+
+
+def random_operations(tensors: Sequence[Any]) -> list[str]:
+    """Return the operations that draw what tensors are made from; a graph of inference has none."""
+    drawn = (op for op in ancestors(tensors) if any(kind in op.type for kind in _RANDOM))
+    return sorted(op.name for op in drawn)
 
 
 def without_identity(tensor: Any) -> Any:

@@ -170,7 +170,7 @@ class Predictor:
                 f"this model takes {', '.join(map(repr, inputs.extras))} beside the images, and "
                 "metrics change images alone: wrap it in a model that fixes the others"
             )
-        outputs = self.model(inputs.join(images), training=False)
+        outputs = inputs.answer(self.model, images)
         scores = class_scores(outputs, layout=output_layout(self.model), declared=self.declared)
         self.output = scores.output
         if self.score == "probability" and not scores.output.has_probabilities:

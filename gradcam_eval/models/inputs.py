@@ -5,7 +5,8 @@ Images are (N, H, W, C) everywhere in the toolkit; what the model wants is made 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,11 @@ class ModelInputs:
             images = tf.transpose(images, (0, 3, 1, 2))
         values = {self.image: images, **dict(zip(self.extras, extras, strict=True))}
         return filled(self.structure, values)
+
+    def answer(self, model: keras.Model, images: Any, extras: tuple[Any, ...] = ()) -> Any:
+        """Return a model's outputs for images (N, H, W, C) and extras; each image by itself."""
+        with _without_memory(model):
+            return model(self.join(images, extras), training=False)
 
     def zeros(self) -> Any:
         """Return one image and its extras, all zero: what builds a model that was never called."""
@@ -132,18 +138,38 @@ def check_takes_images(model: keras.Model) -> None:
         ranked_keys(members)
 
 
+_RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)  # stateless, they begin at zero
+
+
+def _stateful(model: keras.Model) -> list[keras.Operation]:
+    return [each for each in model._flatten_layers() if getattr(each, "stateful", False) is True]
+
+
+@contextmanager
+def _without_memory(model: keras.Model) -> Iterator[None]:
+    """Let recurrent layers that keep their state from call to call begin at zero, and keep none.
+
+    That is what they compute behind `reset_states`, for any number of images.
+    """
+    layers = _stateful(model)
+    try:
+        for layer in layers:
+            layer.stateful = False
+        yield
+    finally:
+        for layer in layers:
+            layer.stateful = True
+
+
 def _check_keeps_no_state(model: keras.Model) -> None:
-    """Raise InputError for a layer that keeps its state from call to call, as RNNs may."""
-    stateful = (
-        each for each in model._flatten_layers() if getattr(each, "stateful", False) is True
-    )
-    for layer in stateful:
-        raise InputError(
-            f"layer {layer.name!r} is stateful: it remembers earlier images, and takes one number "
-            "of images alone, so an image would have another answer at each call. Build the model "
-            "with stateful=False and without a batch size, and copy the weights: "
-            "new_model.set_weights(model.get_weights())"
-        )
+    """Raise InputError for a layer of the user's own that keeps its state from call to call."""
+    for layer in _stateful(model):
+        if not isinstance(layer, _RECURRENT):
+            raise InputError(
+                f"layer {layer.name!r} is stateful: it remembers earlier images, so an image would "
+                "have another answer at each call; expected a layer without a state, or one of "
+                "Keras' recurrent layers: build the model with stateful=False, and copy the weights"
+            )
 
 
 def fits(model: keras.Model, given: Any) -> bool:

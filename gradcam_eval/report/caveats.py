@@ -39,6 +39,7 @@ def caveats(
         engine_warning(folder, model),
         narrow(folder, model),
         saturated(folder, model),
+        random_model(folder, model),
         label_warning(folder, model),
         _small(verdicts),
         *_controls(verdicts),
@@ -50,6 +51,20 @@ def caveats(
     texts += [*_disagreement(verdicts), left_out and f"{left_out} The reasons stand below."]
     texts += [_uneven(verdicts), *_tolerances(verdicts)]
     return [text for text in (*texts, *unable_metrics(folder)) if text]
+
+
+def random_model(folder: Folder, model: str) -> str:
+    """Warn of a model that draws random numbers at inference: what it returns varies by chance."""
+    operation = folder.random_operation(model)
+    if not operation:
+        return ""
+    draws = folder.study.get("draws", 1)
+    made = f"the mean of {draws} runs" if draws > 1 else "of one run; draws = 20 makes it a mean"
+    return (
+        "The model stays random at inference (dropout or noise that is on when training=False, in "
+        f"{isolated(operation)}): its scores and heatmaps differ from run to run, and no interval "
+        f"contains that. Each heatmap is {made}, and each score that a metric reads is of one run."
+    )
 
 
 def placed(folder: Folder, model: str) -> str:

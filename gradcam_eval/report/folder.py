@@ -142,11 +142,16 @@ class Folder:
 
     def output(self, model: str) -> str:
         """Return what a model returns for an image, in words; "" where nobody wrote it."""
-        return self._fact(model, "output")
+        return str(self._fact(model, "output"))
 
     def output_kind(self, model: str) -> str:
         """Return the kind of a model's output; "" where nobody wrote it."""
-        return self._fact(model, "output_kind")
+        return str(self._fact(model, "output_kind"))
+
+    def random_operation(self, model: str) -> str:
+        """Return the first operation by which a model is random at inference; "" where none is."""
+        found = self._fact(model, "random")
+        return str(found[0]) if isinstance(found, list) and found else ""
 
     def engine_times(self, model: str) -> dict[str, float]:
         """Return the ms of one image on each engine that was timed; empty where nobody wrote it."""
@@ -154,8 +159,8 @@ class Folder:
         found = times.items() if isinstance(times, dict) else ()
         return {engine: float(ms) for engine, ms in found if isinstance(ms, int | float)}
 
-    def _fact(self, model: str, name: str) -> str:
-        return str(about_model(self.environment, "models", model).get(name, ""))
+    def _fact(self, model: str, name: str) -> Any:
+        return about_model(self.environment, "models", model).get(name, "")
 
     def maps(self, model: str, sample: str) -> Path | None:
         """Return the file of an image's maps, or None; names cannot lead out of the folder."""

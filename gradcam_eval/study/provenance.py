@@ -155,7 +155,12 @@ def _describe_model(loaded: LoadedModel) -> dict[str, Any]:
     facts = {key: facts[key] for key in ("name", "preprocess", "built_in", "licence", "source")}
     facts |= {"input_size": loaded.size, "digest": loaded.digest}
     facts |= {"n_classes": loaded.classes.count}
-    return {**facts, "output": str(loaded.output), "output_kind": loaded.output.kind}
+    return {
+        **facts,
+        "output": str(loaded.output),
+        "output_kind": loaded.output.kind,
+        "random": loaded.random,
+    }
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -41,11 +41,20 @@ class LoadedModel:
     layers: tuple[str, ...] | None = None  # instead of the study's
 
     @cached_property
+    def _described(self) -> tuple[Output, list[str]]:
+        from gradcam_eval.models.described import describe
+
+        return describe(self.model, self.size, declared=self.declared)
+
+    @property
     def output(self) -> Output:
         """What the model returns for an image (one trace)."""
-        from gradcam_eval.models.described import describe_output
+        return self._described[0]
 
-        return describe_output(self.model, self.size, declared=self.declared)
+    @property
+    def random(self) -> list[str]:
+        """The model's operations that draw random numbers at inference; none as a rule."""
+        return self._described[1]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence, features
 from gradcam_eval.core import InputError
 from gradcam_eval.data import decode as module
 from gradcam_eval.data import fetch as fetch_module
-from gradcam_eval.data.decode import as_array, decode, load_image
+from gradcam_eval.data.decode import as_array, decode, decode_file, load_image
 
 ORIENTATION = 0x0112
 
@@ -135,6 +135,8 @@ def test_an_animation_gives_its_first_frame(fmt):
     assert sum(1 for _ in ImageSequence.Iterator(Image.open(io.BytesIO(data)))) == 3
     got = pixels(data)[4, 4].astype(int)
     assert np.abs(got - (255, 0, 0)).max() <= 5
+    assert decode_file(data, name="x").notes == ("the first of 3 pages or frames",)
+    assert decode_file(encoded(frames[0], fmt), name="x").notes == ()
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])

@@ -195,3 +195,16 @@ def test_labels_by_sigmoids_are_named_in_the_target(run, tmp_path):
 def test_the_report_warns_of_saturated_targets(run):
     page = run("sure").report().read_text(encoding="utf-8")
     assert "probability is saturated (within 1e-06 of 0 or 1) on 4 of 4 images" in page
+
+
+def test_the_report_says_that_a_model_is_random(run, files):
+    inputs = keras.Input((SIDE, SIDE, 3))
+    maps = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps)
+    drawn = keras.layers.Dropout(0.5, name="always_on")(pooled, training=True)
+    keras.Model(inputs, keras.layers.Dense(2, "softmax")(drawn)).save(files / "dropout.keras")
+    results = run("dropout", draws=2, metrics=["gini_sparseness"])
+    page = results.report().read_text(encoding="utf-8")
+    assert "The model stays random at inference" in page
+    assert "always_on" in page
+    assert "Each heatmap is the mean of 2 runs" in page
