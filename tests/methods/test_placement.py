@@ -469,19 +469,15 @@ def test_a_map_of_another_size_covers_what_its_layer_covers():
 
     model = network(L.CenterCrop(24, 48))
     try:
-        for by, far in ((2, 1), (3, 2), (24, 24)):
+        for by in (2, 3):
             method = f"averaged(by={by})"
             maps = ge.explain(model, blob(), methods=[method, "hires_cam"], targets=1)
             coarse, fine = maps["conv", method][0], maps["conv", "hires_cam"][0]
             assert coarse.shape == fine.shape == (48, 96)
-            seen = np.s_[12:36, 24:72]
-            assert coarse[seen].all()
             assert not np.delete(coarse, np.r_[12:36], axis=0).any()
-            middles = [
-                (np.maximum(each, 0).sum(0) * np.arange(96)).sum() / np.maximum(each, 0).sum()
-                for each in (coarse, fine)
-            ]
-            assert abs(middles[0] - middles[1]) < far
+            assert not np.delete(coarse, np.r_[24:72], axis=1).any()
+            middles = [(each.sum(0) * np.arange(96)).sum() / each.sum() for each in (coarse, fine)]
+            assert abs(middles[0] - middles[1]) < 1
         assert ge.explain(network(), blob(), methods="averaged", targets=1)["conv", "averaged"].size
     finally:
         ge.METHODS.pop("averaged")
