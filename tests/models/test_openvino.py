@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import gradcam_eval as ge
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.models import openvino_graph
@@ -258,3 +259,35 @@ def test_without_openvino_the_error_says_what_to_install(model, images, monkeypa
         check_openvino()
     with pytest.raises(InputError, match="not installed"):
         FrozenFunction(grad_cam(model), model, engine="openvino")(images, np.zeros(4, int))
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("units", "activation", "declared"),
+    [
+        (1, "sigmoid", None),
+        (1, None, "binary"),
+        (1, None, None),
+        (3, "sigmoid", None),
+        (2, None, "regression"),
+    ],
+    ids=["binary", "logit", "regression", "multi_label", "values"],
+)
+@pytest.mark.filterwarnings("error")
+def test_every_kind_of_output_runs_in_openvino(images, units, activation, declared):
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((16, 16, 3))
+    maps = keras.layers.Conv2D(8, 3, activation="relu", name="explained")(inputs)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps)
+    model = keras.Model(inputs, keras.layers.Dense(units, activation)(pooled))
+    fast, live = (Predictor(model, engine=e, output=declared) for e in ("openvino", "tensorflow"))
+    assert fast.difference(images) <= 1e-6
+    np.testing.assert_allclose(fast.on_engine(images), live(images), rtol=1e-5, atol=1e-6)
+    assert {each.engine for each in fast._compiled.values() if hasattr(each, "reason")} == {
+        "openvino"
+    }
+    heatmaps = np.random.default_rng(3).random((4, 7, 7)).astype(np.float32)
+    targets = [0, units - 1, 0, units - 1]
+    curves = [ge.deletion(each, images * 255, heatmaps, targets) for each in (fast, live)]
+    for mine, expected in zip(*curves, strict=True):
+        np.testing.assert_allclose(mine.score, expected.score, rtol=1e-4, atol=1e-4)
