@@ -488,8 +488,9 @@ def test_a_map_of_another_size_covers_what_its_layer_covers():
 
 def segmentation(*first, size=(48, 96), strides=1):
     """Two classes for each pixel, of which the second has the brightness for a logit."""
-    conv = L.Conv2D(2, strides, strides=strides, use_bias=False, name="conv")
-    model = keras.Sequential([keras.Input((*size, 1)), *first, conv])
+    conv = L.Conv2D(2, strides, strides=strides, use_bias=False, name="classes")
+    same = L.Conv2D(1, 1, use_bias=False, kernel_initializer="ones", name="conv")
+    model = keras.Sequential([keras.Input((*size, 1)), *first, same, conv])
     conv.set_weights([np.full((strides, strides, 1, 2), [0.0, strides**-2], np.float32)])
     return model
 

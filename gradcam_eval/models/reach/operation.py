@@ -63,24 +63,27 @@ def static_value(tensor: Any) -> Any:
     return value
 
 
-def _shapes_behind(tensor: Any) -> dict[Any, Any] | None:
-    """Return the shapes from which a tensor is computed by arithmetic alone; None: by more.
+def _shapes_behind(tensor: Any) -> dict[str, Any] | None:
+    """Return the shapes from which a tensor is computed by arithmetic alone, by tensors' names.
 
-    What a function is given by its caller counts like a shape, where it is a constant there.
+    What a function is given by its caller counts like a shape, where it is a constant there. None
+    where a tensor is computed from more.
     """
-    shapes, seen, waiting = {}, {tensor.op}, [tensor.op]
+    shapes: dict[str, Any] = {}
+    seen, waiting = {tensor.op}, [tensor.op]
     while waiting:
         operation = waiting.pop()
         given = _GIVEN.get({}).get(operation.outputs[0].ref()) if operation.outputs else None
         if given is not None:
-            shapes[operation.outputs[0]] = value = static_value(given)
+            value = static_value(given)
             if value is None:
                 return None
+            shapes[operation.outputs[0].name] = value
             continue
         if operation.type in _SHAPES:
             if not operation.inputs[0].shape.is_fully_defined():
                 return None
-            shapes[operation.outputs[0]] = _shape_value(operation)
+            shapes[operation.outputs[0].name] = _shape_value(operation)
             continue
         if operation.type not in ("Const", *_ARITHMETIC):
             return None

@@ -64,8 +64,10 @@ def _shifted(side: Side, by: int) -> Side:
 def _fitted(side: Side, op: Any) -> Side:
     if side.axis is None or side.dilation > 1:
         return side
-    is_broadcast = op.outputs[0].shape[side.axis] != len(side.first)
-    return spread(side) if is_broadcast else side
+    length = op.outputs[0].shape[side.axis]
+    if length is None:  # only one position could have become more
+        return spread(side) if len(side.first) == 1 else side
+    return spread(side) if length != len(side.first) else side
 
 
 def _identity_n(op: Any, reaches: list[Reach]) -> list[Reach]:
