@@ -102,7 +102,8 @@ class Output:
         if self.is_pair:
             return f"2 classes by one {end or 'logit'}, {' and '.join(self.names)} {said}"
         if self.kind == "multi_label":
-            return f"{self.outputs} labels, each by a {end or 'logit'} {said}"
+            count = "1 label," if self.outputs == 1 else f"{self.outputs} labels, each"
+            return f"{count} by a {end or 'logit'} {said}"
         count = "1 class" if self.outputs == 1 else f"{self.outputs} classes"
         pixels = " for each pixel" if self.is_map else ""
         return f"{count}{pixels} by {f'a {end}' if end else 'logits'} {said}"
@@ -138,10 +139,13 @@ def decide_output(
     is_map = rank == 4
     kind = declared or _undeclared(activation, is_map, outputs)
     if is_map and kind == "binary":
-        _refuse_unless(outputs == 1, declared, outputs, "declares one number for each pixel")
-        kind = "segmentation"
+        kind = "segmentation" if outputs == 1 else kind
     reason = _unfit(kind, activation, is_map, outputs)
-    _refuse_unless(reason is None, declared, outputs, reason or "")
+    if reason is not None:
+        raise InputError(
+            f"output={declared!r} {reason}; this model returns {_said(outputs, is_map)}: leave the "
+            f"declaration out, or declare another of {', '.join(OUTPUT_KINDS)}"
+        )
     return Output(kind, outputs, activation, is_map, declared is not None)  # type: ignore[arg-type]
 
 
@@ -172,10 +176,6 @@ def _unfit(kind: str, activation: str, is_map: bool, outputs: int | None) -> str
     return None
 
 
-def _refuse_unless(is_fit: bool, declared: str | None, outputs: int | None, reason: str) -> None:
-    if not is_fit:
-        count = "one number" if outputs == 1 else f"{outputs} numbers"
-        raise InputError(
-            f"output={declared!r} {reason}; this model returns {count}: leave the declaration out, "
-            f"or declare another of {', '.join(OUTPUT_KINDS)}"
-        )
+def _said(outputs: int | None, is_map: bool) -> str:
+    count = "one number" if outputs == 1 else f"{outputs} numbers"
+    return f"{count} for each pixel" if is_map else count

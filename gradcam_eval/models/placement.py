@@ -17,6 +17,7 @@ from gradcam_eval.models.inputs import ModelInputs
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.receptive_field import (
+    NO_IMAGE,
     NO_PLACE,
     NO_ROW_EACH,
     FieldAxis,
@@ -134,7 +135,7 @@ def _is_doubtful(call: LayerCall) -> bool:
     """Whether it takes a trial to say if the map is of the whole image."""
     if not isinstance(call.field, Undefined) or _has_parts(call) or call.map_shape[:2] == (1, 1):
         return False
-    return call.field is not NO_PLACE or isinstance(call.layout, TokenGrid)
+    return call.field not in (NO_PLACE, NO_IMAGE) or isinstance(call.layout, TokenGrid)
 
 
 def _automatic(

@@ -30,8 +30,9 @@ from gradcam_eval.models.reach.sides import (
 Reaches: TypeAlias = dict[str, Reach | Undefined]  # by the tensor's name in its graph
 
 NO_PLACE = Undefined("its positions do not lie on the image as rows and columns")
+NO_IMAGE = Undefined("it does not depend on the images")
 NO_ROW_EACH = Undefined("it returns a row for each part of an image, a window or a frame")
-NOWHERE = (NO_PLACE, NO_ROW_EACH)
+NOWHERE = (NO_PLACE, NO_IMAGE, NO_ROW_EACH)
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHES = ("If", "StatelessIf")
@@ -176,6 +177,8 @@ def field_of(
     """
     if isinstance(reach, Undefined):
         return reach
+    if reach is None:
+        return NO_IMAGE
     if isinstance(layout, TokenGrid):
         reach = _on_grid(reach, layout)
     axes = (2, 3) if layout == "channels_first" else (1, 2)

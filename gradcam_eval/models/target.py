@@ -73,8 +73,13 @@ def class_scores(
     ------
     InputError : several outputs, one that holds no classes, or one that is not of the declared kind
     """
-    tensor = only_tensor(pick_head(output))
+    tensor = _as_row(only_tensor(pick_head(output)), layout, declared)
     rank = tensor.shape.rank
+    if not tensor.dtype.is_floating:
+        raise InputError(
+            f"this model's output is {tensor.dtype.name}: expected scores, which are floats; of the "
+            "index of a class, as argmax gives it, nothing can be explained: leave that step out"
+        )
     if rank not in (2, 4):
         raise InputError(
             f"this model's output has shape {tuple(tensor.shape)}: a classifier's has two axes, "
@@ -97,6 +102,21 @@ def class_scores(
             logits = tf.concat([-logits / 2, logits / 2], axis=-1)
     is_softmax = kind.is_pair or not _is_sigmoid(ending, kind)
     return ClassScores(logits, p, is_softmax, kind)
+
+
+def _as_row(tensor: Any, layout: str, declared: str | None) -> Any:
+    """Return an output with one row of numbers for each image as (N, K), whatever axes it has.
+
+    A map of one position, (N, 1, 1, K), is such a row, as fully convolutional heads give it; so are
+    (N, 1, K) and (N,).
+    """
+    rank = tensor.shape.rank
+    if rank == 1:
+        return tensor[:, None]
+    single = {3: [1], 4: [2, 3] if layout == "channels_first" else [1, 2]}.get(rank)
+    if single is None or declared == "segmentation" or any(tensor.shape[a] != 1 for a in single):
+        return tensor
+    return tf.squeeze(tensor, single)
 
 
 def _probabilities(ending: Ending, given: Any, logits: Any, kind: Output) -> Any:

@@ -208,3 +208,23 @@ def test_a_model_of_another_range_keeps_the_kind_of_its_output(value, image, hea
     assert ge.average_drop(predict, levels, heatmaps, [0, 0])[0] == Undefined(REGRESSION)
     curve = ge.deletion(predict, levels, heatmaps, [0, 0], SMALL)[0]
     assert curve.score[0] == pytest.approx(float(value(image)[0, 0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_a_fully_convolutional_head_is_that_of_its_dense_twin(rng, activation):
+    twin = network(1, activation, KERNEL, BIAS)
+    convolution = keras.layers.Conv2D(1, 1, activation=activation)
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)
+    model = keras.Sequential([keras.Input((*SIZE, 3)), twin.layers[0], pooled, convolution])
+    convolution.set_weights([KERNEL[None, None], BIAS])
+    images = rng.uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
+    found = [ge.Explainer(m, "conv", output="binary")(images, [1, 0]) for m in (model, twin)]
+    for mine, expected in zip(*(maps.values() for maps in found), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-7)
+    assert found[0].output == found[1].output
+    heatmaps = rng.random((2, *SIZE)).astype(np.float32)
+    curves = [
+        ge.deletion(Predictor(m, output="binary"), images, heatmaps, [1, 0]) for m in (model, twin)
+    ]
+    for mine, expected in zip(*curves, strict=True):
+        np.testing.assert_allclose(mine.score, expected.score, rtol=1e-5)

@@ -59,7 +59,13 @@ def test_the_kind_of_an_output(activation, rank, outputs, declared, said):
         ("", 2, 1, "classes", "is for two or more numbers; one logit is output='binary'"),
         ("", 2, 3, "segmentation", "is for outputs with a row of numbers for each pixel"),
         ("Softmax", 4, 3, "classes", "is for outputs with one row of numbers for each image"),
-        ("Softmax", 4, 3, "binary", "declares one number for each pixel; this model returns 3"),
+        (
+            "Softmax",
+            4,
+            3,
+            "binary",
+            "one row of numbers for each .* returns 3 numbers for each pixel",
+        ),
         ("", 2, 3, "regresion", "unknown output 'regresion': did you mean 'regression'"),
     ],
 )
@@ -214,3 +220,8 @@ def test_a_detection_head_is_told_of_score_functions():
     )
     with pytest.raises(InputError, match=r"36, 6\): .* a score function of it, score=lambda"):
         describe_output(boxes)
+
+
+def test_one_label_is_said_as_one():
+    said = str(Output("multi_label", 1, "Sigmoid", is_declared=True))
+    assert said == "1 label, by a sigmoid (multi_label, declared)"

@@ -38,6 +38,9 @@ ENDS = {
         keras.layers.Softmax(),
         keras.layers.Reshape((3,)),
     ],
+    "a map of one position": [keras.layers.Reshape((1, 1, 2)), dense(activation="softmax")],
+    "logits in a map of one position": [keras.layers.Reshape((1, 1, 2)), dense()],
+    "one row of rows": [dense(activation="softmax"), keras.layers.Reshape((1, 3))],
     "plain TensorFlow": [dense(activation=lambda x: tf.nn.softmax(x))],
 }
 
@@ -58,9 +61,11 @@ def test_logits_and_probabilities(end):
     np.testing.assert_allclose(probabilities, softmax(LOGITS), rtol=1e-6)
 
 
-def test_one_sigmoid_output_is_two_classes():
+@pytest.mark.parametrize("shape", [(1,), (), (1, 1), (1, 1, 1)])
+def test_one_sigmoid_output_is_two_classes(shape):
     unit = keras.layers.Dense(1, activation="sigmoid", kernel_initializer="ones")
-    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), unit]))
+    layers = [unit, *([] if shape == (1,) else [keras.layers.Reshape(shape)])]
+    logits, probabilities = scores_of(keras.Sequential([keras.Input((2,)), *layers]))
     np.testing.assert_allclose(logits, [[-1.5, 1.5], [1.25, -1.25]], rtol=1e-6)
     np.testing.assert_allclose(probabilities, softmax(logits), rtol=1e-6)
 
@@ -87,6 +92,7 @@ def test_mixed_precision_gives_float32():
         (lambda x: {"a": x, "b": x}, "returns 2 outputs \\(a, b\\)"),
         (lambda x: [x, x], "returns 2 outputs"),
         (lambda x: tf.reshape(x, (-1, 3, 1)), "has shape \\(None, 3, 1\\)"),
+        (lambda x: tf.argmax(x, axis=-1), "is int64: expected scores.*leave that step out"),
     ],
 )
 def test_other_outputs_are_refused(outputs, message):
