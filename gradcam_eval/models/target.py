@@ -77,8 +77,8 @@ def class_scores(
     rank = tensor.shape.rank
     if not tensor.dtype.is_floating:
         raise InputError(
-            f"this model's output is {tensor.dtype.name}: expected scores, which are floats; of the "
-            "index of a class, as argmax gives it, nothing can be explained: leave that step out"
+            f"this model's output is {tensor.dtype.name}: expected scores, which are floats; leave "
+            "out a last step that gives the index of a class, such as argmax"
         )
     if rank not in (2, 4):
         raise InputError(
