@@ -39,6 +39,12 @@ def photo_of(arrays: Mapping[str, NDArray[np.generic]]) -> Photo | None:
     with Pillow.open(io.BytesIO(content.tobytes()), formats=("JPEG",)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     n = [int(number) for number in numbers]
-    sides = [(n[i], n[i + 1]) for i in (0, 2, 4, 6)]
-    frame = Frame(*sides, fill=(n[8], n[9], n[10]), is_mirrored=bool(n[11]))
+    frame = Frame(
+        original=(n[0], n[1]),
+        size=(n[2], n[3]),
+        resized=(n[4], n[5]),
+        corner=(n[6], n[7]),
+        fill=(n[8], n[9], n[10]),
+        is_mirrored=bool(n[11]),
+    )
     return Photo(pixels, frame)
