@@ -189,7 +189,8 @@ def cost_rows(
     shape = input_shape(explainer.model, plan.image_size)
     largest = max(plan.batch_sizes)
     noise = np.random.default_rng(0).uniform(0, 255, (largest, *shape)).astype(np.float32)
-    predictor = Predictor(explainer.model, output=explainer.objective.declared)
+    declared: Any = explainer.objective.declared
+    predictor = Predictor(explainer.model, output=declared)
     floor = _Work(("", FORWARD), predictor.unwatched, Passes())
     floors: dict[int, list[Timing]] = {size: [] for size in plan.batch_sizes}
     first_ms: dict[Cell, float] = {}  # of what was called before: a pass is compiled once

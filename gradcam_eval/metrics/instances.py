@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -229,7 +228,7 @@ _TABLE: tuple[tuple[str, str, str, str, _Measure], ...] = (  # name, protocol, u
 def _metric_of(says: str, measure: _Measure) -> Callable[[Prepared, InstanceProtocol], Any]:
     def metric(prepared: Prepared, rules: InstanceProtocol) -> float | Undefined:
         masks = _masks_of(prepared.case.truth)
-        return _judge(prepared.resized, masks, partial(measure, rules=rules))
+        return _judge(prepared.resized, masks, lambda heatmap, each: measure(heatmap, each, rules))
 
     metric.__doc__ = says
     return metric

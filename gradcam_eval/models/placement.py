@@ -14,7 +14,7 @@ from gradcam_eval.core import Undefined
 from gradcam_eval.models.borders import unseen_borders
 from gradcam_eval.models.calls import trace_calls
 from gradcam_eval.models.inputs import ModelInputs
-from gradcam_eval.models.layout import TokenGrid
+from gradcam_eval.models.layout import Layout, TokenGrid
 from gradcam_eval.models.objective import Objective
 from gradcam_eval.models.receptive_field import (
     NO_IMAGE,
@@ -80,9 +80,10 @@ def place_output(
     """
     traced = trace_calls(model, inputs, None, objective.read)
     end = traced.ends[0]
-    field = field_of(traced.reaches.get(end.name), objective.layout, tuple(end.shape))
-    axes = slice(1, 3) if objective.layout == "channels_last" else slice(2, 4)
-    shape = tuple(end.shape)[axes]
+    is_first = objective.layout == "channels_first"
+    layout: Layout = "channels_first" if is_first else "channels_last"
+    field = field_of(traced.reaches.get(end.name), layout, tuple(end.shape))
+    shape = tuple(end.shape)[2:4] if is_first else tuple(end.shape)[1:3]
     if isinstance(field, ReceptiveField):
         return shape, _automatic(field, shape, inputs.shape[:2])
     for call, output in zip(traced.calls, traced.outputs, strict=True):

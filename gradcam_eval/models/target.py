@@ -112,7 +112,7 @@ def _as_row(tensor: Any, layout: str, declared: str | None) -> Any:
     """
     rank = tensor.shape.rank
     if rank == 1:
-        return tensor[:, None]
+        return tf.expand_dims(tensor, 1)
     single = {3: [1], 4: [2, 3] if layout == "channels_first" else [1, 2]}.get(rank)
     if single is None or declared == "segmentation" or any(tensor.shape[a] != 1 for a in single):
         return tensor
