@@ -115,11 +115,13 @@ def _length(tensor: Any, reach: Reach, axis: int) -> int:
 
 
 def _joined(reaches: Sequence[Reach], lengths: list[int], axis: int) -> Reach:
+    are_tokens = any(reach is not None and reach[0].axis == reach[1].axis for reach in reaches)
+
     def one(side: int) -> Side:
         sides = [None if reach is None else reach[side] for reach in reaches]
         known = [each for each in sides if each is not None]
         if any(each.axis == axis for each in known):
-            return concatenated(sides, lengths, axis)
+            return concatenated(sides, lengths, axis, is_padding=not are_tokens)
         return united(known)
 
     return one(0), one(1)

@@ -210,13 +210,17 @@ def _united_grid(grids: Sequence[Grid | None]) -> Grid | None:
     return Grid((low + high) / 2, first.stride, float(sizes[0]) + 1)
 
 
-def concatenated(sides: Sequence[Side | None], lengths: Sequence[int], axis: int) -> Side:
+def concatenated(
+    sides: Sequence[Side | None], lengths: Sequence[int], axis: int, *, is_padding: bool = False
+) -> Side:
     """Return the side of tensors put behind each other along an axis that carries positions.
 
     Parameters
     ----------
     sides : of each tensor; None for one that does not depend on the image
     lengths : of each tensor along `axis`
+    is_padding : whether what does not depend on the image continues the one map that does; a class
+        token beside its patches has no place
     """
     parts = [_as_part(side, length, axis) for side, length in zip(sides, lengths, strict=True)]
     own = [s.everywhere for s in sides if s is not None and s.axis == axis]
@@ -230,6 +234,10 @@ def concatenated(sides: Sequence[Side | None], lengths: Sequence[int], axis: int
             part.grid.centres if part.grid else np.full(len(part.first), np.nan) for part in parts
         ]
         grid = replace(grids[0], centres=np.concatenate(places))
+    known = [n for n, side in enumerate(sides) if side is not None]
+    if is_padding and len(known) == 1 and grids and grids[0].is_even:
+        before = sum(lengths[: known[0]])
+        grid = _grid_at(grids[0], np.arange(sum(lengths), dtype=np.float64) - before)
     first, last = (np.concatenate([getattr(p, end) for p in parts]) for end in ("first", "last"))
     is_apart = any(part.is_apart for part in parts)
     return Side(axis, first, last, seen, grid, is_apart=is_apart)
