@@ -127,6 +127,8 @@ def test_a_stateful_model_is_that_of_its_stateless_twin(images, batch, wrap):
 
     twin = recurrent(False, (None, 12, 12, 3))
     model = recurrent(True, (batch, 12, 12, 3))
+    for mine, its in zip(model.trainable_variables, twin.trainable_variables, strict=True):
+        its.assign(mine)
     model.predict(images[:batch], batch_size=batch, verbose=0)  # it remembers these
     before = [np.array(each) for each in model.variables]
     for method in ("hires_cam", "occlusion(patch=6)"):
