@@ -22,7 +22,12 @@ SLOW = (
     *("models/test_openvino.py", "models/test_every_classifier.py", "models/test_zoo.py"),
     *("models/test_evidence_models.py", "models/test_offline.py", "models/test_onednn.py"),
     *("study/test_run.py", "study/test_ties.py", "study/test_aggregates.py", "data/test_photos.py"),
-    *("meta_evaluation/test_check_metrics.py", "sanity/test_command.py", "sanity/test_classes.py"),
+    *(
+        "meta_evaluation/test_check_metrics.py",
+        "sanity/test_command.py",
+        "sanity/test_classes.py",
+        "sanity/test_calibrated.py",
+    ),
 )
 
 

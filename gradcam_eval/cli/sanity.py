@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,14 +20,8 @@ from gradcam_eval.cli.explain import (
     WindowOption,
 )
 from gradcam_eval.cli.lists import TokensOption
-from gradcam_eval.cli.terminal import cell, console, import_tensorflow, say, silent_stderr
+from gradcam_eval.cli.terminal import import_tensorflow, say, silent_stderr
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from gradcam_eval.sanity.check import SanityCheck
-
-_MOST_CLASSES = 10
 Order = Literal["cascading", "cascading_bottom_up", "independent"]
 
 
@@ -47,14 +40,19 @@ def sanity(
         list[str] | None,
         typer.Option("--method", metavar="METHOD", help="A method's name; repeatable."),
     ] = None,
-    order: Annotated[Order, typer.Option(help="How the weights are randomised.")] = "cascading",
+    order: Annotated[
+        Order | None,
+        typer.Option(help="How the weights are randomised; the protocol's by default: cascading."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Most steps of the randomisation; the protocol's by default.")
     ] = None,
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="sanity2018, or sanity2018_code: as the authors' code has it."
+            metavar="NAME",
+            help="sanity2018; sanity2018_code: as the authors' code has it; or sanity2023_smooth: "
+            "from the input on, with heatmaps averaged over noisy copies of the image.",
         ),
     ] = "sanity2018",
     measure: Annotated[
@@ -98,6 +96,12 @@ def sanity(
         question = Question(layers, methods, score=score, head=head, tokens=tokens)
         check_question(LocalModel(model, preprocess, classes), question)
     import_tensorflow()
+    from gradcam_eval.cli.sanity_tables import (
+        explained_classes,
+        print_conclusions,
+        print_rises,
+        print_shift,
+    )
     from gradcam_eval.sanity.all_checks import Asked, run_checks, write_checks
 
     asked = Asked(
@@ -113,68 +117,13 @@ def sanity(
     )
     found = run_checks(asked, images, order=order, steps=steps, seed=seed)
     for check in found.checks:
-        _print_verdict(check, chosen)
-    _print_shift(found.invariance)
-    say(f"explained: {_explained(found.explained)}")
+        print_conclusions(check, chosen)
+    print_rises(found.checks[0])
+    print_shift(found.invariance)
+    say("passing is necessary, not sufficient: a heatmap that passes can still be wrong")
+    say(f"explained: {explained_classes(found.explained)}")
     for line in found.notes:
         say(line)
     if output:
         for path in write_checks(found, output, chosen):
             say(f"written to {path}")
-
-
-def _explained(names: tuple[str, ...]) -> str:
-    """Say of how many images each class is explained, the most frequent first."""
-    from gradcam_eval.report.text import plural
-
-    counts = Counter(names).most_common()
-    shown = [f"{name} ({plural(count, 'image')})" for name, count in counts[:_MOST_CLASSES]]
-    more = len(counts) - len(shown)
-    return ", ".join(shown + [f"and {more} more"] * (more > 0))
-
-
-def _print_verdict(check: SanityCheck, measure: str) -> None:
-    from gradcam_eval.report.text import interval, number
-
-    rows = [
-        (
-            *(row["layer"], row["method"], row["verdict"], f"{row['n']}"),
-            *(number(row[key]) for key in ("similarity", "floor", "pair")),
-            f"{number(row['share'])} {interval(row['low'], row['high'])}",
-        )
-        for row in check.verdict(measure).to_dict("records")
-    ]
-    share = "share of sameness [95 %]"
-    head = ("layer", "method", "verdict", "n", "similarity", "by chance", "two random models")
-    title = f"{check.name}, by {measure.replace('_', ' ')}, protocol {check.protocol}"
-    _print(title, (*head, share), rows)
-
-
-def _print_shift(frame: pd.DataFrame) -> None:
-    from gradcam_eval.report.text import number
-
-    if frame.empty:
-        return
-    rows: list[tuple[str, ...]] = []
-    for key, each in frame.groupby(["layer", "method"], sort=False):
-        known = each[each["reason"] == ""]
-        alike = int(known["is_invariant"].astype(bool).sum())
-        verdict = "passes" if len(known) and alike == len(known) else "fails"
-        verdict = verdict if len(known) else "undecided"
-        layer, method = map(str, key)
-        rows.append(
-            (layer, method, verdict, f"{alike} of {len(known)}", number(known["difference"].max()))
-        )
-    head = ("layer", "method", "verdict", "images alike", "largest relative difference")
-    _print("input invariance", head, rows)
-
-
-def _print(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.table import Table
-
-    table = Table(title=cell(title), box=None, header_style="bold", title_justify="left")
-    for column in head:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(cell, row))
-    console().print(table)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradcam_eval.report.plots import FAINT, GREY, chart, legend_below, title_left
 
 _MARKERS = "osD^vPX*<>hp"
+_DASHES = ("--", ":", "-.")
 
 
-def similarity_figure(
-    curves: pd.DataFrame, steps: pd.DataFrame, measure: str, name: str, *, floor: float
-) -> Figure:
+def similarity_figure(curves: pd.DataFrame, steps: pd.DataFrame, measure: str, name: str) -> Figure:
     """Draw each cell's mean similarity to the trained model's heatmaps over the steps.
 
     Parameters
@@ -21,28 +23,22 @@ def similarity_figure(
     curves : layer, method, step, n, mean, low, high; as of `SanityCheck.curves`
     steps : step, changed; what each step changed
     measure : its name
-    name : of the check
-    floor : mean similarity to random controls, a dashed line
+    name : of the check; controls, cells of layer "", are grey dashed lines
     """
     figure, axes = chart(9.5, 6.2)
-    cells = list(curves.groupby(["layer", "method"], sort=False))
+    is_control = curves["layer"] == ""
+    cells = list(curves[~is_control].groupby(["layer", "method"], sort=False))
     colours = matplotlib.colormaps["tab10" if len(cells) <= 10 else "viridis"]
-    has_layers = curves["layer"].nunique() > 1
+    has_layers = curves.loc[~is_control, "layer"].nunique() > 1
     for i, ((layer, method), rows) in enumerate(cells):
         colour = colours(i if len(cells) <= 10 else i / max(len(cells) - 1, 1))
-        label = f"{method} at {layer}" if has_layers else method
-        axes.plot(
-            [0, *rows["step"]],
-            [1.0, *rows["mean"]],
-            color=colour,
-            marker=_MARKERS[i % len(_MARKERS)],
-            markersize=4,
-            linewidth=1.6,
-            label=label,
-        )
+        label = f"{method} at {layer}" if has_layers else str(method)
+        _draw(axes, rows, color=colour, marker=_MARKERS[i % len(_MARKERS)], label=label)
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.08)
+    for i, (method, rows) in enumerate(curves[is_control].groupby("method", sort=False)):
+        style = _DASHES[i % len(_DASHES)]
+        _draw(axes, rows, color=GREY, linestyle=style, label=f"control: {method}")
     axes.axhline(1, color=FAINT, linewidth=0.8)
-    axes.axhline(floor, color=GREY, linestyle="--", linewidth=1.2, label="random control")
     axes.set_xticks(
         [0, *steps["step"]],
         ["trained", *map(_short, steps["changed"])],
@@ -57,6 +53,11 @@ def similarity_figure(
     title_left(axes, f"{name}\nmean of up to n = {n} images, band: 95 % interval")
     legend_below(figure, *axes.get_legend_handles_labels(), columns=3)
     return figure
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, **style: Any) -> None:
+    """Draw one line, from the trained model's own heatmap on."""
+    axes.plot([0, *rows["step"]], [1.0, *rows["mean"]], markersize=4, linewidth=1.4, **style)
 
 
 def _short(label: str) -> str:

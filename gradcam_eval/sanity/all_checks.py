@@ -92,7 +92,7 @@ class Checked:
 
 
 def run_checks(
-    asked: Asked, source: str, *, order: str = "cascading", steps: int | None = None, seed: int = 0
+    asked: Asked, source: str, *, order: str | None = None, steps: int | None = None, seed: int = 0
 ) -> Checked:
     """Load the model and the images, and run every check.
 
@@ -147,23 +147,29 @@ def write_checks(found: Checked, folder: str | Path, measure: str) -> list[Path]
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tables = _write_tables(found, folder, measure)
+        tables = _write_tables(found, folder)
         return [*tables, _write_figure(found, folder, measure), _write_protocol(found, folder)]
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
-def _write_tables(found: Checked, folder: Path, measure: str) -> list[Path]:
-    verdicts = pd.concat(
+def _write_tables(found: Checked, folder: Path) -> list[Path]:
+    conclusions = pd.concat(
         [
-            each.verdict(measure).assign(check=each.name, measure=measure, protocol=each.protocol)
+            each.conclusions(name).assign(check=each.name, measure=name, protocol=each.protocol)
             for each in found.checks
+            for name in each.rules.measures
         ]
     )
     rows = pd.concat(
         [each.frame.assign(check=each.name, protocol=each.protocol) for each in found.checks]
     )
-    tables = {"verdicts": verdicts, "similarities": rows, "steps": found.checks[0].steps}
+    tables = {
+        "conclusions": conclusions,
+        "similarities": rows,
+        "steps": found.checks[0].steps,
+        "complexity": found.checks[0].complexity_rises(),
+    }
     if not found.invariance.empty:
         tables["invariance"] = found.invariance
     paths = []

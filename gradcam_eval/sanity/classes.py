@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.batch import as_images
-from gradcam_eval.methods.explainer import Explainer, Layers
+from gradcam_eval.methods.explainer import Layers
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.output import OutputKind
@@ -22,7 +21,9 @@ from gradcam_eval.models.target import Score
 from gradcam_eval.models.zoo import known_values
 from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
-from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
+from gradcam_eval.sanity.compare import similarity_rows
+from gradcam_eval.sanity.explaining import explaining
+from gradcam_eval.sanity.heatmap_source import Explained, HeatmapSource
 from gradcam_eval.sanity.rules import find_rules
 
 
@@ -49,12 +50,13 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     model : keras.Model; it is not changed
     images : float32 (N, H, W, C) or (H, W, C), 0..255
     layers, methods, score, output, head, tokens, geometry : as of `Explainer`
-    protocol : "sanity2018" or "sanity2018_code": by what heatmaps are compared
+    protocol : by what heatmaps are compared, as of `parameter_randomisation`
     seed : of what is random in a method, of the controls and of the bootstrap
 
     Returns
     -------
-    SanityCheck with one step; a method that does not look at the class fails with similarity 1
+    SanityCheck with one step; a method that does not look at the class fails with similarity 1.
+    Chance is the heatmap's similarity to coarse noise
 
     Raises
     ------
@@ -63,24 +65,24 @@ def class_sensitivity(  # noqa: PLR0913 - what is explained, and how it is measu
     """
     rules = find_rules(protocol)
     batch = as_images(images, known_values(model))
-    options: dict[str, Any] = {
-        "score": score,
-        "output": output,
-        "head": head,
-        "tokens": tokens,
-        "seed": seed,
-    }
-    options["geometry"] = geometry
-    explainer = Explainer(model, layers, methods, skip_refused=True, **options)
-    most = explainer(batch)
+    explain = explaining(
+        *(layers, methods),
+        score=score,
+        output=output,
+        head=head,
+        tokens=tokens,
+        geometry=geometry,
+        seed=seed,
+    )
+    source = HeatmapSource.of(explain(model), batch, rules, seed)
+    trained = source.explained(None)
+    most = trained.heatmaps
     if most.output is not None and (not most.output.has_probabilities or most.output.count == 1):
         raise InputError(
             f"class sensitivity compares two classes, and this model returns {most.output}"
         )
-    least = explainer(batch, most.probabilities.argmin(axis=1))
-    pair = Prepared.of(stacks_of(most), rules), Prepared.of(stacks_of(least), rules)
-    found = _check("class sensitivity", "the least probable class", pair, batch, seed)
-    return replace(found, targets=tuple(most.targets.tolist()))
+    other = source.explained(most.probabilities.argmin(axis=1))
+    return _check("class sensitivity", "the least probable class", source, (trained, other))
 
 
 def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of them
@@ -127,27 +129,26 @@ def data_randomisation(  # noqa: PLR0913 - two models, and what is explained of 
     """
     rules = find_rules(protocol)
     batch = as_images(images, known_values(model))
-    options: dict[str, Any] = {
-        "score": score,
-        "output": output,
-        "head": head,
-        "tokens": tokens,
-        "seed": seed,
-    }
-    options["geometry"] = geometry
-    one, other = (
-        Explainer(each, layers, methods, skip_refused=True, **options) for each in (model, permuted)
+    explain = explaining(
+        *(layers, methods),
+        score=score,
+        output=output,
+        head=head,
+        tokens=tokens,
+        geometry=geometry,
+        seed=seed,
     )
-    first = one(batch, targets)
-    second = other(batch, first.targets)
-    if set(first) != set(second):
+    source, permuted_source = (
+        HeatmapSource.of(explain(each), batch, rules, seed) for each in (model, permuted)
+    )
+    trained = source.explained(targets)
+    other = permuted_source.explained(trained.heatmaps.targets)
+    if set(trained.heatmaps) != set(other.heatmaps):
         raise InputError(
-            f"the models have heatmaps of {sorted(first)} and of {sorted(second)}: wanted the same "
-            "architecture with the same names of layers"
+            f"the models have heatmaps of {sorted(trained.heatmaps)} and of "
+            f"{sorted(other.heatmaps)}: wanted the same architecture with the same names of layers"
         )
-    pair = Prepared.of(stacks_of(first), rules), Prepared.of(stacks_of(second), rules)
-    found = _check("data randomisation", "trained on permuted labels", pair, batch, seed)
-    return replace(found, targets=tuple(first.targets.tolist()))
+    return _check("data randomisation", "trained on permuted labels", source, (trained, other))
 
 
 def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:
@@ -167,15 +168,18 @@ def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:
 
 
 def _check(
-    name: str, changed: str, pair: tuple[Prepared, Prepared], images: Any, seed: int
+    name: str, changed: str, source: HeatmapSource, pair: tuple[Explained, Explained]
 ) -> SanityCheck:
+    trained, other = pair
+    targets = trained.heatmaps.targets
     step = {"step": 1, "changed": changed, "layers": 0, "weights_changed": False}
     return SanityCheck(
         name=name,
-        frame=pd.DataFrame(similarity_rows(*pair, step=1)),
-        floors=floor_frame(pair[0], images, seed),
-        steps=pd.DataFrame([{**step, "images_changed": len(images)}]),
-        pairs=pd.DataFrame(),
-        seed=seed,
-        protocol=pair[0].rules.name,
+        frame=pd.DataFrame(similarity_rows(trained.prepared, other.prepared, step=1)),
+        chance=source.chance_by_noise(trained),
+        repeats=source.repeats(trained, targets),
+        steps=pd.DataFrame([{**step, "images_changed": len(source.images)}]),
+        seed=source.seed,
+        protocol=source.rules.name,
+        targets=tuple(targets.tolist()),
     )

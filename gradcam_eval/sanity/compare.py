@@ -1,4 +1,4 @@
-"""Two sets of heatmaps compared by every measure of a protocol, and with random controls."""
+"""Two sets of heatmaps compared by every measure of a protocol."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap, InputError, Truth, Undefined
-from gradcam_eval.methods.controls import ControlInput, random
+from gradcam_eval.core import Heatmap, InputError, Undefined
 from gradcam_eval.metrics.similarity import MEASURES, framed
 from gradcam_eval.protocols import SanityProtocol
 
@@ -52,6 +49,10 @@ class Prepared:
             rules,
         )
 
+    def __or__(self, other: Prepared) -> Prepared:
+        """Return the cells of both."""
+        return Prepared({**self.features, **other.features}, self.rules)
+
 
 def similarity_rows(
     ones: Prepared, others: Prepared, *, step: int, unchanged: Mapping[int, str] | None = None
@@ -81,19 +82,3 @@ def similarity_rows(
                     "value": np.nan if isinstance(value, Undefined) else value,
                     "reason": value.reason if isinstance(value, Undefined) else "",
                 }
-
-
-def floor_frame(maps: Prepared, images: NDArray[np.float32], seed: int) -> pd.DataFrame:
-    """Compare every heatmap with random controls of its image: the similarity by chance."""
-    rows: list[dict[str, Any]] = []
-    for draw in range(maps.rules.floor_draws):
-        controls = np.stack(
-            [
-                random(ControlInput(x, Truth(x.shape[:2]), np.random.default_rng([seed, draw, n])))
-                for n, x in enumerate(images)
-            ]
-        )
-        ready = Prepared.of({("", "random"): controls}, maps.rules).features["", "random"]
-        others = Prepared(dict.fromkeys(maps.features, ready), maps.rules)
-        rows += similarity_rows(maps, others, step=draw)
-    return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import pandas as pd
 from gradcam_eval.arrays import Geometry
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.methods.batch import as_images
-from gradcam_eval.methods.explainer import Explainer, Layers
+from gradcam_eval.methods.explainer import Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
 from gradcam_eval.models.inputs import model_inputs
@@ -21,16 +22,18 @@ from gradcam_eval.models.layout import TokenGrid
 from gradcam_eval.models.output import OutputKind
 from gradcam_eval.models.reinitialise import Learned, learned_layers, reinitialise
 from gradcam_eval.models.scratch import answers_of, scratch_model
-from gradcam_eval.models.selection import as_list
-from gradcam_eval.models.tap import LayerCall
 from gradcam_eval.models.target import Score
 from gradcam_eval.models.zoo import known_values
-from gradcam_eval.protocols.sanity import DEFAULT, SanityProtocol
+from gradcam_eval.protocols.sanity import DEFAULT
 from gradcam_eval.sanity.check import SanityCheck
-from gradcam_eval.sanity.compare import Prepared, floor_frame, similarity_rows, stacks_of
+from gradcam_eval.sanity.compare import similarity_rows
+from gradcam_eval.sanity.complexity import RANDOMISED, TRAINED, entropy_rows
+from gradcam_eval.sanity.explaining import explaining
+from gradcam_eval.sanity.heatmap_source import Explained, HeatmapSource
 from gradcam_eval.sanity.rules import find_rules
 
 ORDERS = ("cascading", "cascading_bottom_up", "independent")
+_FAR = 10_000  # between the draws of the steps and those of each randomised model
 
 
 def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is spoilt
@@ -45,16 +48,16 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     head: str | int | None = None,
     tokens: TokenGrid | str | None = None,
     geometry: Geometry = "auto",
-    order: str = "cascading",
+    order: str | None = None,
     steps: int | None = None,
     protocol: str = DEFAULT,
     seed: int = 0,
 ) -> SanityCheck:
     """Compare heatmaps of the model with those after its layers lost what they had learned.
 
-    ``s_i(t) = s(Φ_f(x_i), Φ_{f_t}(x_i))``: f_t is the model after step t, Φ explains the class that
-    the whole model was asked about, or the one that each f_t predicts, as the protocol has it, and
-    s is a measure of similarity at the images' size.
+    ``s_i(t) = s(Φ_f(x_i), Φ_{f_t}(x_i))``: f_t is the model after step t, s is a measure of
+    similarity at the images' size, and Φ explains the class that was explained of the trained
+    model, or the one that each f_t predicts, as the protocol has it.
 
     Parameters
     ----------
@@ -65,17 +68,20 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     score, output, head, tokens, geometry : as of `Explainer`: what of which output is explained,
         and how a transformer's tokens and a layer's map lie on the image
     order : "cascading" from the model's output to its input, each step keeping the former ones;
-        "cascading_bottom_up"; or "independent", each step alone, all else as trained
+        "cascading_bottom_up"; or "independent", each step alone, all else as trained. By default
+        the protocol's
     steps : most steps; the first takes one layer, the others share the rest evenly in the order
         of the calls. By default the protocol's, 16 or 17
-    protocol : "sanity2018", or "sanity2018_code" with the settings of the authors' code
+    protocol : "sanity2018"; "sanity2018_code" with the settings of the authors' code; or
+        "sanity2023_smooth", from the input on, of heatmaps averaged over noisy copies
     seed : of the new weights, the random controls and the bootstrap
 
     Returns
     -------
     SanityCheck; a step that changed no weight, or no answer of the model for an image, is
-    undefined there and says so. Its verdict is on the last step, so of a cascade it is on the
-    model without anything learned; of "independent" it is on the last group alone.
+    undefined there and says so. Chance are the heatmaps of three models without anything learned,
+    in pairs; repeatability is that of the model's heatmaps with a little noise on the image. The
+    limits of its conclusions were calibrated for cascades from the output on.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     Each variable gets a value of its layer's own initialiser; where the layer names none, its
     values are permuted (`models/reinitialise.py`). The model is copied (`models/scratch.py`): most
     subclassed models cannot be, so that their weights are put back afterwards, also after an
-    exception. At each step the model is asked live, beside the compiled pass that explains: a pass
+    exception. At each step the model is called live, beside the compiled pass that explains: a pass
     that still had the old weights would end the check with a `RuntimeError`.
 
     What the default protocol does otherwise than the repository adebayoj/sanity_checks_saliency,
@@ -98,9 +104,10 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: Sanity Checks for Saliency Maps, NeurIPS 2018,
     arXiv:1810.03292.
     """
+    rules = find_rules(protocol)
+    order = rules.order if order is None else order
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
-    rules = find_rules(protocol)
     most = rules.steps if steps is None else steps
     if most < 1:
         raise InputError(f"steps is {steps}: wanted 1 or more")
@@ -114,25 +121,22 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     if inputs.extras:
         raise InputError("this model has several inputs: wrap it in one that fixes the others")
     probe = inputs.join(batch[:1])
+    explain = explaining(
+        *(layers, methods),
+        score=score,
+        output=output,
+        head=head,
+        tokens=tokens,
+        geometry=geometry,
+        seed=seed,
+    )
     with scratch_model(model, probe) as spoilt:
         learned = learned_layers(spoilt, inputs, with_statistics=rules.resets == "all")
         if not learned:
             raise InputError("this model has no weights: there is nothing to randomise")
         groups = grouped(learned if order == "cascading_bottom_up" else learned[::-1], most)
-        explainer = Explainer(
-            spoilt,
-            names_of(layers),
-            methods,
-            score=score,
-            output=output,
-            head=head,
-            tokens=tokens,
-            geometry=geometry,
-            engine="tensorflow",  # weights change with every call: a frozen graph would not pay
-            seed=seed,
-            skip_refused=True,
-        )
-        return _Run(explainer, batch, probe, groups, rules, seed).check(order, targets)
+        source = HeatmapSource.of(explain(spoilt), batch, rules, seed)
+        return _Run(source, probe, groups, order).check(targets)
 
 
 def grouped(learned: Sequence[Learned], most: int) -> list[list[Learned]]:
@@ -144,58 +148,69 @@ def grouped(learned: Sequence[Learned], most: int) -> list[list[Learned]]:
     return [[learned[0]], *([rest[n] for n in part] for part in parts)]
 
 
-def names_of(layers: Layers) -> list[str | int]:
-    """Return layers by name: a call of the user's model is none of the copy's."""
-    return [each.path if isinstance(each, LayerCall) else each for each in as_list(layers)]
-
-
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A model to spoil, compiled, and the groups of its layers in the order of the steps."""
+    """A model to spoil, and the groups of its layers in the order of the steps."""
 
-    explainer: Explainer
-    images: Any
+    source: HeatmapSource
     probe: Any
     groups: list[list[Learned]]
-    rules: SanityProtocol
-    seed: int
+    order: str
 
-    def check(self, order: str, targets: Targets) -> SanityCheck:
+    @property
+    def model(self) -> keras.Model:
+        return self.source.explainer.model
+
+    def check(self, targets: Targets) -> SanityCheck:
         """Randomise step by step, and compare with the heatmaps from before."""
-        first = self.explainer(self.images, targets)
-        trained = self._prepared(first)
-        asked = first.targets if self.rules.explains == "first" else None
-        kept = [weight.numpy().copy() for weight in self.explainer.model.weights]
-        rows: list[dict[str, Any]] = []
-        steps = []
-        found = first
-        for step, group in enumerate(self.groups, start=1):
-            if order == "independent":
-                self._restore(kept)
-                found = first
-            found, row = self._step(step, group, found, asked)
-            unchanged = row.pop("unchanged")
-            rows += similarity_rows(trained, self._prepared(found), step=step, unchanged=unchanged)
-            steps.append(row)
+        trained = self.source.explained(targets)
+        rules, seed = self.source.rules, self.source.seed
+        classes = trained.heatmaps.targets if rules.explains == "first" else None
+        repeats = self.source.repeats(trained, classes)
+        rows, steps = self._steps(trained, classes)
+        randomised = [self._unlearned(classes, draw) for draw in range(rules.random_models)]
         return SanityCheck(
-            name=f"parameter randomisation ({order.replace('_', ' ')})",
+            name=f"parameter randomisation ({self.order.replace('_', ' ')})",
             frame=pd.DataFrame(rows),
-            floors=floor_frame(trained, self.images, self.seed),
+            chance=_compared_in_pairs(randomised),
+            repeats=repeats,
             steps=pd.DataFrame(steps),
-            pairs=self._pairs(asked),
-            seed=self.seed,
-            protocol=self.rules.name,
-            targets=tuple(first.targets.tolist()),
+            output_step=self._output_step(),
+            needs_output=True,
+            entropies=_entropies(trained, randomised),
+            seed=seed,
+            protocol=rules.name,
+            targets=tuple(trained.heatmaps.targets.tolist()),
         )
 
+    def _steps(
+        self, trained: Explained, classes: Any
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the similarities after each step, and what each step changed."""
+        kept = [weight.numpy().copy() for weight in self.model.weights]
+        rows: list[dict[str, Any]] = []
+        steps = []
+        before = trained
+        for step, group in enumerate(self.groups, start=1):
+            if self.order == "independent":
+                self._restore(kept)
+                before = trained
+            before, row = self._step(step, group, before.heatmaps, classes)
+            unchanged = row.pop("unchanged")
+            rows += similarity_rows(
+                trained.prepared, before.prepared, step=step, unchanged=unchanged
+            )
+            steps.append(row)
+        return rows, steps
+
     def _step(
-        self, step: int, group: list[Learned], before: Heatmaps, asked: Any
-    ) -> tuple[Heatmaps, dict[str, Any]]:
-        live = answers_of(self.explainer.model, self.probe)
+        self, step: int, group: list[Learned], before: Heatmaps, classes: Any
+    ) -> tuple[Explained, dict[str, Any]]:
+        live = answers_of(self.model, self.probe)
         has_changed = self._randomise(group, draw=step)
-        after = self.explainer(self.images, asked)
-        moved = _moved(before, after)
-        if _differ(live, answers_of(self.explainer.model, self.probe)) and not moved[0]:
+        after = self.source.explained(classes)
+        moved = _moved(before, after.heatmaps)
+        if _differ(live, answers_of(self.model, self.probe)) and not moved[0]:
             raise RuntimeError(
                 f"step {step} changed what the model answers, but not what the compiled pass "
                 "says of it: it has old weights; please report this"
@@ -213,28 +228,41 @@ class _Run:
         }
         return after, row
 
+    def _output_step(self) -> int | None:
+        """Return the step that replaces the output layer alone, all else being as trained."""
+        is_alone = self.order != "cascading_bottom_up" and len(self.groups[0]) == 1
+        return 1 if is_alone else None
+
     def _randomise(self, group: list[Learned], *, draw: int) -> bool:
         """Give a group new weights; the same ones for the same draw, whatever was done before."""
-        generator = np.random.default_rng([self.seed, draw])
+        generator = np.random.default_rng([self.source.seed, draw])
         changed = [reinitialise(each, generator) for each in group]  # all of them, whatever comes
         return any(changed)
 
     def _restore(self, kept: list[Any]) -> None:
-        for weight, value in zip(self.explainer.model.weights, kept, strict=True):
+        for weight, value in zip(self.model.weights, kept, strict=True):
             weight.assign(value)
 
-    def _pairs(self, asked: Any) -> pd.DataFrame:
-        """Compare the heatmaps of two models without anything learned."""
-        one, other = (self._unlearned(asked, start) for start in (10_000, 20_000))
-        return pd.DataFrame(similarity_rows(one, other, step=0))
-
-    def _unlearned(self, asked: Any, start: int) -> Prepared:
+    def _unlearned(self, classes: Any, draw: int) -> Explained:
+        """Explain a model without anything learned."""
         for n, group in enumerate(self.groups):
-            self._randomise(group, draw=start + n)
-        return self._prepared(self.explainer(self.images, asked))
+            self._randomise(group, draw=(draw + 1) * _FAR + n)
+        return self.source.explained(classes)
 
-    def _prepared(self, heatmaps: Heatmaps) -> Prepared:
-        return Prepared.of(stacks_of(heatmaps), self.rules)
+
+def _compared_in_pairs(models: Sequence[Explained]) -> pd.DataFrame:
+    """Compare the heatmaps of each two models."""
+    rows: list[dict[str, Any]] = []
+    for pair, (one, other) in enumerate(combinations(models, 2)):
+        rows += similarity_rows(one.prepared, other.prepared, step=pair)
+    return pd.DataFrame(rows)
+
+
+def _entropies(trained: Explained, randomised: Sequence[Explained]) -> pd.DataFrame:
+    rows = list(entropy_rows(trained.maps, TRAINED))
+    for draw, each in enumerate(randomised):
+        rows += entropy_rows(each.maps, RANDOMISED, draw)
+    return pd.DataFrame(rows)
 
 
 def _moved(before: Heatmaps, after: Heatmaps) -> Any:

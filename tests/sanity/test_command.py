@@ -12,7 +12,7 @@ from tiny import cnn, pictures, tokens
 from typer.testing import CliRunner
 
 from gradcam_eval.cli import app
-from gradcam_eval.cli.sanity import _explained
+from gradcam_eval.cli.sanity_tables import explained_classes
 from gradcam_eval.core import InputError
 from gradcam_eval.data.decode import load_image
 
@@ -31,7 +31,7 @@ def asked(tmp_path):
     return [str(tmp_path / "tiny.keras"), str(folder)]
 
 
-def test_it_prints_verdicts_and_writes_tables_and_a_chart(asked, tmp_path):
+def test_it_prints_conclusions_and_writes_tables_and_a_chart(asked, tmp_path):
     out = tmp_path / "out"
     options = ["-l", "late", "--method", "grad_cam", "--method", "eigen_cam", "--steps", "2"]
     done = CliRunner().invoke(app, ["sanity", *asked, *options, "-o", str(out)])
@@ -39,10 +39,19 @@ def test_it_prints_verdicts_and_writes_tables_and_a_chart(asked, tmp_path):
     assert "parameter randomisation (cascading), by rank correlation" in done.stdout
     assert "class sensitivity" in done.stdout
     assert "left out broken.png" in done.stdout
-    assert "input invariance was not tested: " in done.stdout
-    verdicts = pd.read_csv(out / "verdicts.csv")
-    assert set(verdicts["check"]) == {"parameter randomisation (cascading)", "class sensitivity"}
-    assert set(verdicts["verdict"]) <= {"passes", "fails", "undecided"}
+    for said in ("by every measure", "efficient MPRT", "necessary, not sufficient", "control"):
+        assert said in done.stdout
+    conclusions = pd.read_csv(out / "conclusions.csv")
+    assert set(conclusions["check"]) == {
+        "parameter randomisation (cascading)",
+        "class sensitivity",
+    }
+    assert set(conclusions["conclusion"]) <= {"passes", "fails", "undecided"}
+    assert set(conclusions["measure"]) == {
+        *("rank_correlation", "absolute_rank_correlation", "ssim", "hog"),
+    }
+    assert set(pd.read_csv(out / "complexity.csv")["method"]) == {"grad_cam", "eigen_cam"}
+    assert set(pd.read_csv(out / "invariance.csv")["is_invariant"]) == {True}
     rows = pd.read_csv(out / "similarities.csv")
     assert set(rows["image"]) == {"0.png", "1.png", "2.png"}
     assert len(pd.read_csv(out / "steps.csv")) == 2
@@ -57,7 +66,7 @@ def test_the_protocol_is_chosen_and_stands_beside_every_number(asked, tmp_path):
     assert done.exit_code == 0, done.output
     said = " ".join(done.stdout.split())
     assert "by clipped rank correlation, protocol sanity2018_code" in said
-    for table in ("verdicts", "similarities"):
+    for table in ("conclusions", "similarities"):
         assert set(pd.read_csv(out / f"{table}.csv")["protocol"]) == {"sanity2018_code"}
     stored = json.loads((out / "protocol.json").read_text(encoding="utf-8"))
     assert (stored["name"], stored["explains"], stored["resets"]) == (
@@ -105,7 +114,7 @@ def test_a_transformer_of_ones_own_is_checked_at_a_head_once_its_tokens_are_decl
     done = CliRunner().invoke(app, ["sanity", model, asked[1], *options])
     assert done.exit_code == 0, done.output
     checks = {"parameter randomisation (cascading)", "class sensitivity"}
-    assert set(pd.read_csv(out / "verdicts.csv")["check"]) == checks
+    assert set(pd.read_csv(out / "conclusions.csv")["check"]) == checks
     shifted = pd.read_csv(out / "invariance.csv")
     assert (list(shifted["layer"]), shifted["is_invariant"].all()) == (["mixed"] * 3, True)
     given = np.stack([load_image(f"{asked[1]}/{n}.png", (16, 16)) for n in range(3)])
@@ -146,5 +155,5 @@ def test_options_are_checked_before_a_model_is_loaded(options, message, tmp_path
 
 def test_of_many_explained_classes_the_most_frequent_are_named():
     names = ("cat", *"abcdefghijk", "cat")
-    assert _explained(names).startswith("cat (2 images), a (1 image), b (1 image)")
-    assert _explained(names).endswith(", i (1 image), and 2 more")
+    assert explained_classes(names).startswith("cat (2 images), a (1 image), b (1 image)")
+    assert explained_classes(names).endswith(", i (1 image), and 2 more")

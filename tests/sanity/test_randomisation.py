@@ -16,7 +16,8 @@ from gradcam_eval.sanity.rules import find_rules
 
 
 def by_step(check, measure="rank_correlation"):
-    return check.curves(measure).set_index("step")["mean"]
+    curves = check.curves(measure)
+    return curves[curves["layer"] != ""].set_index("step")["mean"]  # without the controls
 
 
 def test_a_cascade_goes_from_the_output_to_the_input_and_ends_without_anything_learned():
@@ -49,7 +50,7 @@ def test_the_last_step_is_that_of_a_model_with_those_weights(monkeypatch):
     model, images = cnn(), pictures()
     monkeypatch.setattr(Explainer, "__call__", keeping)
     parameter_randomisation(model, images, layers="late", targets=1)
-    for weights, maps in seen[:5]:  # trained, and four steps: each by an explainer made for it
+    for weights, maps in [seen[0], *seen[3:7]]:  # trained, and four steps; seen[1:3] have noise
         fresh = cnn()
         fresh.set_weights(weights)
         expected = original(Explainer(fresh, "late", "grad_cam"), images, 1)["late", "grad_cam"]
@@ -81,15 +82,16 @@ def test_the_code_s_protocol_explains_what_each_model_predicts(seen):
     images = pictures(8)
     check = parameter_randomisation(cnn(), images, layers="late", protocol="sanity2018_code")
     assert check.protocol == "sanity2018_code"
-    assert len(seen) == 1 + 4 + 2  # trained, four steps, two models without anything learned
+    # trained, twice again under noise, four steps, three models without anything learned
+    assert len(seen) == 1 + 2 + 4 + 3
     predicted = [with_weights(weights)(images).numpy().argmax(axis=1) for weights, _, _ in seen]
     for (_, asked, found), expected in zip(seen, predicted, strict=True):
         assert asked is None
         assert found.targets.tolist() == expected.tolist()
-    assert any(each.tolist() != predicted[0].tolist() for each in predicted[1:5])
+    assert any(each.tolist() != predicted[0].tolist() for each in predicted[3:7])
     seen.clear()
     parameter_randomisation(cnn(), images, layers="late")
-    assert [found.targets.tolist() for _, _, found in seen] == [predicted[0].tolist()] * 7
+    assert [found.targets.tolist() for _, _, found in seen] == [predicted[0].tolist()] * 10
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_the_code_s_protocol_leaves_moving_statistics_as_trained(protocol, is_ke
     model = cnn()
     parameter_randomisation(model, pictures(1), layers="late", protocol=protocol)
     normal = model.get_layer("late_bn")
-    after = with_weights(seen[4][0]).get_layer("late_bn")  # after the last step
+    after = with_weights(seen[6][0]).get_layer("late_bn")  # after the last step
     for name in ("moving_mean", "moving_variance"):
         one, other = (getattr(each, name).numpy() for each in (normal, after))
         assert np.array_equal(one, other) == is_kept
@@ -118,10 +120,12 @@ def test_the_protocol_says_what_is_compared_and_in_how_many_steps():
     ]
     small = check.frame[check.frame["measure"] == "ranked_hog"]  # images of 16 pixels
     assert set(small["reason"]) == {"the heatmap is smaller than HOG's block of 48 pixels"}
-    pd.testing.assert_frame_equal(check.verdict(), check.verdict("clipped_rank_correlation"))
+    pd.testing.assert_frame_equal(
+        check.conclusions(), check.conclusions("clipped_rank_correlation")
+    )
     assert "protocol sanity2018_code" in check.figure().axes[0].get_title(loc="left")
     with pytest.raises(InputError, match="measure of the protocol 'sanity2018_code' 'ssim'"):
-        check.verdict("ssim")
+        check.conclusions("ssim")
     with pytest.raises(InputError, match="Valid: rank_correlation, abs"):
         parameter_randomisation(cnn(), pictures(1), steps=1).curves("gaussian_ssim")
     assert [find_rules(each).steps for each in ("sanity2018", "sanity2018_code")] == [16, 17]
@@ -153,20 +157,24 @@ def test_a_method_that_looks_at_weights_passes_and_one_that_does_not_fails(monke
 
     blind = Method("blind", picture_itself, "input", passes=lambda s, o: Passes(1))
     monkeypatch.setitem(METHODS, "blind", blind)
-    check = parameter_randomisation(cnn(), pictures(4), methods=["blind", "gradient"], steps=1)
-    verdict = check.verdict().set_index("method")
-    assert verdict["verdict"].to_dict() == {"blind": "fails", "gradient": "passes"}
-    assert verdict.loc["blind", "similarity"] == pytest.approx(1)
-    assert verdict.loc["blind", "pair"] == pytest.approx(1)
-    assert verdict.loc["blind", "share"] == pytest.approx(1)
-    # chance on a 16×16 map of unrelated noise is near 0, and so is a random model's gradient
-    assert abs(verdict.loc["blind", "floor"]) < 0.2
-    assert abs(verdict.loc["gradient", "share"]) < 0.5
+    check = parameter_randomisation(cnn(), pictures(6), methods=["blind", "gradient_x_input"])
+    table = check.conclusions().set_index("method")
+    assert table["conclusion"].to_dict() == {
+        "blind": "fails",
+        "gradient_x_input": "passes",
+        "noise": "fails",
+        "edges": "fails",
+        "image": "fails",
+    }
+    assert table.loc["blind", ["last", "chance"]].tolist() == pytest.approx([1, 1])
+    assert "hardly different images are not alike" in table.loc["noise", "reason"]
+    assert "as alike as repetitions" in table.loc["edges", "reason"]
+    assert table.loc["image", "repeatability"] > 0.99
 
 
 def test_two_images_decide_nothing():
-    check = parameter_randomisation(cnn(), pictures(2), layers="late", steps=1)
-    assert check.verdict()["verdict"].tolist() == ["undecided"]
+    check = parameter_randomisation(cnn(), pictures(2), layers="late", steps=2)
+    assert set(check.conclusions()["conclusion"]) == {"undecided"}
 
 
 @pytest.mark.parametrize(("make", "order"), [(cnn, ORDERS[2]), (nested, ORDERS[0])])
@@ -238,7 +246,7 @@ def test_a_frozen_graph_is_not_served_after_the_weights_were_randomised():
 def test_the_same_seed_gives_the_same_check():
     one, other = (parameter_randomisation(cnn(), pictures(1), steps=1, seed=4) for _ in range(2))
     pd.testing.assert_frame_equal(one.frame, other.frame)
-    pd.testing.assert_frame_equal(one.verdict(), other.verdict())
+    pd.testing.assert_frame_equal(one.conclusions(), other.conclusions())
     assert not one.frame.equals(parameter_randomisation(cnn(), pictures(1), steps=1, seed=5).frame)
 
 
@@ -250,10 +258,10 @@ def test_layers_are_shared_evenly_among_the_steps():
     assert check.steps["changed"].tolist() == ["logits", "late_bn … early"]
 
 
-def test_the_figure_has_a_line_for_each_cell_and_the_floor():
+def test_the_figure_has_a_line_for_each_cell_and_control():
     check = parameter_randomisation(cnn(), pictures(), layers="late", methods=["grad_cam", "cam"])
     axes = check.figure("ssim").axes[0]
-    assert len(axes.lines) == 2 + 2
+    assert len(axes.lines) == 2 + 3 + 1  # cells, controls, 1
     assert [text.get_text() for text in axes.get_xticklabels()][:2] == ["trained", "logits"]
 
 
@@ -278,9 +286,7 @@ def test_a_model_without_weights_has_nothing_to_randomise():
         parameter_randomisation(model, pictures(1))
 
 
-def test_verdicts_refuse_what_they_do_not_know():
+def test_conclusions_refuse_what_they_do_not_know():
     check = parameter_randomisation(cnn(), pictures(1), steps=1)
     with pytest.raises(InputError, match="unknown measure"):
-        check.verdict("cosine")
-    with pytest.raises(InputError, match="limit is 2: wanted between 0 and 1"):
-        check.verdict(limit=2)
+        check.conclusions("cosine")
