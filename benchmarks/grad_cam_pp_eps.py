@@ -48,8 +48,8 @@ def main() -> None:
                 a, g = ge.activations_and_gradients(
                     model, images, targets, layer=layer, score=score
                 )
-                a, g = a.astype(np.float64), g.astype(np.float64)
-                off = np.abs(grad_cam_pp(a, g, 0.0) - grad_cam_pp(a, g, 1e-6)).max((1, 2))
+                pair = a.astype(np.float64), g.astype(np.float64)
+                off = np.abs(grad_cam_pp(*pair, 0.0) - grad_cam_pp(*pair, 1e-6)).max((1, 2))
                 print(
                     f"{name} {layer} by {score}: median {np.median(off):.3f}, most {off.max():.3f}"
                 )

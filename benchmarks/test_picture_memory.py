@@ -42,7 +42,7 @@ def write(path: Path, side: int, mode: str) -> None:
     channels = {"RGBA": 4, "I;16": 1}.get(mode, 3)
     values = grey.astype(np.uint16) * 256 if mode == "I;16" else grey.astype(np.uint8)
     if channels > 1:
-        values = np.repeat(values[..., None], channels, axis=2)
+        values = np.stack([values] * channels, axis=2)
     if path.suffix == ".tif":
         import tifffile
 
@@ -57,12 +57,14 @@ def write(path: Path, side: int, mode: str) -> None:
 
 def read(path: Path, side: int) -> dict[str, float]:
     """Read the picture as a study does, and return the peak before and after, in MB."""
+    from gradcam_eval.core import Sample
     from gradcam_eval.data import ClassMap, Pixels, Reading, open_source
 
     pixels = Pixels(large="reduce" if side == LARGE else "refuse")
     reading = Reading((224, 224), classes=ClassMap(()), pixels=pixels)
     started = peak()
     (sample,) = open_source(path.parent).samples(reading)
+    assert isinstance(sample, Sample)
     return {"started": started, "peak": peak(), "mean": float(sample.image.mean())}
 
 

@@ -17,6 +17,7 @@ from gradcam_eval.report.text import cell_name, is_yes, number, percent, plural,
 from gradcam_eval.report.top1 import label_warning
 from gradcam_eval.report.verdict import Verdict
 from gradcam_eval.statistics.units import FEWEST
+from gradcam_eval.texts import isolated
 
 _MOST_NAMED = 4  # layers
 FLAT = 0.05  # of its mean, a score that hardly moves
