@@ -40,7 +40,8 @@ def write(path: Path, side: int, mode: str) -> None:
     rows = np.arange(side, dtype=np.uint32)
     grey = (rows[:, None] * 3 + rows[None, :] * 5) % 251
     channels = {"RGBA": 4, "I;16": 1}.get(mode, 3)
-    values = grey.astype(np.uint16) * 256 if mode == "I;16" else grey.astype(np.uint8)
+    dtype, factor = (np.uint16, 256) if mode == "I;16" else (np.uint8, 1)
+    values = (grey * factor).astype(dtype)
     if channels > 1:
         values = np.stack([values] * channels, axis=2)
     if path.suffix == ".tif":

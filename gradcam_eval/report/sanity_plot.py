@@ -37,7 +37,7 @@ def similarity_figure(curves: pd.DataFrame, steps: pd.DataFrame, measure: str, n
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.08)
     for i, (method, rows) in enumerate(curves[is_control].groupby("method", sort=False)):
         style = _DASHES[i % len(_DASHES)]
-        _draw(axes, rows, color=GREY, linestyle=style, label=f"control: {method}")
+        _draw(axes, rows, color=GREY, linestyle=style, label=f"control: {method!s}")
     axes.axhline(1, color=FAINT, linewidth=0.8)
     axes.set_xticks(
         [0, *steps["step"]],

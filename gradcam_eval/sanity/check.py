@@ -132,9 +132,10 @@ class SanityCheck:
             return pd.DataFrame()
         rises = relative_rises(self.entropies).groupby(_CELL, sort=False)
         rows = []
-        for key in self.entropies.groupby(_CELL, sort=False).groups:
+        for key, _ in self.entropies.groupby(_CELL, sort=False):
             each = rises.get_group(key) if key in rises.groups else pd.DataFrame()
-            rows.append({**dict(zip(_CELL, key, strict=True)), **self._risen(each)})
+            cell: dict[str, Any] = dict(zip(_CELL, key, strict=True))
+            rows.append({**cell, **self._risen(each)})
         return pd.DataFrame(rows)
 
     def figure(self, measure: str | None = None) -> Figure:
