@@ -35,9 +35,10 @@ def similarity_figure(curves: pd.DataFrame, steps: pd.DataFrame, measure: str, n
         label = f"{method} at {layer}" if has_layers else str(method)
         _draw(axes, rows, color=colour, marker=_MARKERS[i % len(_MARKERS)], label=label)
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=colour, alpha=0.08)
-    for i, (method, rows) in enumerate(curves[is_control].groupby("method", sort=False)):
+    controls = curves[is_control].groupby(["layer", "method"], sort=False)
+    for i, ((_, method), rows) in enumerate(controls):
         style = _DASHES[i % len(_DASHES)]
-        _draw(axes, rows, color=GREY, linestyle=style, label=f"control: {method!s}")
+        _draw(axes, rows, color=GREY, linestyle=style, label=f"control: {method}")
     axes.axhline(1, color=FAINT, linewidth=0.8)
     axes.set_xticks(
         [0, *steps["step"]],
