@@ -3,6 +3,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line does
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker has a core: more threads would wait in turns
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, "1")
 
 import numpy as np
 import pytest
