@@ -14,11 +14,11 @@ demo: $(VENV)/.installed-demo ## run the quickstart study and say where its repo
 test: $(VENV)/.installed-test ## run all tests
 	$(BIN)/python -m pytest -n auto
 
-test-quick: $(VENV)/.installed-test ## the unit tests, without trained models, pages and processes
-	$(BIN)/python -m pytest -n auto -m "not slow"
+test-quick: $(VENV)/.installed-test ## the quick unit tests: no trained model, page or process, and no file that takes long
+	$(BIN)/python -m pytest -n auto -m "not slow and not long"
 
 test-numbers: $(VENV)/.installed-test ## what computes, without oneDNN: as TensorFlow does on some processors
-	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n auto -m "not slow" tests/models tests/methods tests/metrics tests/sanity tests/test_perturb.py tests/test_callback.py
+	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n auto -m "not slow" tests/models tests/methods tests/metrics tests/test_perturb.py
 
 lint: $(VENV)/.installed-test ## style and types
 	$(BIN)/ruff check .

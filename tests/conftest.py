@@ -33,12 +33,32 @@ SLOW = (
     ),
 )
 
+# Each takes more than 4 s of a core: left out of `make test-quick` as well.
+LONG = {
+    "": "callback layering ledger_damage timing",
+    "data": "evidence formats_fuzz",
+    "methods": "asking_methods contracts draws explainer fused gradient guided head inputs "
+    "objectives occlusion placement rise score_cam smooth",
+    "metrics": "faithfulness_twins metric_contracts outputs",
+    "models": "cut engine engine_choice fold frozen half inputs_and_ranks keras2 layers live "
+    "receptive_field tap watch",
+    "report": "rankings",
+    "sanity": "randomisation",
+    "study": "data disturbed forecast geometry judge one_channel outputs",
+}
+
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
+    long = {Path(folder, f"test_{name}.py") for folder in LONG for name in LONG[folder].split()}
     for item in items:
-        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in SLOW:
+        if not item.path.is_relative_to(here):
+            continue  # a benchmark
+        path = item.path.relative_to(here)
+        if path.as_posix() in SLOW:
             item.add_marker(pytest.mark.slow)
+        if path in long:
+            item.add_marker(pytest.mark.long)
 
 
 def pytest_runtest_setup(item):

@@ -74,7 +74,7 @@ app.command(short_help="Run a study, or go on where it was stopped.")(study)
 app.command(short_help="Make a study's report again; no model is needed.")(report)
 app.add_typer(ledger, name="ledger", short_help="Check what a study has finished, or repair it.")
 app.command(short_help="Compare two runs cell by cell; exit code 1 if one is worse.")(compare)
-app.command(short_help="Compare how models, data sets and runs rank methods and layers.")(ranks)
+app.command(short_help="Compare how models, data sets and runs rank methods.")(ranks)
 app.add_typer(data, name="data", short_help="Look at data sets: what is in them, what is wrong.")
 
 

@@ -18,11 +18,11 @@ NAMES = ("photo", "photo_frame")  # in the file
 
 def photo_arrays(photo: Photo) -> dict[str, NDArray[np.generic]]:
     """Return a photograph as arrays by their names in a .npz file; `photo_of` reads them."""
-    file = io.BytesIO()
-    Pillow.fromarray(photo.pixels).save(file, "JPEG", quality=92, subsampling=0)
+    buffer = io.BytesIO()
+    Pillow.fromarray(photo.pixels).save(buffer, "JPEG", quality=92, subsampling=0)
     original, size, resized, corner, fill, is_mirrored = astuple(photo.frame)
     numbers = (*original, *size, *resized, *corner, *fill, is_mirrored)
-    content = np.frombuffer(file.getvalue(), np.uint8)
+    content = np.frombuffer(buffer.getvalue(), np.uint8)
     return dict(zip(NAMES, (content, np.array(numbers, np.int64)), strict=True))
 
 

@@ -148,7 +148,7 @@ def test_no_graph_in_openvino_reads_indices_beyond_the_last_one():
 
 
 @needs_openvino
-@pytest.mark.parametrize("target", ["predicted", 3, "predicted:2"])
+@pytest.mark.parametrize("target", [3, "predicted:2"])
 def test_a_heatmap_and_a_masked_score_run_in_openvino_whole(model, images, target, monkeypatch):
     monkeypatch.setattr(openvino_graph, "_trunk_and_head", pytest.fail)
     Explainer(model, "explained", "grad_cam", engine="openvino")(images, target)
@@ -186,7 +186,7 @@ def test_a_result_is_not_overwritten_by_the_next(model, images):
 
 
 @needs_openvino
-@pytest.mark.parametrize("which", [0, 3, 7, 8], ids=lambda n: f"weight {n}")
+@pytest.mark.parametrize("which", [0, 8], ids=lambda n: f"weight {n}")
 def test_it_is_never_stale(model, images, which):
     function = FrozenFunction(grad_cam(model), model, engine="openvino", patience=1)
     targets = np.zeros(4, int)
