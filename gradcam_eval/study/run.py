@@ -197,8 +197,7 @@ def _forget_other_labels(ledger: Ledger, part: _Part, progress: Progress) -> Non
 def _measure_cost(ledger: Ledger, part: _Part, plan: CostPlan, progress: Progress) -> None:
     explainer, size = part.subject.explainer, part.loaded.size
     refused = explainer.refused(size)
-    explainer.release()  # what was compiled for the images would stay in memory beside each cell
-    part.subject.predictor.release()
+    part.subject.release()  # what was compiled would stay in memory beside each cell
     cells = [each for each in explainer.cells(size) if each.key not in refused]
     progress.stage(f"{part.label}: cost", len(cells))
     rows = cost_rows(explainer, cells, plan=plan, on_cell=progress.step)

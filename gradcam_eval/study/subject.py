@@ -131,6 +131,13 @@ class Subject:
 
         return Predictor(self.loaded.model, engine="tensorflow", output=self.loaded.declared)
 
+    def release(self) -> None:
+        """Let go of all that was compiled for the images; what is called again compiles again."""
+        made = vars(self)  # a property that nobody has read has compiled nothing
+        for name in {"explainer", "live", "predictor", "reference"} & made.keys():
+            if made[name] is not None:
+                made[name].release()
+
 
 def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:
     """Load a model of the study; of a file, `values` says what range of images it takes."""
