@@ -96,14 +96,15 @@ def write_layers(folder: Path, subjects: Sequence[Subject]) -> None:
     write_table(folder / "layers.csv", pd.DataFrame(rows))
 
 
-def write_calls(folder: Path, parts: Sequence[tuple[LoadedModel, Subject]]) -> None:
+def write_calls(folder: Path, subjects: Sequence[Subject]) -> None:
     """Write calls.csv: how often one image's heatmap of each cell runs the model."""
     import pandas as pd
 
     rows = []
-    for loaded, subject in parts:
-        for cell in subject.explainer.cells(loaded.size):
-            passes = cell.passes(loaded.size)
+    for subject in subjects:
+        size = subject.loaded.size
+        for cell in subject.explainer.cells(size):
+            passes = cell.passes(size)
             names = {"model": subject.label, "layer": cell.layer, "method": cell.method.label}
             rows.append({**names, "forwards": 1 + passes.forwards, "backwards": passes.backwards})
     columns = ["model", "layer", "method", "forwards", "backwards"]

@@ -126,7 +126,7 @@ def run(
         subjects = [part.subject for part in parts]
         write_provenance(folder, study, loaded, _engines(parts, ledger), fingerprint)
         write_layers(folder, subjects)
-        write_calls(folder, [(part.loaded, part.subject) for part in parts])
+        write_calls(folder, subjects)
         if source.skipped:
             progress.say(say_skipped(source.skipped))
         for part in parts:
