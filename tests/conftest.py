@@ -1,3 +1,4 @@
+import gc
 import os
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         if path in long:
             item.add_marker(pytest.mark.long)
+
+
+def pytest_collection_finish():
+    """Let collections look at what tests make: all that was imported takes half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):

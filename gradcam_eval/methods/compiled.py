@@ -58,7 +58,7 @@ class CompiledPass:
                 engine="openvino" if engine == "openvino" else "frozen",
                 rows=len(plan.signature),
             )
-            self._run.prepare()
+            self._run.prepare(first=1)
             if engine == "openvino" and self._run.engine != "openvino":
                 warnings.warn(
                     f"this pass runs in TensorFlow, not in OpenVINO: {self._run.reason}",

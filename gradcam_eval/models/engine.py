@@ -19,6 +19,7 @@ from gradcam_eval.models.layout import output_layout
 from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.memory import collect
 from gradcam_eval.models.openvino_graph import check_openvino
+from gradcam_eval.models.openvino_network import ROWS
 from gradcam_eval.models.output import Output, OutputKind, check_output_kind
 from gradcam_eval.models.process import check_process
 from gradcam_eval.models.target import Score, class_scores, table_of
@@ -106,9 +107,8 @@ class Predictor:
 
     def on_engine(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what a call of the predictor returns, computed by the engine."""
-        found: NDArray[np.float32] = self.compiled(_plain(np.shape(images)[1:]), rows=1)(
-            images
-        ).numpy()
+        forward = self.compiled(_plain(np.shape(images)[1:]), rows=1, first=len(images))
+        found: NDArray[np.float32] = forward(images).numpy()
         return found
 
     def variation(self, images: NDArray[np.float32]) -> float:
@@ -185,13 +185,18 @@ class Predictor:
         return table
 
     def compiled(
-        self, builder: Callable[[Callable[[Any], Any]], Callable[..., Any]], *, rows: int = 0
+        self,
+        builder: Callable[[Callable[[Any], Any]], Callable[..., Any]],
+        *,
+        rows: int = 0,
+        first: int = ROWS,
     ) -> Any:
         """Return `builder(forward)` compiled, made once per builder.
 
         A `tf.function` with an input signature runs on the engine (see `FrozenFunction`), which
         its many forward passes are worth; anything else becomes a plain `tf.function`. `rows`
-        tells how many leading arguments have a row for each row of all outputs.
+        tells how many leading arguments have a row for each row of all outputs, `first` how many
+        rows the next call will have.
 
         Warns
         -----
@@ -200,7 +205,7 @@ class Predictor:
         if builder not in self._compiled:
             function = builder(self._rows)
             if getattr(function, "input_signature", None):
-                function = self._on_engine(function, rows)
+                function = self._on_engine(function, rows, first)
             else:
                 if not hasattr(function, "get_concrete_function"):
                     function = tf.function(function, autograph=False)
@@ -208,13 +213,13 @@ class Predictor:
             self._compiled[builder] = function
         return self._compiled[builder]
 
-    def _on_engine(self, function: Any, rows: int) -> Any:
+    def _on_engine(self, function: Any, rows: int, first: int) -> Any:
         if self.engine == "tensorflow":
             return LiveFunction(function, self.model)
         wanted = "frozen" if self.engine == "auto" else self.engine
         found = FrozenFunction(function, self.model, engine=wanted, rows=rows)
         if self.engine.startswith("openvino"):
-            found.prepare()
+            found.prepare(first=first)
             if found.engine != self.engine:
                 warnings.warn(
                     f"metrics run in TensorFlow, not in OpenVINO: {found.reason}", stacklevel=4

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from gradcam_eval.models.engine import LARGEST_DIFFERENCE, Engine, Predictor
 from gradcam_eval.models.inputs import input_shape
-from gradcam_eval.models.memory import collect
 from gradcam_eval.models.output import OutputKind
 
 _IMAGES = 8  # in a timed call
@@ -46,8 +45,10 @@ class EngineChoice:
 
 def choose_engine(
     model: keras.Model, size: tuple[int, int], *, output: OutputKind | None = None
-) -> EngineChoice:
+) -> tuple[EngineChoice, Predictor]:
     """Time the engines that are installed on a batch of noise, and choose.
+
+    Returns the choice, and the predictor that was timed: what it compiled serves on.
 
     The frozen graph is the choice where an image takes it less than 2.5 ms, or where OpenVINO is
     not installed, cannot compute the model, differs by more than 1e-5 in a probability, or takes
@@ -65,27 +66,35 @@ def choose_engine(
     """
     shape = input_shape(model, size)
     noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, *shape)).astype(np.float32)
-    choice = _chosen(lambda engine: Predictor(model, engine=engine, output=output), noise)
-    collect()  # what was compiled to be timed
-    return choice
+    return _chosen(lambda engine: Predictor(model, engine=engine, output=output), noise)
 
 
-def _chosen(predictor: Callable[[Engine], Predictor], noise: NDArray[np.float32]) -> EngineChoice:
-    engines = {"frozen": predictor("frozen")}
-    if engines["frozen"].difference(noise) > LARGEST_DIFFERENCE:
-        return EngineChoice("tensorflow")
-    ms = _ms_per_image(engines, noise, rounds=1)
+def _chosen(
+    predictor: Callable[[Engine], Predictor], noise: NDArray[np.float32]
+) -> tuple[EngineChoice, Predictor]:
+    frozen = predictor("frozen")
+    if frozen.difference(noise) > LARGEST_DIFFERENCE:
+        return EngineChoice("tensorflow"), predictor("tensorflow")
+    ms = _ms_per_image({"frozen": frozen}, noise, rounds=1)
     if ms["frozen"] < _WORTH_MS or importlib.util.find_spec("openvino") is None:
-        return EngineChoice("frozen", ms)
-    engines["openvino"] = predictor("openvino")
+        return EngineChoice("frozen", ms), frozen
+    openvino = predictor("openvino")
+    if _is_usable(openvino, noise):
+        ms = _ms_per_image({"frozen": frozen, "openvino": openvino}, noise, rounds=_ROUNDS)
+        if ms["openvino"] < _GAIN * ms["frozen"]:
+            frozen.release()
+            return EngineChoice("openvino", ms), openvino
+    openvino.release()
+    return EngineChoice("frozen", ms), frozen
+
+
+def _is_usable(openvino: Predictor, noise: NDArray[np.float32]) -> bool:
+    """Whether OpenVINO computes the model, and gives TensorFlow's probabilities."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        difference = engines["openvino"].difference(noise)
+        difference = openvino.difference(noise)
     is_refused = any("not in OpenVINO" in str(each.message) for each in warned)
-    if is_refused or difference > LARGEST_DIFFERENCE:
-        return EngineChoice("frozen", ms)
-    ms = _ms_per_image(engines, noise, rounds=_ROUNDS)
-    return EngineChoice("openvino" if ms["openvino"] < _GAIN * ms["frozen"] else "frozen", ms)
+    return not is_refused and difference <= LARGEST_DIFFERENCE
 
 
 def _ms_per_image(

@@ -19,7 +19,7 @@ from gradcam_eval.models.live import LiveFunction
 from gradcam_eval.models.memory import trim, trimmed
 from gradcam_eval.models.onednn import channels_first_advice
 from gradcam_eval.models.openvino_graph import through_openvino
-from gradcam_eval.models.openvino_network import Precision
+from gradcam_eval.models.openvino_network import ROWS, Precision
 from gradcam_eval.models.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,18 @@ class FrozenFunction:
                 if check.result():
                     return found
         with self._lock:
-            run = self._ready()
+            run = self._ready(len(args[0]) if self._rows else 0)
         return run(*args)
 
-    def prepare(self) -> None:
-        """Trace the function now, so that a call is quick and what tracing finds out is known."""
-        with self._lock:
-            self._ready()
+    def prepare(self, *, first: int = ROWS) -> None:
+        """Trace the function now, so that a call is quick and what tracing finds out is known.
 
-    def _ready(self) -> Callable[..., Any]:
+        `first` is how many rows the next call will have.
+        """
+        with self._lock:
+            self._ready(first)
+
+    def _ready(self, first: int) -> Callable[..., Any]:
         if self._watch is None:
             if not _is_built(self._model):
                 self._live.traced()
@@ -130,7 +133,7 @@ class FrozenFunction:
             self._watch, self._run = Watch(self._model), None
             self._live_calls_left = self._patience
         if self._run is None and not self._live_calls_left:
-            self._run = trimmed(channels_first_advice()(self._made(self._watch)))
+            self._run = trimmed(channels_first_advice()(self._made(self._watch, first)))
             trim()
         if self._run is not None:
             return self._run
@@ -139,7 +142,7 @@ class FrozenFunction:
         self._live_calls_left -= 1
         return self._live.traced()
 
-    def _made(self, watch: Watch) -> Callable[..., Any]:
+    def _made(self, watch: Watch, first: int) -> Callable[..., Any]:
         """Make what computes, the fastest way first, and note which it is and why."""
         self.reason = ""
         try:
@@ -152,7 +155,7 @@ class FrozenFunction:
         if self._wanted != "frozen":
             precision: Precision = "bf16" if self._wanted == "openvino_bf16" else "f32"
             try:
-                run = through_openvino(graph, rows=self._rows, precision=precision)
+                run = through_openvino(graph, rows=self._rows, first=first, precision=precision)
                 self.engine = self._wanted
                 return run
             except Unsuitable as problem:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import tensorflow as tf
 from gradcam_eval.core import InputError
 from gradcam_eval.models.cut import cut
 from gradcam_eval.models.frozen_graph import FrozenGraph, Unsuitable
-from gradcam_eval.models.openvino_network import Network, Precision
+from gradcam_eval.models.openvino_network import ROWS, Network, Precision
 
 # Loops gain nothing by it, and its random numbers are others than TensorFlow's.
 _NOT_WHOLE = ("While", "If", "Case", "Call", "Random", "Multinomial")
@@ -33,14 +34,14 @@ def check_openvino() -> None:
 
 
 def through_openvino(
-    frozen: FrozenGraph, *, rows: int = 0, precision: Precision = "f32"
+    frozen: FrozenGraph, *, rows: int = 0, first: int = ROWS, precision: Precision = "f32"
 ) -> Callable[..., Any]:
     """Return what computes a graph with as much of it in OpenVINO as can be.
 
     Parameters
     ----------
     frozen : where it has to be cut, its first argument is images, float32 (N, H, W, C)
-    rows, precision : see `Network`
+    rows, first, precision : see `Network`
 
     Returns
     -------
@@ -53,23 +54,24 @@ def through_openvino(
     """
     check_openvino()
     try:
-        return _whole(frozen, rows, precision)
+        return _whole(frozen, partial(Network, rows=rows, first=first, precision=precision))
     except Unsuitable as whole:
         try:
-            return _trunk_and_head(frozen, rows, precision)
+            network = partial(Network, rows=min(rows, 1), first=first, precision=precision)
+            return _trunk_and_head(frozen, network)
         except Unsuitable as problem:
             both = dict.fromkeys((str(whole), str(problem)))
             raise Unsuitable("; and ".join(both)) from problem
 
 
-def _whole(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[..., Any]:
+def _whole(frozen: FrozenGraph, made: Callable[[Any], Network]) -> Callable[..., Any]:
     if frozen.signature.captures:
         raise Unsuitable("the graph reads tables that stay live")
     hidden = {node.op for node in frozen.definition.node if any(op in node.op for op in _NOT_WHOLE)}
     if hidden:
         raise Unsuitable(f"the graph has operations that stay in TensorFlow: {sorted(hidden)}")
     signature = frozen.signature
-    network = Network(frozen.between(frozen.inputs, frozen.outputs), rows=rows, precision=precision)
+    network = made(frozen.between(frozen.inputs, frozen.outputs))
 
     def run(*args: Any) -> Any:
         given = zip(args, signature.specs, strict=True)
@@ -79,10 +81,10 @@ def _whole(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[...
     return run
 
 
-def _trunk_and_head(frozen: FrozenGraph, rows: int, precision: Precision) -> Callable[..., Any]:
+def _trunk_and_head(frozen: FrozenGraph, made: Callable[[Any], Network]) -> Callable[..., Any]:
     parts = cut(frozen)
     head, signature = parts.head, frozen.signature
-    trunk = Network(parts.trunk, rows=min(rows, 1), precision=precision)
+    trunk = made(parts.trunk)
 
     def run(*args: Any) -> Any:
         tensors = signature.tensors(args)

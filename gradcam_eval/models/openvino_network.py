@@ -31,6 +31,7 @@ class Network:
         other row of them; a batch of them is then computed `ROWS` at a time, side by side. Each
         number of rows at a time is a network with weights of its own, made when it is first needed:
         where OpenVINO knows all sizes it is a tenth faster
+    first : how many rows the first call has: the network for as many is made now
     precision : of the arithmetic; with "bf16" a processor that has it loses 16 of 24 bits
 
     Raises
@@ -38,7 +39,9 @@ class Network:
     Unsuitable : OpenVINO cannot convert the function; the message says why
     """
 
-    def __init__(self, concrete: Any, *, rows: int = 0, precision: Precision = "f32") -> None:
+    def __init__(
+        self, concrete: Any, *, rows: int = 0, first: int = ROWS, precision: Precision = "f32"
+    ) -> None:
         self._openvino: Any = importlib.import_module("openvino")
         self._inputs = [tensor.name for tensor in concrete.inputs]
         self._outputs = [tensor.name for tensor in concrete.outputs]
@@ -47,18 +50,18 @@ class Network:
         self._precision = precision
         self._lock = threading.Lock()
         self._own = threading.local()
+        self._networks: dict[int, Any] = {}  # by rows of a request side by side; 0: alone
         try:
             self._model = self._openvino.convert_model(concrete.graph)
             _check_gathers(self._model)
             if rows:
                 _with_rows(self._model, self._inputs[:rows], ROWS)  # as many as in a batch
-            self._together = self._compile(_TOGETHER, 1)
             self._made = [self._place(name) for name in self._outputs]
+            self._of_rows(ROWS if rows and first > 1 else 0)
         except Unsuitable:
             raise
         except Exception as problem:  # whatever it cannot do, TensorFlow can
             raise Unsuitable(f"OpenVINO cannot convert the model: {_said(problem)}") from problem
-        self._side_by_side: dict[int, Any] = {}
 
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the function's outputs, in memory of their own."""
@@ -100,7 +103,7 @@ class Network:
         return dict(zip(self._inputs, arrays, strict=True))
 
     def _place(self, output: str) -> int:
-        names = [port.get_names() for port in self._together.outputs]
+        names = [port.get_names() for port in self._model.outputs]
         return next(n for n, each in enumerate(names) if output in each)
 
     def _read(self, request: Any) -> list[NDArray[Any]]:
@@ -111,7 +114,7 @@ class Network:
     def _request(self) -> Any:
         """Return this thread's request."""
         if not hasattr(self._own, "request"):
-            self._own.request = self._together.create_infer_request()
+            self._own.request = self._of_rows(0).create_infer_request()
         return self._own.request
 
     def _requests(self, rows: int) -> list[Any]:
@@ -119,13 +122,18 @@ class Network:
         if not hasattr(self._own, "requests"):
             self._own.requests = {}
         if rows not in self._own.requests:
-            with self._lock:
-                if rows not in self._side_by_side:
-                    self._side_by_side[rows] = self._compile(_SIDE_BY_SIDE, rows)
-            network = self._side_by_side[rows]
+            network = self._of_rows(rows)
             count = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
             self._own.requests[rows] = [network.create_infer_request() for _ in range(count)]
         return list(self._own.requests[rows])
+
+    def _of_rows(self, rows: int) -> Any:
+        """Return the network of requests of so many rows, or with 0 that of one on all cores."""
+        with self._lock:
+            if rows not in self._networks:
+                settings = _SIDE_BY_SIDE if rows else _TOGETHER
+                self._networks[rows] = self._compile(settings, max(rows, 1))
+            return self._networks[rows]
 
     def _compile(self, settings: dict[str, str], rows: int) -> Any:
         precision = {"INFERENCE_PRECISION_HINT": self._precision}

@@ -109,20 +109,25 @@ class Subject:
         return self.loaded.class_names
 
     @cached_property
-    def engine(self) -> EngineChoice:
-        """The engine of the metrics' forward passes, chosen here where it is not known yet."""
+    def _chosen(self) -> tuple[EngineChoice, Predictor]:
+        from gradcam_eval.models.engine import Predictor
         from gradcam_eval.models.engine_choice import choose_engine
 
-        loaded = self.loaded
-        return self.known_engine or choose_engine(loaded.model, loaded.size, output=loaded.declared)
+        model, size, declared = self.loaded.model, self.loaded.size, self.loaded.declared
+        known = self.known_engine
+        if known is None:
+            return choose_engine(model, size, output=declared)
+        return known, Predictor(model, engine=known.engine, output=declared)
 
-    @cached_property
+    @property
+    def engine(self) -> EngineChoice:
+        """The engine of the metrics' forward passes, chosen here where it is not known yet."""
+        return self._chosen[0]
+
+    @property
     def predictor(self) -> Predictor:
         """The model as the metrics call it, on the engine."""
-        from gradcam_eval.models.engine import Predictor
-
-        loaded = self.loaded
-        return Predictor(loaded.model, engine=self.engine.engine, output=loaded.declared)
+        return self._chosen[1]
 
     @cached_property
     def reference(self) -> Predictor:
@@ -134,9 +139,10 @@ class Subject:
     def release(self) -> None:
         """Let go of all that was compiled for the images; what is called again compiles again."""
         made = vars(self)  # a property that nobody has read has compiled nothing
-        for name in {"explainer", "live", "predictor", "reference"} & made.keys():
-            if made[name] is not None:
-                made[name].release()
+        predictor = self.predictor if "_chosen" in made else None
+        for each in (self.explainer, self.live, predictor, made.get("reference")):
+            if each is not None:
+                each.release()
 
 
 def load(entry: ModelEntry, values: Values = LEVELS) -> LoadedModel:

@@ -105,7 +105,7 @@ def test_every_engine_gives_the_scores_of_the_live_model(model, engine, rng):
 def test_a_difference_is_that_of_the_engine_and_nothing_else(model, rng, monkeypatch):
     predictor = Predictor(model)
     monkeypatch.setattr(
-        predictor, "compiled", lambda builder, rows: lambda x: tf.constant(predictor(x) + 0.125)
+        predictor, "compiled", lambda *_, **__: lambda x: tf.constant(predictor(x) + 0.125)
     )
     images = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype(np.float32)
     assert predictor.difference(images) == pytest.approx(0.125)

@@ -21,24 +21,34 @@ def choose(model, monkeypatch):
     class Known:
         def __init__(self, _, *, engine, output):
             assert output == "classes"
-            self.engine = engine
+            self.engine, self.is_released = engine, False
+            made.append(self)
+
+        def release(self):
+            self.is_released = True
 
         def difference(self, images):
             assert images.shape[1:] == (6, 6, 3)
             return known[self.engine][1]
 
         def on_engine(self, images):
+            assert not self.is_released
             clock[0] += known[self.engine][0] * len(images) / 1000
 
-    known, clock = {}, [0.0]
+    known, clock, made = {}, [0.0], []
     monkeypatch.setattr(engine_choice, "Predictor", Known)
     monkeypatch.setattr(engine_choice.time, "perf_counter", lambda: clock[0])
 
-    def made(**engines):
+    def choice(**engines):
         known.update(engines)
-        return choose_engine(model, (6, 6), output="classes")
+        found, predictor = choose_engine(model, (6, 6), output="classes")
+        assert predictor.engine == found.engine
+        kept = [each for each in made if not each.is_released]
+        assert kept[-1] is predictor  # the others hold no memory
+        assert {each.engine for each in kept} <= {found.engine, "frozen"}
+        return found
 
-    return made
+    return choice
 
 
 @pytest.mark.parametrize(
@@ -63,7 +73,7 @@ def test_where_it_is_not_installed_it_is_not_tried(choose, monkeypatch):
 
 
 def test_the_real_engines_of_a_small_model_leave_the_frozen_graph(model):
-    found = choose_engine(model, (6, 6))
+    found, _ = choose_engine(model, (6, 6))
     assert found.engine == "frozen"
     assert found.ms_per_image["frozen"] > 0
 

@@ -39,6 +39,15 @@ def test_a_call_that_raises_is_not_the_first(trims):
     assert (inverse(2), trims) == (0.5, [0])
 
 
+@pytest.fixture
+def nothing_frozen():
+    """As in a new process: the tests' own start has frozen what it imported."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("nothing_frozen")
 def test_collections_inside_free_what_was_made_inside():
     class Node:
         pass
@@ -53,14 +62,12 @@ def test_collections_inside_free_what_was_made_inside():
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.usefixtures("nothing_frozen")
 def test_objects_that_somebody_else_froze_stay_frozen():
     gc.freeze()
-    try:
-        with quick_collections():
-            pass
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.unfreeze()
+    with quick_collections():
+        pass
+    assert gc.get_freeze_count() > 0
 
 
 def test_an_explainer_lets_go_of_its_passes_and_compiles_them_again(monkeypatch):

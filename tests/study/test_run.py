@@ -14,6 +14,7 @@ from PIL import Image
 
 from gradcam_eval.core import InputError
 from gradcam_eval.methods import METHODS, register_method
+from gradcam_eval.models.engine import Predictor
 from gradcam_eval.models.engine_choice import EngineChoice
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.grid import read_maps
@@ -192,7 +193,8 @@ def test_the_engine_is_chosen_once_and_kept_for_a_resumed_run(values, tmp_path, 
     run_study(values, results=tmp_path)
     again = json.loads((folder / "environment.json").read_text())
     assert again["engines"] == facts["engines"]
-    monkeypatch.setattr(chosen, lambda *_, **__: EngineChoice("frozen", {"frozen": 1.0}))
+    choice = EngineChoice("frozen", {"frozen": 1.0})
+    monkeypatch.setattr(chosen, lambda model, *_, output: (choice, Predictor(model)))
     for unusable in ({"engine": "abacus"}, "frozen", {"engine": "frozen", "speed": 1}):
         facts["engines"]["tiny"] = unusable
         (folder / "environment.json").write_text(json.dumps(facts))
