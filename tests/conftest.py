@@ -1,4 +1,5 @@
 import gc
+import itertools
 import os
 from pathlib import Path
 
@@ -84,3 +85,20 @@ def _computes_channels_first():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def plain_figures(monkeypatch):
+    """Save a small grey picture in place of each figure, which takes a third of a second to draw.
+
+    For tests of what a page says.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    shades = itertools.cycle(range(256))  # no two alike, as figures are
+
+    def save(self, file, **_):
+        Image.new("L", (8, 8), next(shades)).save(file, "PNG")
+
+    monkeypatch.setattr(Figure, "savefig", save)

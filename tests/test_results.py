@@ -56,6 +56,7 @@ def test_summary_and_comparison_draw_with_the_study_s_seed(seeded):
     assert found.pairs == 11  # the failed image is no pair
 
 
+@pytest.mark.usefixtures("plain_figures")
 def test_the_report_is_made_anew_from_the_files(tmp_path):
     folder = make_study(tmp_path / "toy", Plan(methods=("grad_cam",), samples=("disc_0",)))
     (folder / "summary.csv").write_text("old")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 
 import keras
@@ -97,33 +98,39 @@ def numbers(results):
     return np.array([np.nan if isinstance(r, Undefined) else result_value(r) for r in results])
 
 
+@pytest.fixture(scope="module")
+def together(predict):
+    """The results of all cases at once, made once for each metric and protocol."""
+    return functools.cache(lambda name, protocol: evaluate(name, cases_of(), predict, protocol))
+
+
 @EVERY_METRIC
-def test_one_result_for_each_case_in_any_order_and_the_same_each_time(predict, name, protocol):
-    cases = cases_of()
-    results = evaluate(name, cases, predict, protocol)
-    values = numbers(results)
+def test_one_result_for_each_case_in_any_order(predict, together, name, protocol):
+    cases, values = cases_of(), numbers(together(name, protocol))
     assert values.shape == (6,)
     assert np.isfinite(values).all()
     assert len(set(values.tolist())) > 1 or METRICS[name].needs in ("truth", "labels")
-    np.testing.assert_array_equal(numbers(evaluate(name, cases, predict, protocol)), values)
     order = [5, 0, 3, 2, 4, 1]
     shuffled = evaluate(name, [cases[n] for n in order], predict, protocol)
     np.testing.assert_allclose(numbers(shuffled), values[order], atol=1e-5, rtol=1e-4)
 
 
 @EVERY_METRIC
-def test_a_batch_equals_single_calls(predict, name, protocol):
-    cases = cases_of()
-    together = numbers(evaluate(name, cases, predict, protocol))
-    alone = [evaluate(name, [case], predict, protocol)[0] for case in cases]
-    np.testing.assert_allclose(together, numbers(alone), atol=1e-5, rtol=1e-4)
+def test_a_batch_equals_single_calls(predict, together, name, protocol):
+    values, cases = numbers(together(name, protocol)), cases_of()
+    for n in (1, 5):
+        (alone,) = evaluate(name, [cases[n]], predict, protocol)
+        np.testing.assert_allclose(numbers([alone]), values[n], atol=1e-5, rtol=1e-4)
 
 
 @EVERY_METRIC
-def test_inputs_are_not_changed(predict, name, protocol):
+def test_inputs_are_not_changed_and_the_same_again_gives_the_same(
+    predict, together, name, protocol
+):
     cases = cases_of()
     before = copy.deepcopy([(c.image, c.heatmap, c.truth, c.original_truth) for c in cases])
-    evaluate(name, cases, predict, protocol)
+    again = numbers(evaluate(name, cases, predict, protocol))
+    np.testing.assert_array_equal(again, numbers(together(name, protocol)))
     for case, (image, heatmap, truth, original) in zip(cases, before, strict=True):
         np.testing.assert_array_equal(case.image, image)
         np.testing.assert_array_equal(case.heatmap, heatmap)
@@ -133,9 +140,9 @@ def test_inputs_are_not_changed(predict, name, protocol):
 
 
 @EVERY_METRIC
-def test_degenerate_maps_are_undefined_and_spoil_no_other(predict, name, protocol):
+def test_degenerate_maps_are_undefined_and_spoil_no_other(predict, together, name, protocol):
     cases = cases_of(images=1)
-    plain = numbers(evaluate(name, cases, predict, protocol))
+    plain = numbers(together(name, protocol)[: len(cases)])
     bad = [dataclasses.replace(cases[0], heatmap=np.float32(each)) for each in DEGENERATE.values()]
     results = evaluate(name, [*bad, *cases], predict, protocol)
     for kind, result in zip(DEGENERATE, results, strict=False):
@@ -145,8 +152,8 @@ def test_degenerate_maps_are_undefined_and_spoil_no_other(predict, name, protoco
 
 
 @EVERY_METRIC
-def test_results_and_protocol_can_be_written_down(predict, name, protocol):
-    for result in evaluate(name, cases_of(images=1), predict, protocol):
+def test_results_and_protocol_can_be_written_down(together, name, protocol):
+    for result in together(name, protocol):
         content = [result_value(result)]
         if isinstance(result, Curve):
             content += [result.fraction.tolist(), result.score.tolist()]

@@ -17,3 +17,10 @@ SMALL = Plan(
 def report(tmp_path_factory):
     """The page of a small study, with markup in an image's name and in a credit."""
     return write_report(make_study(tmp_path_factory.mktemp("results") / "toy", SMALL))
+
+
+@pytest.fixture(autouse=True)
+def no_figures(request):
+    """Draw no figures but in the session's page and where pictures are what is tested."""
+    if request.path.stem not in ("test_browser", "test_overlay", "test_plots", "test_single"):
+        request.getfixturevalue("plain_figures")

@@ -146,6 +146,7 @@ def test_body_does_not_overflow(page, width):
     assert needed <= width
 
 
+@pytest.mark.usefixtures("plain_figures")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_page_of_many_groups_scrolls_inside_its_tables(browser, tmp_path, width):
     samples = tuple(f"disc_{n}" for n in range(12))

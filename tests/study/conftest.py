@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcam_eval.results import run_study
+
 SIDE = 40
 
 
@@ -36,7 +38,10 @@ def paint(seed):
 @pytest.fixture
 def pictures(tmp_path):
     """Four pictures, and one that is cut short, second in order of names."""
-    folder = tmp_path / "pictures"
+    return painted(tmp_path / "pictures")
+
+
+def painted(folder):
     (folder / "more").mkdir(parents=True)
     for seed, name in enumerate(("a.png", "c.png", "d.png", "more/a.png")):
         paint(seed).save(folder / name)
@@ -48,6 +53,10 @@ def pictures(tmp_path):
 @pytest.fixture
 def values(model_file, pictures):
     """A study of the tiny model on the pictures, as plain values."""
+    return values_of(model_file, pictures)
+
+
+def values_of(model_file, pictures):
     return {
         "name": "toy",
         "models": [str(model_file)],
@@ -56,3 +65,16 @@ def values(model_file, pictures):
         "methods": ["layer_cam", "eigen_cam"],
         "cost": {"rounds": 0},
     }
+
+
+@pytest.fixture(scope="session")
+def whole(model_file, tmp_path_factory):
+    """The folder of that study, run in one go: to be read alone."""
+    home = tmp_path_factory.mktemp("whole")
+    study = values_of(model_file, painted(home / "pictures"))
+    return run_study(study, results=home / "results").folder
+
+
+@pytest.fixture(autouse=True)
+def no_figures(plain_figures):
+    """Draw no figures: what a study's page looks like is tested in tests/report."""

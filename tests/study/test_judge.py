@@ -24,15 +24,22 @@ def make_sample(rng, labels=(), boxes=BOX, **changes):
     return Sample(truth=truth, original_truth=truth, credit="me", licence="CC0", **fields)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def subject(model):
+    """Make the subject of a study with these changes, or give the one that was made before."""
+    made = {}
+
     def make(**changes):
         values = {"name": "toy", "models": ["tiny"], "data": "x", "layers": ["late"]}
         values |= {"methods": ["layer_cam"], **changes}
-        loaded = LoadedModel(
-            "tiny", model, ModelSpec("tiny", None, "none", NAMES), "d", (SIDE, SIDE)
-        )
-        return make_subject(Study.model_validate(values), loaded)
+        study = Study.model_validate(values)
+        key = study.model_dump_json()
+        if key not in made:
+            loaded = LoadedModel(
+                "tiny", model, ModelSpec("tiny", None, "none", NAMES), "d", (SIDE, SIDE)
+            )
+            made[key] = make_subject(study, loaded)
+        return made[key]
 
     return make
 

@@ -47,8 +47,11 @@ def tables(folder):
 
 
 def assert_same_tables(folder, other):
-    """Same rows in the same order, numbers to 1e-6."""
+    """Same rows in the same order, numbers to 1e-6, wherever the pictures lie."""
     for mine, theirs in zip(tables(folder), tables(other), strict=True):
+        for table in (mine, theirs):
+            if "reason" in table:
+                table["reason"] = table["reason"].str.replace(r"^.*/pictures/", "", regex=True)
         pd.testing.assert_frame_equal(mine, theirs, rtol=0, atol=1e-6)
 
 
@@ -68,8 +71,8 @@ def judged(monkeypatch):
     return names
 
 
-def test_every_image_is_a_row_also_the_one_that_cannot_be_read(values, tmp_path):
-    found = read_folder(run_study(values, results=tmp_path / "results").folder)
+def test_every_image_is_a_row_also_the_one_that_cannot_be_read(whole):
+    found = read_folder(whole)
     assert found.images["sample"].tolist() == ORDER
     assert found.images["status"].tolist() == ["ok", "failed", "ok", "ok", "ok"]
     assert "b.png" in found.images["reason"][1]
@@ -123,19 +126,17 @@ def test_what_the_report_needs_is_beside_the_results(values, model_file, tmp_pat
         assert maps.image.shape == np.shape(picture)  # pictures show the photograph itself
 
 
-@pytest.mark.parametrize("step", [1, 3, 5])
-def test_broken_off_and_resumed_is_the_same_as_in_one_go(values, tmp_path, judged, step):
-    run_study(values, results=tmp_path / "whole")
-    judged.clear()
+@pytest.mark.parametrize("step", [1, 5])
+def test_broken_off_and_resumed_is_the_same_as_in_one_go(values, whole, tmp_path, judged, step):
     with pytest.raises(Stop):
         run_study(values, results=tmp_path / "parts", progress=stopping_at(step))
     assert judged == [name for name in ORDER[:step] if name != "b.png"]
     run_study(values, results=tmp_path / "parts")
     assert judged == GOOD  # each image once, in all
-    assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
+    assert_same_tables(whole, tmp_path / "parts" / "toy")
 
 
-def test_killed_by_the_system_and_resumed_is_the_same_as_in_one_go(values, tmp_path):
+def test_killed_by_the_system_and_resumed_is_the_same_as_in_one_go(values, whole, tmp_path):
     """The process kills itself outright: nothing is closed, flushed or rolled back by Python."""
     code = """
 import json, os, signal, sys
@@ -156,12 +157,11 @@ run_study(json.loads(sys.argv[1]), results=Path(sys.argv[2]), progress=Progress(
     folder = tmp_path / "parts" / "toy"
     assert not (folder / "records.csv").exists()
     run_study(values, results=tmp_path / "parts")
-    run_study(values, results=tmp_path / "whole")
-    assert_same_tables(tmp_path / "whole" / "toy", folder)
+    assert_same_tables(whole, folder)
 
 
 def test_killed_while_an_image_is_written_leaves_it_whole_or_not_at_all(
-    values, tmp_path, monkeypatch
+    values, whole, tmp_path, monkeypatch
 ):
     """The worst moment: the maps are on the disk and their rows are not yet."""
     writes = []
@@ -178,8 +178,7 @@ def test_killed_while_an_image_is_written_leaves_it_whole_or_not_at_all(
         run_study(values, results=tmp_path / "parts")
     assert map_path(tmp_path / "parts" / "toy", "tiny", "c.png").exists()
     run_study(values, results=tmp_path / "parts")
-    run_study(values, results=tmp_path / "whole")
-    assert_same_tables(tmp_path / "whole" / "toy", tmp_path / "parts" / "toy")
+    assert_same_tables(whole, tmp_path / "parts" / "toy")
 
 
 def test_the_engine_is_chosen_once_and_kept_for_a_resumed_run(values, tmp_path, monkeypatch):
