@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Network:
     def __init__(
         self, concrete: Any, *, rows: int = 0, first: int = ROWS, precision: Precision = "f32"
     ) -> None:
-        self._openvino: Any = importlib.import_module("openvino")
+        self._openvino = load_openvino()
         self._inputs = [tensor.name for tensor in concrete.inputs]
         self._outputs = [tensor.name for tensor in concrete.outputs]
         self._types = [tensor.dtype.as_numpy_dtype for tensor in concrete.outputs]
@@ -140,6 +141,25 @@ class Network:
         shared = self._inputs[: self._rows]
         model = _with_rows(self._model, shared, rows) if shared else self._model
         return self._openvino.Core().compile_model(model, "CPU", {**precision, **settings})
+
+
+def load_openvino() -> Any:
+    """Import OpenVINO without its telemetry, where it is not imported yet.
+
+    It sends its makers an event when it is imported and some thirty for each model, by HTTP and
+    each from a process of its own: seconds of a core. Without the package `openvino_telemetry` it
+    sends none; this import is told that there is no such package.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    name = "openvino_telemetry"
+    known = {name: sys.modules[name]} if name in sys.modules else {}
+    sys.modules[name] = None  # type: ignore[assignment]  # its import fails, by Python's own rule
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[name]
+        sys.modules.update(known)
 
 
 def _check_gathers(model: Any) -> None:

@@ -21,21 +21,21 @@ from gradcam_eval.models.zoo import load_model
 # table in Araujo, Norris & Sim (Distill 2019); VGG16's is there for the pool behind this layer.
 LAST = {
     "efficientnet_lite0": ("top_activation", 7, 32, 851),
-    "mobilenet_v2_torchvision": ("out_relu", 7, 32, 491),
     "convnext_tiny": ("add_17", 7, 32, 1688),  # the block's output, not its residual branch
-    "densenet121": ("relu", 7, 32, 2071),  # not the last 32 of its channels
     "efficientnet_b0": ("top_activation", 7, 32, 851),
-    "efficientnet_v2_b0": ("top_activation", 7, 32, 763),
-    "inception_v3": ("mixed10", 8, 32, 1311),  # not one of the branches that it joins
     "mobilenet": ("conv_pw_13_relu", 7, 32, 315),
     "mobilenet_v2": ("out_relu", 7, 32, 491),
     "mobilenet_v3_small": ("activation_17", 7, 32, 639),  # not its 1×1 maps, which come later
     "resnet50": ("conv5_block3_out", 7, 32, 483),
-    "resnet50_v2": ("post_relu", 7, 32, 483),
     "vgg16": ("block5_conv3", 14, 16, 196),
     "xception": ("block14_sepconv2_act", 10, 32, 1083),  # not a shortcut's convolution
 }
 LARGER = {
+    "mobilenet_v2_torchvision": ("out_relu", 7, 32, 491),
+    "resnet50_v2": ("post_relu", 7, 32, 483),
+    "inception_v3": ("mixed10", 8, 32, 1311),  # not one of the branches that it joins
+    "efficientnet_v2_b0": ("top_activation", 7, 32, 763),
+    "densenet121": ("relu", 7, 32, 2071),  # not the last 32 of its channels
     "nasnet_mobile": ("activation_187", 7, 32, 2407),
     "inception_resnet_v2": ("conv_7b_ac", 8, 32, 3039),
     "convnext_small": ("add_35", 7, 32, 3416),

@@ -1,5 +1,6 @@
 """A frozen graph gives the live one's numbers, and new ones as soon as a weight changes."""
 
+import importlib.util
 import threading
 
 import keras
@@ -206,8 +207,8 @@ class Counting(keras.layers.Layer):
 
 @pytest.mark.parametrize("engine", ["frozen", "openvino"])
 def test_a_layer_that_writes_its_own_weight_runs_live_and_writes_once_a_call(images, engine):
-    if engine == "openvino":
-        pytest.importorskip("openvino")
+    if engine == "openvino" and importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
     model = keras.Sequential([keras.Input(images.shape[1:]), keras.layers.Flatten(), Counting()])
     model.layers[-1].calls.assign(0.0)
     function = FrozenFunction(builder(lambda x: model(x)), model, engine=engine)

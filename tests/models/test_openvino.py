@@ -1,7 +1,9 @@
 """OpenVINO computes the trunk: the numbers are the reference's, and it steps back where it must."""
 
 import importlib.util
+import sys
 import threading
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -11,13 +13,13 @@ import tensorflow as tf
 import gradcam_eval as ge
 from gradcam_eval.core import InputError
 from gradcam_eval.methods.explainer import Explainer
-from gradcam_eval.models import openvino_graph
+from gradcam_eval.models import openvino_graph, openvino_network
 from gradcam_eval.models.cut import cut
 from gradcam_eval.models.engine import Predictor
 from gradcam_eval.models.frozen import FrozenFunction
 from gradcam_eval.models.frozen_graph import Unsuitable
 from gradcam_eval.models.openvino_graph import check_openvino
-from gradcam_eval.models.openvino_network import ROWS, Network, _with_rows
+from gradcam_eval.models.openvino_network import ROWS, Network, _with_rows, load_openvino
 from gradcam_eval.models.tap import LayerCall, record
 from gradcam_eval.perturb.traced import batch_builder, masked_builder
 
@@ -103,8 +105,7 @@ def test_the_rows_of_a_batch_are_shared_where_they_are_independent(model, rng):
 
 @needs_openvino
 def test_the_number_of_rows_is_fixed_unless_an_operation_wants_another():
-    import openvino
-
+    openvino = load_openvino()
     spec = [tf.TensorSpec((None, 2), tf.float32)]
 
     def converted(function):
@@ -148,10 +149,39 @@ def test_no_graph_in_openvino_reads_indices_beyond_the_last_one():
 
 
 @needs_openvino
-@pytest.mark.parametrize("target", [3, "predicted:2"])
-def test_a_heatmap_and_a_masked_score_run_in_openvino_whole(model, images, target, monkeypatch):
+def test_it_sends_no_telemetry(model, images):
+    """Imported by us, OpenVINO converts with the stand-in that does nothing."""
+    FrozenFunction(grad_cam(model), model, engine="openvino").prepare()
+    stand_in = sys.modules["openvino.tools.ovc.telemetry_stub"]
+    for name in ("convert_impl", "telemetry_utils", "utils"):
+        assert sys.modules[f"openvino.tools.ovc.{name}"].tm is stand_in
+
+
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_other_programs_keep_the_telemetry(monkeypatch, is_imported):
+    name, module = "openvino_telemetry", ModuleType("openvino_telemetry")
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    if is_imported:
+        monkeypatch.setitem(sys.modules, name, module)
+
+    def imports(_):
+        with pytest.raises(ImportError):
+            __import__(name)
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(openvino_network.importlib, "import_module", imports)
+    with pytest.raises(RuntimeError, match="broken"):
+        load_openvino()
+    assert sys.modules.get(name) is (module if is_imported else None)
+    assert (name in sys.modules) == is_imported
+
+
+@needs_openvino
+def test_a_heatmap_and_a_masked_score_run_in_openvino_whole(model, images, monkeypatch):
     monkeypatch.setattr(openvino_graph, "_trunk_and_head", pytest.fail)
-    Explainer(model, "explained", "grad_cam", engine="openvino")(images, target)
+    for target in (3, "predicted:2"):
+        Explainer(model, "explained", "grad_cam", engine="openvino")(images, target)
     predictor = Predictor(model, engine="openvino")
     for builder in (masked_builder, batch_builder):
         predictor.compiled(builder((16, 16, 3)), rows=2)
@@ -241,12 +271,10 @@ def test_where_no_cut_is_possible_it_runs_frozen_and_says_why(model, images):
 
 @needs_openvino
 def test_where_openvino_fails_it_runs_frozen_and_says_why(model, images, monkeypatch):
-    import openvino
-
     def refuse(*_, **__):
         raise RuntimeError("no such operation\nand a page of more")
 
-    monkeypatch.setattr(openvino, "convert_model", refuse)
+    monkeypatch.setattr(load_openvino(), "convert_model", refuse)
     quick = FrozenFunction(grad_cam(model), model, engine="openvino")
     assert_same(quick(images, np.zeros(4, int)), grad_cam(model)(images, np.zeros(4, int)))
     assert quick.engine == "frozen"
