@@ -76,6 +76,14 @@ class Results:
             found.records, found.group(by), by=by, seed=found.seed, clusters=found.clusters
         )
 
+    @property
+    def clusters(self) -> dict[str, str]:
+        """The cluster of each sample that is not independent of another one.
+
+        Those that the study declares, and the records of one image in a study of every label.
+        """
+        return read_folder(self.folder).clusters
+
     def compare(self, a: Cell, b: Cell, metric: str) -> comparison.Comparison:
         """Compare two (model, layer, method) cells by one metric, paired by image."""
         found = read_folder(self.folder)

@@ -76,10 +76,11 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     methods = cams["method"].nunique()
     sign = "×" if cells == layers * methods else "and"
     of = f"{plural(layers, 'layer')} {sign} {plural(methods, 'method')}"
-    text = f"{plural(count, 'image')}, {plural(cells, 'cell')} ({of})."
+    what = "record" if folder.has_every_label else "image"
+    text = f"{plural(count, what)}, {plural(cells, 'cell')} ({of})."
     if output := folder.output(model):
         text += f" The model returns {output}."
-    known = images[images["hit_top1"] != ""]
+    known = folder.labelled(model)
     if len(known):
         hits = sum(is_yes(hit) for hit in known["hit_top1"])
         share = f"{number(hits / len(known))} {interval(*wilson_interval(hits, len(known)))}"

@@ -137,7 +137,7 @@ def _excludes_all(one: Verdict, two: Verdict) -> bool:
 def _untrained(folder: Folder, verdicts: list[Verdict], model: str) -> str:
     """Warn where the score that heatmaps explain hardly moves: there is little to explain."""
     images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
-    labelled = images[images["hit_top1"] != ""]
+    labelled = folder.labelled(model)
     primary = next((each for each in verdicts if each.is_primary), None)
     if primary is None or len(labelled) < FEWEST:
         return ""

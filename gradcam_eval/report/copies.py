@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pandas as pd
+
 from gradcam_eval.report.clusters import alike_images
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.text import plural
+from gradcam_eval.statistics.units import plural_units, unit_codes
 from gradcam_eval.study.analysis import NEAR_DUPLICATES
 from gradcam_eval.texts import isolated
 
@@ -20,11 +23,11 @@ def copies(folder: Folder, model: str) -> str:
     Silent where the study's clusters hold near-duplicates together.
     """
     images = folder.images[folder.images["model"] == model]
+    if folder.has_every_label:
+        return _several_labels(folder, images[images["status"] == "ok"])
     if "pixels" not in images or _are_clustered(folder):  # or a folder of an earlier version
         return ""
     known = images[(images["status"] == "ok") & (images["pixels"] != "")]
-    if folder.study.get("target") == "every label":
-        return _several_labels(len(known), known["pixels"].nunique())
     groups = [each["sample"].tolist() for _, each in known.groupby("pixels", sort=False)]
     groups = [names for names in groups if len(names) > 1]
     if not groups:
@@ -37,13 +40,20 @@ def copies(folder: Folder, model: str) -> str:
     )
 
 
-def _several_labels(records: int, images: int) -> str:
-    if images == records:
+def _several_labels(folder: Folder, records: pd.DataFrame) -> str:
+    images = records["id"].nunique()
+    if images == len(records):
         return ""
-    return (
-        f"{plural(records, 'record')} are of {plural(images, 'image')}: each label of an image "
-        f"counts as an image of its own, so intervals are too narrow: {_DECLARE}."
+    text = (
+        f"{plural(len(records), 'record')} are of {plural(images, 'image')}, one for each label; "
+        'counts of "images" beside values are of records. The records of an image are not '
+        "independent: tests and intervals take them together"
     )
+    if not folder.analysis.cluster:
+        return f"{text}."
+    units = len(set(unit_codes(list(records["sample"]), folder.clusters).tolist()))
+    remain = "remains" if units == 1 else "remain"
+    return f'{text}, and with cluster = "{folder.analysis.cluster}" {plural_units(units)} {remain}.'
 
 
 def alike(folder: Folder, model: str) -> str:

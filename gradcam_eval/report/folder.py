@@ -15,7 +15,7 @@ from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.records import TIES, Cell
-from gradcam_eval.report.clusters import hashed_clusters
+from gradcam_eval.report.clusters import hashed_clusters, joined, records_of_one_image
 from gradcam_eval.report.declared import tolerance_of
 from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
@@ -92,7 +92,31 @@ class Folder:
 
     @property
     def clusters(self) -> dict[str, str]:
-        """The cluster of each sample that the study declares to be in one."""
+        """The cluster of each sample that is not independent of another one.
+
+        Those that the study declares; and where it explains every label, the records of an image
+        are always in one. A declared cluster of one of them then holds the others, too.
+        """
+        declared = self._declared_clusters()
+        if not self.has_every_label:
+            return declared
+        of_image = records_of_one_image(self.images)
+        return joined(of_image, declared) if declared else of_image
+
+    @property
+    def has_every_label(self) -> bool:
+        """Whether the study explains each label of an image, in a record of its own."""
+        return bool(self.study.get("target") == "every label")
+
+    def labelled(self, model: str) -> pd.DataFrame:
+        """Return a row for each image of which it is known whether a model is right."""
+        images = self.images[(self.images["model"] == model) & (self.images["status"] == "ok")]
+        known = images[images["hit_top1"] != ""]
+        if self.has_every_label:
+            known = known[(known["id"] == "") | ~known["id"].duplicated()]
+        return known
+
+    def _declared_clusters(self) -> dict[str, str]:
         name = self.analysis.cluster
         if not name:
             return {}

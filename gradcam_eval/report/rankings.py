@@ -216,8 +216,7 @@ def _ranked(ranking: Ranking, items: list[str], verdict: Verdict) -> pd.DataFram
 def _model(label: str, folder: Folder, verdict: Verdict) -> dict[str, Any]:
     """Return how often the model is right, beside what its best set scores."""
     model = verdict.best[0]
-    images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
-    known = images[images["hit_top1"] != ""]
+    known = folder.labelled(model)
     hits = sum(map(is_yes, known["hit_top1"]))
     low, high = wilson_interval(hits, len(known)) if len(known) else (None, None)
     _, found, own = verdict.winner

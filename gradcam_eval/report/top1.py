@@ -24,8 +24,7 @@ def label_warning(folder: Folder, model: str) -> str:
     chance (the mean number of labels ÷ the number of classes) is within the 95 % Wilson interval of
     that share or above it, and the share is in the lowest quarter above chance; "" otherwise
     """
-    images = folder.images[folder.images["model"] == model]
-    images = images[(images["status"] == "ok") & (images["hit_top1"] != "")]
+    images = folder.labelled(model)
     n = len(images)
     if n < FEWEST:
         return ""

@@ -382,7 +382,9 @@ def test_every_label_is_a_record_of_its_own(listed, tmp_path):
     scores = records[(records["metric"] == "deletion") & (records["method"] == "random")]
     assert scores["value"].nunique() == 3
     page = results.report().read_text(encoding="utf-8")
-    assert "3 records are of 2 images: each label of an image counts" in page
+    assert "3 records are of 2 images, one for each label" in page
+    clustered = results.summary()
+    assert set(clustered["interval"]) == {"clustered t", "clustered wilson"}
     assert "every label of each image" in page
     said = []
     run_study(study, results=tmp_path, progress=Progress(say=said.append))
