@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL.TiffImagePlugin import TiffImageFile
 
 from gradcam_eval.core import InputError
-from gradcam_eval.data.jpeg_scans import end_of_scans, lacks_scans
+from gradcam_eval.data.jpeg_scans import ends_of_scans, lacks_scans
 
 # What a byte of a file can hold at most. Deflate: 1032 bytes of 1-bit pixels. LZW: a code of 12
 # bits for 4096 pixels. JPEG: a bit for a block of 8x8, and room for arithmetic coding.
@@ -26,6 +27,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's colour types
 # PNG's passes: first column, first row, and the steps from there
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
+_MOST_TWICE = 2**24  # pixels of a JPEG of several scans that is decoded twice
 _GREY = 128  # what libjpeg puts where the data ends
 _FILLER = bytes(np.random.default_rng(0).integers(1, 255, 4096, dtype=np.uint8))
 
@@ -53,8 +55,9 @@ def check_complete(picture: Pillow.Image, content: bytes, *, name: str) -> None:
     -----
     GIF, WebP and BMP need no check: their decoders refuse short data. A JPEG whose scans do not
     bring all coefficients of its frame is refused, though some encoders may mean it so: nothing
-    tells it from one that lost them. What is not seen: a scan of a JPEG that lacks data and is not
-    the last.
+    tells it from one that lost them. One of several scans, as a progressive one, is decoded twice.
+    What is not seen: short data of an earlier scan where there are over 16 million pixels, or of
+    any scan with arithmetic coding.
     """
     check = _CHECKS.get(picture.format or "")
     try:
@@ -97,17 +100,20 @@ def _inflated(content: bytes) -> int:
 
 
 def _jpeg_is_short(picture: Pillow.Image, content: bytes) -> bool:
-    """Count what the scans bring, and decode again with more data behind the end.
+    """Count what the scans bring, and decode again with more data behind each of them.
 
-    A complete picture has no use for it.
+    A complete scan has no use for it. The last pixels show whether the only scan is short; those
+    of several scans do not.
     """
     if lacks_scans(content):
         return True
-    end = picture.crop((max(0, picture.width - 8), max(0, picture.height - 8), *picture.size))
-    if picture.mode not in ("L", "RGB") or (np.asarray(end) != _GREY).any():
-        return False
-    at = end_of_scans(content)
-    with io.BytesIO(content[:at] + _FILLER + content[at:]) as stream:
+    ends = ends_of_scans(content)
+    if len(ends) < 2 or picture.width * picture.height > _MOST_TWICE:
+        end = picture.crop((max(0, picture.width - 8), max(0, picture.height - 8), *picture.size))
+        if picture.mode not in ("L", "RGB") or (np.asarray(end) != _GREY).any():
+            return False
+    parts = [content[start:stop] for start, stop in pairwise([0, *ends, len(content)])]
+    with io.BytesIO(_FILLER.join(parts)) as stream:
         again = Pillow.open(stream, formats=("JPEG",))
         again.draft(None, picture.size)  # reduced as the picture was
         return picture.tobytes() != again.tobytes()

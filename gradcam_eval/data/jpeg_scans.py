@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
 _PROGRESSIVE = (0xC2, 0xCA)
+_ARITHMETIC = (0xC9, 0xCA)
 _SCAN, _END = 0xDA, 0xD9
 _ALL = 64  # coefficients of a block
 _NOT_SENT = 99  # more than any bit
@@ -53,12 +54,19 @@ def _missing(lowest: dict[int, list[int]]) -> bool:
     return any(bit != 0 for bits in lowest.values() for bit in bits)
 
 
-def end_of_scans(content: bytes) -> int:
-    """Return where the marker is that ends a JPEG's first picture."""
+def ends_of_scans(content: bytes) -> list[int]:
+    """Return where the data of each scan of a JPEG's first picture ends.
+
+    Empty with arithmetic coding, whose data may end before its last zeros.
+    """
+    ends, is_data = [], False
     for kind, at in _markers(content):
-        if kind == _END:
-            return at
-    raise ValueError("no end of the image")
+        if kind in _ARITHMETIC:
+            return []
+        if is_data:
+            ends.append(at)
+        is_data = kind == _SCAN
+    return ends
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:

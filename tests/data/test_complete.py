@@ -14,6 +14,7 @@ from gradcam_eval.core import InputError
 from gradcam_eval.data.complete import _inflated
 from gradcam_eval.data.decode import MAX_DECODED_BYTES, decode, decode_file, decoded_bytes
 from gradcam_eval.data.depth import Pixels
+from gradcam_eval.data.jpeg_scans import ends_of_scans
 from gradcam_eval.data.readers.files import read_label_picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
@@ -123,6 +124,24 @@ def test_a_progressive_jpeg_without_some_of_its_scans_is_refused(mode):
                 picture.load()  # Pillow shows most of these
             with pytest.raises(InputError, match="x is broken or incomplete"):
                 decode(content, name="x")
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_of_which_any_scan_is_short_is_refused(mode, quality):
+    picture = Image.fromarray(NOISE).convert(mode)
+    whole = encoded(picture, "JPEG", progressive=True, quality=quality)
+    decode(whole, name="x")
+    ends = ends_of_scans(whole)
+    for end in ends:
+        at = whole.rindex(b"\xff\xda", 0, end)
+        start = at + 2 + int.from_bytes(whole[at + 2 : at + 4])  # behind the header of the scan
+        if end - start < 16:  # of a channel without any detail: nothing gets lost
+            continue
+        for stop in ((start + end) // 2, start + (end - start) // 3):
+            cut = whole[:stop].rstrip(b"\xff") + whole[end:]
+            with pytest.raises(InputError, match="x is broken or incomplete"):
+                decode(cut, name="x")
 
 
 def test_a_reduced_jpeg_that_says_its_end_too_early_is_refused(monkeypatch):
