@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.texts import is_writable, one_line, shortened
+from gradcam_eval.texts import is_writable, one_line, quoted, shortened
 
 if TYPE_CHECKING:
     from gradcam_eval.data.geometry import Frame
@@ -35,7 +36,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(shortened(one_line(str(message)), _LONGEST_MESSAGE))
+        super().__init__(shortened(one_line(str(message)), LONGEST_MESSAGE))
 
 
 class ReadError(InputError):
@@ -44,12 +45,13 @@ class ReadError(InputError):
 
 def reason_of(error: BaseException) -> str:
     """Return what a row says of an exception: one line, with its beginning and its end."""
-    text = shortened(one_line(str(error)), _LONGEST_REASON)
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return name + shortened(one_line(str(error)), LONGEST_MESSAGE - len(name))
 
 
-_LONGEST_MESSAGE, _LONGEST_REASON = 1000, 500
+LONGEST_MESSAGE = 500  # characters of an error
 _LONGEST_NAME = 100  # of what was received instead of a valid name
+_LONGEST_LIST = 300  # of the valid names
 
 
 class NoScore(InputError):
@@ -64,7 +66,7 @@ _LISTED_BY = {
     "layer": "layers MODEL",
     "data set": "data list",
 }
-_MOST_NAMED, _MOST_UNLISTED = 12, 40
+_MOST_NAMED = 12
 
 
 def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputError:
@@ -83,10 +85,29 @@ def unknown_name(kind: str, received: object, valid: Iterable[str]) -> InputErro
     near = difflib.get_close_matches(str(received), names, n=1)
     hint = f": did you mean {near[0]!r}?" if near else "."
     command = _LISTED_BY.get(kind)
-    most = _MOST_NAMED if command else _MOST_UNLISTED
+    most = min(_MOST_NAMED if command else len(names), _fitting(names))
     lists = f": gradcam-eval {command} lists them" if command else ""
     more = f", … ({len(names)} in all{lists})" if len(names) > most else ""
     return InputError(f"unknown {kind} {received!r}{hint} Valid: {', '.join(names[:most])}{more}.")
+
+
+def _fitting(names: list[str]) -> int:
+    """Return how many names, at least one, a message has room for."""
+    ends = itertools.accumulate(len(name) + 2 for name in names)
+    return max(1, sum(end <= _LONGEST_LIST for end in ends))
+
+
+def is_whole(value: object) -> bool:
+    """Return whether something is a whole number, which True and 1.0 are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_whole(name: str, value: Any, lowest: int = 1) -> None:
+    """Raise InputError unless an option that counts or numbers something is from `lowest` up."""
+    if not is_whole(value):
+        raise InputError(f"{name} is {quoted(value)}: wanted a whole number")
+    if value < lowest:
+        raise InputError(f"{name} is {value}: wanted {lowest} or more")
 
 
 def is_tf_keras(model: object) -> bool:

@@ -69,11 +69,14 @@ def test_no_hint_is_given_where_nothing_is_near():
 
 
 def test_a_long_list_is_cut_and_counted():
-    names = [f"layer_{n}" for n in range(41)]
+    names = [f"layer_{n:02}" for n in range(31)]  # with ", " ten characters each
     text = str(unknown_name("field", 7, names))
-    assert text.endswith("layer_39, … (41 in all).")
-    assert "layer_40" not in text
-    assert str(unknown_name("field", 7, names[:40])).endswith("layer_38, layer_39.")
+    assert text.endswith("layer_29, … (31 in all).")
+    assert "layer_30" not in text
+    assert str(unknown_name("field", 7, names[:30])).endswith("layer_28, layer_29.")
+    text = str(unknown_name("field", "x" * 900, ["y" * 400, "z"]))
+    assert len(text) <= 500
+    assert text.endswith("y, … (2 in all).")
 
 
 def test_where_a_command_lists_the_names_a_long_list_is_shorter_and_points_to_it():

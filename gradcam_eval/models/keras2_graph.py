@@ -10,6 +10,8 @@ import keras
 from gradcam_eval.core import InputError
 from gradcam_eval.models.keras2_operations import FUNCTIONS, mend_keywords, mend_operation
 
+_MOST_NAMED = 4  # functions in an error
+
 
 def mend_model(class_name: str, settings: dict[str, Any]) -> None:
     """Mend what a model says of its layers, in place.
@@ -108,6 +110,29 @@ def _count_calls_from_0(
         return
     for each in (*mine, *ends) if entry["class_name"] == "Sequential" else mine:
         each[1] -= 1
+
+
+def check_functions(config: Any) -> None:
+    """Raise InputError where a mended configuration has functions that are no operation of Keras 3.
+
+    The message names them, as TensorFlow does.
+    """
+    unknown: dict[str, None] = {}
+    left = [config]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            if item.get("class_name") in FUNCTIONS and isinstance(item.get("config"), dict):
+                unknown[f"tf.{item['config'].get('function')}"] = None
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    if unknown:
+        names = ", ".join(list(unknown)[::-1][:_MOST_NAMED])
+        more = ", …" if len(unknown) > _MOST_NAMED else ""
+        raise InputError(
+            f"between its layers it calls {names}{more}, which is not, or not so, in Keras 3."
+        )
 
 
 Order = list[tuple[str, "Order"]]  # the names of a model's layers, each with those inside it

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcam_eval.models.keras2_settings import OF_ONE, Made, matmul
+
 # Functions of two numbers or tensors, of one tensor, and of one with settings: Keras 3's name of it
 # and of each setting. A setting that is left out has the same default in both.
 _PAIRS = {
@@ -33,7 +35,11 @@ _SINGLES = {
     "nn.relu": "nn.Relu",
     "nn.relu6": "nn.Relu6",
     "nn.silu": "nn.Silu",
+    "math.rsqrt": "math.Rsqrt",
     "math.sigmoid": "nn.Sigmoid",
+    "math.softplus": "nn.Softplus",
+    "nn.elu": "nn.Elu",
+    "nn.selu": "nn.Selu",
     "nn.sigmoid": "nn.Sigmoid",
 }
 _AXIS = {"axis": "axis"}
@@ -119,10 +125,7 @@ def _as_arguments(call: Any) -> dict[str, Any] | None:
     return {"args": [first], "kwargs": kwargs} if isinstance(first, dict) and is_known else None
 
 
-_Made = tuple[str, list[Any], dict[str, Any]] | None
-
-
-def _of_one(function: Any, call: Any) -> _Made:
+def _of_one(function: Any, call: Any) -> Made:
     """Return Keras 3's name of a function of one or two, its arguments and its settings."""
     if not _is_call(call):
         return None
@@ -137,10 +140,13 @@ def _of_one(function: Any, call: Any) -> _Made:
         return _SINGLES[function], [first], {}
     if function in _WITH_SETTINGS:
         return _named(*_WITH_SETTINGS[function], [first], given)
-    return None
+    if function in OF_ONE:
+        return OF_ONE[function](first, given)
+    second = _argument(given.get("b")) if function == "linalg.matmul" else None
+    return matmul(first, second, given) if isinstance(second, dict) else None
 
 
-def _of_list(target: str, names: dict[str, str], call: Any) -> _Made:
+def _of_list(target: str, names: dict[str, str], call: Any) -> Made:
     """Return the same of a function of a list of tensors; Keras 2 repeats the settings for each."""
     if not all(_is_call(part) for part in call) or not call:
         return None
@@ -150,13 +156,13 @@ def _of_list(target: str, names: dict[str, str], call: Any) -> _Made:
     return _named(target, names, [tensors], _given(call[0]))
 
 
-def _named(target: str, names: dict[str, str], args: list[Any], given: dict[str, Any]) -> _Made:
+def _named(target: str, names: dict[str, str], args: list[Any], given: dict[str, Any]) -> Made:
     if not set(given) <= set(names) or not all(_is_plain(value) for value in given.values()):
         return None
     return target, args, {names[key]: value for key, value in given.items()}
 
 
-def _sliced(call: Any) -> _Made:
+def _sliced(call: Any) -> Made:
     """Return what `tensor[…]` is; an index that is a tensor is not understood."""
     if not _is_call(call) or set(call[3]) != {"slice_spec"}:
         return None

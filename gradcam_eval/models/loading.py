@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import keras
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import LONGEST_MESSAGE, InputError
 from gradcam_eval.models.hdf5_heaps import is_endless
 from gradcam_eval.models.keras2 import is_of_keras2
 from gradcam_eval.models.mended import load_mended
@@ -29,11 +29,12 @@ from gradcam_eval.values import LEVELS, Values, slope
 LARGEST_METADATA = 2**16  # bytes; Keras writes less than 100
 LARGEST_CONFIG = 64 * 2**20  # bytes; the largest of keras.applications takes less than 2 MB
 
-_LONGEST_CAUSE = 250
-_LONGEST_NAME = 100
-_BUILD_AGAIN = (
-    "Build the same model with `import keras`, load the file with the package tf_keras, copy the "
-    "weights with set_weights(get_weights()), and save the new model."
+_LONGEST_CAUSE, _SHORTEST_CAUSE = 250, 100
+_LONGEST_NAME, _LONGEST_PATH = 40, 120  # in an error
+_BUILD_AGAIN, _OWN_LAYER = (
+    f"Build the same model with `import keras`{layer}, load the file with the package tf_keras, "
+    "copy the weights with set_weights(get_weights()), and save the new model."
+    for layer in ("", ", a layer of your own in its place")
 )
 
 # Layers whose content is code or another file, whatever Keras' safe mode says.
@@ -77,7 +78,7 @@ def load_file(
     unsafe = sorted({name for name in _class_names(config) if name in UNSAFE})
     if unsafe:
         raise InputError(
-            f"{path}{_written_by(version)} contains {', '.join(unsafe)}, which may run any code "
+            f"{_named(path, version)} contains {', '.join(unsafe)}, which may run any code "
             "when it is loaded: build the model in Python from registered layers and save it again."
         )
     try:
@@ -126,8 +127,10 @@ def _version(found: Any) -> str | None:
     return text if is_version else None
 
 
-def _written_by(version: str | None) -> str:
-    return f", written by Keras {version}," if is_of_keras2(version) else ""
+def _named(path: Path, version: str | None) -> str:
+    """Return what an error calls a file: its path, and the version of Keras 2 that wrote it."""
+    writer = f", written by Keras {version}," if is_of_keras2(version) else ""
+    return shortened(str(path), _LONGEST_PATH) + writer
 
 
 def _hdf5_config(path: Path) -> tuple[Any, str | None]:
@@ -174,7 +177,7 @@ def _class_names(config: Any) -> Iterator[str]:
 
 def _cannot_load(path: Path, error: Exception, version: str | None = None) -> InputError:
     text = str(error)
-    file = f"{path}{_written_by(version)}"
+    file = _named(path, version)
     missing = re.search(r"(?:Could not locate class|Unknown layer:) '([^']+)'", text)
     removed = re.search(r"Could not deserialize 'keras\.layers\.(\w+)'", text)
     if missing and missing[1] in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
@@ -183,11 +186,15 @@ def _cannot_load(path: Path, error: Exception, version: str | None = None) -> In
             f"which Keras 3 has. {_BUILD_AGAIN}"
         )
     if removed:
-        return InputError(f"{file} uses a layer that Keras 3 has not: {removed[1]}. {_BUILD_AGAIN}")
+        return InputError(
+            f"{file} uses a layer that Keras 3 does not have: {removed[1]}. {_OWN_LAYER}"
+        )
     if missing:
         return _unknown_class(file, missing[1], text)
+    said = f"{file} cannot be loaded as a Keras model: "
     route = f" {_BUILD_AGAIN}" if is_of_keras2(version) else ""
-    return InputError(f"{file} cannot be loaded as a Keras model: {_cause(error)}{route}")
+    room = max(LONGEST_MESSAGE - len(said) - len(route), _SHORTEST_CAUSE)
+    return InputError(f"{said}{_cause(error, min(room, _LONGEST_CAUSE))}{route}")
 
 
 def _unknown_class(file: str, name: str, text: str) -> InputError:
@@ -208,11 +215,11 @@ def _unknown_class(file: str, name: str, text: str) -> InputError:
     )
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, most: int) -> str:
     """Return the line of an error that names its cause: Keras puts a layer's settings before it."""
     text = str(error).strip()
     cause = text.rpartition("Exception encountered:")[2].strip() or text
-    return shortened(one_line(cause), _LONGEST_CAUSE) or type(error).__name__
+    return shortened(one_line(cause), most) or type(error).__name__
 
 
 def image_shape(model: keras.Model) -> tuple[int | None, int | None, int | None]:

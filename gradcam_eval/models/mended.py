@@ -10,7 +10,7 @@ import h5py
 import keras
 
 from gradcam_eval.models.keras2 import application_layers, keep_settings, mend
-from gradcam_eval.models.keras2_graph import Order, check_order, order_of
+from gradcam_eval.models.keras2_graph import Order, check_functions, check_order, order_of
 
 
 def load_mended(path: Path, config: Any, *, is_of_keras2: bool) -> keras.Model:
@@ -26,6 +26,7 @@ def load_mended(path: Path, config: Any, *, is_of_keras2: bool) -> keras.Model:
     is_zip = path.suffix.lower() == ".keras"
     if is_of_keras2:
         mend(config)
+        check_functions(config)
     has_lost = keep_settings(config)
     if not is_of_keras2 and not has_lost:
         return keras.models.load_model(

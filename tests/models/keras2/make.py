@@ -102,11 +102,29 @@ def functions() -> keras.Model:
     return keras.Model(image, layers.Dense(3, name="out")(x), name="functions")
 
 
+def settings() -> keras.Model:
+    """TensorFlow's functions whose settings Keras 3 writes otherwise."""
+    image = keras.Input((*SIZE, 3), name="image")
+    x = layers.Conv2D(4, 3, padding="same", name="conv")(image / 255.0)
+    x = tf.pad(x, [[0, 0], [1, 1], [2, 0], [0, 0]], mode="REFLECT")
+    x = tf.pad(x, [[0, 0], [0, 2], [0, 0], [0, 0]])
+    x = tf.image.resize(x, [6, 5])
+    first, second = tf.split(tf.image.resize(x, (9, 7), method="nearest"), 2, axis=-1)
+    left, middle, right = tf.split(x, [1, 2, 2], axis=2)
+    rows = tf.reshape(tf.concat([left, right], axis=2), [-1, 18, 4])
+    rows = tf.matmul(tf.matmul(rows, rows, transpose_b=True) * 0.1, rows)
+    pooled = [tf.nn.gelu(first), tf.nn.leaky_relu(second, alpha=0.3), tf.nn.gelu(middle, True)]
+    pooled = [tf.reduce_mean(each, axis=[1, 2]) for each in pooled]
+    gates = [tf.nn.elu(rows), tf.nn.selu(rows), tf.math.rsqrt(tf.math.softplus(rows) + 1.0)]
+    pooled += [tf.reduce_mean(each, axis=1) for each in gates]
+    return keras.Model(image, layers.Dense(3, name="out")(tf.concat(pooled, axis=1)), name="set")
+
+
 if __name__ == "__main__":
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, *SIZE, 3)).astype("float32")
     expected = {"images": images}
-    for make in (convolutions, nested, transfer, mixed, operations, functions):
+    for make in (convolutions, nested, transfer, mixed, operations, functions, settings):
         model = make()
         model.set_weights([random.uniform(0.2, 1, w.shape) for w in model.get_weights()])
         signs = [np.sign(random.uniform(-1, 1, w.shape)) for w in model.get_weights()]
