@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from gradcam_eval.arrays import degenerate_reason
-from gradcam_eval.core import Heatmap, InputError, unknown_name
+from gradcam_eval.core import Heatmap, InputError, is_whole, unknown_name
 from gradcam_eval.files import replacing
 from gradcam_eval.methods.batch import as_batch
 from gradcam_eval.methods.explainer import Explainer, Layers
@@ -82,7 +82,7 @@ class HeatmapCallback(keras.callbacks.Callback):
         **options: Any,
     ) -> None:
         super().__init__()
-        if not isinstance(every, int | np.integer) or isinstance(every, bool) or every < 1:
+        if not is_whole(every) or every < 1:
             raise InputError(f"every is {every!r}: wanted a whole number of epochs, 1 or more")
         _check_options(options)
         self.images = images

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, check_whole, is_whole
 
 if TYPE_CHECKING:
     import keras
@@ -96,10 +96,9 @@ def measure(
     on_call : called after each call, for a progress bar
     clock : seconds, monotonic
     """
-    wanted = dict.fromkeys(functions, rounds) if isinstance(rounds, int) else dict(rounds)
-    fewest = min(wanted.values(), default=rounds if isinstance(rounds, int) else 1)
-    if fewest < 1:
-        raise InputError(f"rounds is {fewest}: wanted 1 or more")
+    wanted = dict(rounds) if isinstance(rounds, Mapping) else dict.fromkeys(functions, rounds)
+    for count in wanted.values():
+        check_whole("rounds", count)
 
     def timed(function: Callable[[], Any]) -> float:
         start = clock()
@@ -137,10 +136,9 @@ class CostPlan:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        if not self.batch_sizes or min(self.batch_sizes) < 1:
+        if not self.batch_sizes or not all(is_whole(n) and n >= 1 for n in self.batch_sizes):
             raise InputError(f"batch_sizes are {self.batch_sizes}: wanted whole numbers from 1 up")
-        if self.rounds < 1:
-            raise InputError(f"rounds is {self.rounds}: wanted 1 or more")
+        check_whole("rounds", self.rounds)
 
     def sizes_of(self, forwards: int) -> tuple[int, ...]:
         """Return the batch sizes at which a cell with so many passes of an image is timed.

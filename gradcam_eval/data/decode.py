@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from gradcam_eval.core import Image, InputError, ReadError
+from gradcam_eval.core import Image, InputError, ReadError, is_whole
 from gradcam_eval.data.complete import check_claim, check_complete
 from gradcam_eval.data.depth import NARROW, Decoded, Pixels, levels_of
 from gradcam_eval.data.dicom import decode_dicom, dicom_size, is_dicom
@@ -75,12 +77,19 @@ def load_image(  # noqa: PLR0913 - the one call that says all
     whole numbers. Grey values of more than 8 bits keep their fractions. Embedded colour profiles
     are not applied. Luminance is 0.299 R + 0.587 G + 0.114 B, rounded.
     """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise InputError(f"size {size!r} is not (height, width) in pixels: give two numbers >= 1.")
+    if size is not None:
+        check_size(size)
     found = open_image(source, allow_url=allow_url, background=background, pixels=pixels)
     for said in found.warnings:
         warnings.warn(f"{_name_of(source)}: {said}", stacklevel=2)
     return as_array(found.picture, channels, size, framing)
+
+
+def check_size(size: Any) -> None:
+    """Raise InputError unless a size is (height, width) in whole pixels."""
+    sides = tuple(size) if isinstance(size, Sequence | np.ndarray) else ()
+    if len(sides) != 2 or not all(is_whole(side) and side >= 1 for side in sides):
+        raise InputError(f"size {size!r} is not (height, width) in pixels: give two numbers >= 1.")
 
 
 def as_array(
@@ -95,7 +104,7 @@ def as_array(
     ------
     InputError : another number of channels than 1 and 3
     """
-    if channels not in (1, 3):
+    if not is_whole(channels) or channels not in (1, 3):
         raise InputError(
             f"the model takes images of {channels} channels, and an image file gives 1 or 3: use "
             "Python, with arrays of its own channels."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, is_whole
 from gradcam_eval.data.annotation import Annotation, BoxUnit, Drawn, Entry
 from gradcam_eval.values import LEVELS, Values, as_values, check_values, to_levels
 
@@ -74,8 +74,7 @@ class _Entries(Iterator[Entry]):
 
 def check_count(count: int | None) -> None:
     """Raise InputError for a count of no image."""
-    is_number = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    if count is not None and not (is_number and count >= 1):
+    if count is not None and not (is_whole(count) and count >= 1):
         raise InputError(f"count = {count!r}: wanted a number of images from 1 up.")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gradcam_eval.core import BadSample, InputError, Photo, ReadError, Sample, Truth, reason_of
 from gradcam_eval.data.annotation import Annotation, Entry
 from gradcam_eval.data.classmap import ClassMap, imagenet_map
+from gradcam_eval.data.decode import check_size
 from gradcam_eval.data.depth import Pixels
 from gradcam_eval.data.geometry import Framing
 from gradcam_eval.data.groups import groups_of
@@ -41,6 +42,10 @@ class Reading:
     channels: int = 3
     values: Values = LEVELS
     pixels: Pixels = field(default_factory=Pixels)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no size."""
+        check_size(self.size)
 
 
 def read_sample(item: Entry | Sample, reading: Reading) -> Sample | BadSample:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.core import unknown_name
 from gradcam_eval.data.annotation import Entry
 from gradcam_eval.data.groups import ObjectSize, groups_of
+from gradcam_eval.data.memory import check_count
 from gradcam_eval.data.opening import place_of
 from gradcam_eval.data.placement import annotation_of
 
@@ -37,8 +38,7 @@ class Subset:
 
     def __post_init__(self) -> None:
         """Refuse a count of no image."""
-        if self.count is not None and self.count < 1:
-            raise InputError(f"count = {self.count}: wanted a number of images from 1 up.")
+        check_count(self.count)
 
     def narrowed(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the entries of the subset and the classes, of any size; nothing is decoded."""

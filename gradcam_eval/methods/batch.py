@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval.arrays import Placing
-from gradcam_eval.core import InputError, Undefined
+from gradcam_eval.core import InputError, Undefined, check_whole, is_whole
 from gradcam_eval.models.inputs import (
     ModelInputs,
     check_shape,
@@ -21,6 +21,7 @@ from gradcam_eval.models.inputs import (
 )
 from gradcam_eval.models.structure import Key, is_structure, shapes_of
 from gradcam_eval.models.zoo import known_values
+from gradcam_eval.texts import quoted
 from gradcam_eval.values import PERTURBED, Values, check_values
 
 
@@ -120,13 +121,13 @@ def as_numbers(what: str, given: Any, dtype: Any) -> NDArray[Any]:
         ) from error
 
 
-def check_settings(*, batch_size: int, seed: int, draws: int = 1) -> None:
+def check_settings(*, batch_size: int, seed: int, draws: int = 1, memory: int = 1) -> None:
     """Raise InputError unless these are whole numbers that the compiled pass can take."""
-    settings = (("batch_size", batch_size, 1), ("draws", draws, 1), ("seed", seed, -(2**63)))
-    for name, value, lowest in settings:
-        if not isinstance(value, int | np.integer) or not lowest <= value < 2**63:
-            wanted = "1 or more" if lowest == 1 else "a whole number of 64 bits"
-            raise InputError(f"{name} is {value}: wanted {wanted}")
+    check_whole("batch_size", batch_size)
+    check_whole("draws", draws)
+    check_whole("memory", memory)
+    if not is_whole(seed) or not -(2**63) <= seed < 2**63:
+        raise InputError(f"seed is {quoted(seed)}: wanted a whole number of 64 bits")
 
 
 def as_regions(regions: Any, count: int) -> NDArray[np.float32]:

@@ -119,7 +119,7 @@ class Explainer:
             raise unknown_name("engine", engine, ENGINES)
         if engine == "openvino":
             check_openvino()
-        check_settings(batch_size=batch_size, seed=seed, draws=draws)
+        check_settings(batch_size=batch_size, seed=seed, draws=draws, memory=memory)
         self.model = model
         self.methods = find_methods(methods)
         names = tuple(getattr(model, "output_names", None) or ())

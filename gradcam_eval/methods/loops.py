@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import check_whole
 
 
 def fold(
@@ -77,5 +77,4 @@ def blend(images: Any, mask: Any, colour: Any) -> Any:
 
 def check_count(method: str, option: str, value: int, lowest: int = 1) -> None:
     """Raise InputError unless an option that counts something is at least `lowest`."""
-    if value < lowest:
-        raise InputError(f"{method}: {option} is {value}: wanted {lowest} or more")
+    check_whole(f"{method}: {option}", value, lowest)

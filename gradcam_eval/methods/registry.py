@@ -151,7 +151,8 @@ def _like(value: Any, default: Any, what: str) -> Any:
     allowed: Any = (int, float) if kind is float else kind
     is_bool = isinstance(value, bool)
     if not isinstance(value, allowed) or is_bool != (kind is bool):
-        raise InputError(f"{what} is {value!r}: wanted a value like its default, {default!r}")
+        wanted = "a whole number" if default is None else f"a value like its default, {default!r}"
+        raise InputError(f"{what} is {value!r}: wanted {wanted}")
     if kind is not float:
         return value
     try:

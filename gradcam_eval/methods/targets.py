@@ -14,10 +14,12 @@ from gradcam_eval.core import InputError
 from gradcam_eval.models.classes import resolve_class
 from gradcam_eval.models.output import Output
 from gradcam_eval.models.zoo import loaded_spec
+from gradcam_eval.texts import quoted
 
 Target: TypeAlias = int | str
 Targets: TypeAlias = Target | Sequence[Target] | NDArray[np.integer[Any]] | None
 
+_WANTED = "wanted class indices (whole numbers), names or 'predicted'"
 _RANK = re.compile(r"predicted(?::([1-9]\d*))?")
 
 
@@ -46,10 +48,7 @@ def target_indices(
     if not wanted.size:
         raise InputError(f"targets are empty: wanted one for each of {count} images")
     if wanted.dtype.kind not in "iu":
-        raise InputError(
-            f"targets are {wanted.dtype}: wanted class indices (whole numbers), names or "
-            "'predicted'"
-        )
+        raise InputError(f"targets are {wanted.dtype}: {_WANTED}")
     if wanted.ndim == 0:
         wanted = np.full(count, wanted)
     if wanted.shape != (count,):
@@ -63,6 +62,8 @@ def _indices(model: keras.Model, targets: Any, output: Output) -> Any:
     if isinstance(targets, str):
         return _named(model, targets, output)
     if isinstance(targets, list | tuple):
+        if any(isinstance(target, bool | np.bool_) for target in targets):  # 1 beside numbers
+            raise InputError(f"targets are {quoted(targets)}: {_WANTED}")
         return [_indices(model, target, output) for target in targets]
     given = np.asarray(targets)
     if given.ndim and given.dtype.kind in "UO":

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, InputError, Mask, Undefined
+from gradcam_eval.core import Boxes, Mask, Undefined, check_whole
 from gradcam_eval.metrics.inputs import Heatmaps
 from gradcam_eval.metrics.overlap_metrics import OverlapMetric, register_overlap_metrics
 from gradcam_eval.metrics.regions import FramedMap, Ignore, judge_maps
@@ -171,8 +171,7 @@ def top_k_intersection(  # noqa: PLR0913 - the truth in either form, and k
     Theiner, Müller-Budack, Ewerth: Interpretable Semantic Photo Geolocation, WACV 2022,
     arXiv:2104.14995.
     """
-    if k < 1:
-        raise InputError(f"k is {k}: give a number of pixels, 1 or more.")
+    check_whole("k", k)
     return judge_maps(heatmaps, (boxes, masks, ignore, size), partial(_top_inside, k=k))
 
 

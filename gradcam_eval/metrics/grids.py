@@ -14,7 +14,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Boxes, Heatmap, Image, InputError, Sample, Truth, Undefined
+from gradcam_eval.core import (
+    Boxes,
+    Heatmap,
+    Image,
+    InputError,
+    Sample,
+    Truth,
+    Undefined,
+    check_whole,
+)
 from gradcam_eval.metrics.cases import chosen
 from gradcam_eval.metrics.energy import energy_pointing_game
 from gradcam_eval.protocols import GridProtocol
@@ -75,6 +84,9 @@ def make_mosaics(
     InputError
         Fewer classes than cells, or shapes that do not fit.
     """
+    check_whole("grid", grid)
+    check_whole("count", count, 0)
+    check_whole("seed", seed, 0)
     pictures, classes = np.asarray(images), np.asarray(labels)
     if pictures.ndim != 4 or classes.shape != (len(pictures),) or grid < 1:
         raise InputError(

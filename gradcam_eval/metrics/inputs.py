@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_eval import arrays
-from gradcam_eval.core import Heatmap, InputError, NoScore, Predict, Undefined
+from gradcam_eval.core import Heatmap, InputError, NoScore, Predict, Undefined, check_whole
 from gradcam_eval.metrics.black_box import BlackBox
 from gradcam_eval.values import check_values
 
@@ -195,6 +195,8 @@ def checked_request(
     """Check what a caller gave, in the words that help to put it right."""
     maps = checked_heatmaps(heatmaps)
     classes = np.asarray(targets)
+    if any(isinstance(each, bool | np.bool_) for each in np.asarray(targets, object).ravel()):
+        raise InputError("targets have True or False among them: give class indices (int).")
     if len(maps) and (classes.shape != (len(maps),) or classes.dtype.kind not in "iu"):
         raise InputError(
             f"targets have shape {classes.shape} and dtype {classes.dtype}: give {len(maps)} class "
@@ -206,6 +208,7 @@ def checked_request(
             f"{len(pictures)} images for {len(maps)} heatmaps: give one image for each heatmap, "
             "or one for all."
         )
+    check_whole("seed", seed, 0)
     generator = partial(np.random.default_rng, seed)
     return Request(pictures, maps, classes.astype(np.int32), generator)
 

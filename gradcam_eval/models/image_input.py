@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, is_whole
 from gradcam_eval.models.structure import Key
 
 # What an input of another rank is, and how it becomes one of images.
@@ -40,8 +40,10 @@ def image_key(members: Mapping[Key, Any], image_input: Key | None) -> Key:
     ranked, names = ranked_keys(members), names_of(members)
     known = ", ".join(map(repr, said_of(ranked, names)))
     if image_input is not None:
-        key = image_input if image_input in members else names.get(str(image_input), image_input)
-        if key not in ranked:
+        is_key = isinstance(image_input, str) or is_whole(image_input)
+        is_member = is_key and image_input in members
+        key = image_input if is_member else names.get(str(image_input), image_input)
+        if not is_key or key not in ranked:
             raise InputError(
                 f"image_input is {image_input!r}: this model's image inputs are {known}"
             )

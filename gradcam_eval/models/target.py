@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import tensorflow as tf
 
-from gradcam_eval.core import InputError, NoScore, Undefined, unknown_name
+from gradcam_eval.core import InputError, NoScore, Undefined, is_whole, unknown_name
 from gradcam_eval.models.ending import Ending, find_ending
 from gradcam_eval.models.output import NO_PROBABILITIES, Output, decide_output
 
@@ -143,7 +143,7 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     else:
         listed = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         named = dict(zip(names, listed, strict=False)) if len(names) == len(listed) else {}
-        heads = named if head in named else dict(enumerate(listed))
+        heads = named if isinstance(head, str) and head in named else dict(enumerate(listed))
     if head is None and len(heads) == 1:
         return next(iter(heads.values()))
     known = [*map(str, heads if isinstance(outputs, Mapping) else names or heads)]
@@ -153,7 +153,7 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
             "say with head=… which one is to be explained, or explain a function of them, "
             "score=lambda outputs: … → (images,)"
         )
-    if head not in heads:
+    if not (isinstance(head, str) or is_whole(head)) or head not in heads:
         raise unknown_name("head", head, known)
     return heads[head]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import matplotlib
 
-from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.core import InputError, is_whole, unknown_name
 
 CMAP = "inferno"  # lightness carries the value, so it reads without colour vision too
 ALPHA = 0.55
@@ -36,7 +36,9 @@ class Look:
         if not 0 <= self.alpha <= 1:
             raise InputError(f"alpha is {self.alpha:g}: give a number from 0 to 1.")
         check_colormap(self.cmap)
-        if self.size is not None and not SIZES[0] <= self.size <= SIZES[1]:
+        if self.size is None:
+            return
+        if not is_whole(self.size) or not SIZES[0] <= self.size <= SIZES[1]:
             raise InputError(f"size is {self.size}: give {SIZES[0]} to {SIZES[1]} pixels.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import matplotlib
@@ -112,5 +113,5 @@ def _check(image: NDArray[Any], heatmap: Heatmap, alpha: float) -> None:
         raise InputError(
             f"overlay received a heatmap of shape {np.shape(heatmap)}: give one map (h, w)."
         )
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise InputError(f"overlay received alpha {alpha!r}: give a number from 0 to 1.")

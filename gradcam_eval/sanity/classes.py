@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradcam_eval.arrays import Geometry
-from gradcam_eval.core import InputError
+from gradcam_eval.core import InputError, check_whole
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Layers
 from gradcam_eval.methods.targets import Targets
@@ -164,6 +164,7 @@ def permuted_labels(labels: Any, *, seed: int = 0) -> NDArray[Any]:
     >>> sorted(permuted_labels([0, 0, 1, 2]).tolist())
     [0, 0, 1, 2]
     """
+    check_whole("seed", seed, 0)
     return np.random.default_rng(seed).permutation(np.asarray(labels), axis=0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gradcam_eval.core import Heatmap
+from gradcam_eval.core import Heatmap, check_whole
 from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.heatmaps import Heatmaps
 from gradcam_eval.methods.targets import Targets
@@ -52,6 +52,7 @@ class HeatmapSource:
         cls, explainer: Explainer, images: NDArray[np.float32], rules: SanityProtocol, seed: int
     ) -> HeatmapSource:
         """Return a source whose controls of the images are prepared once."""
+        check_whole("seed", seed, 0)
         return cls(explainer, images, rules, seed, Prepared.of(image_controls(images), rules))
 
     def explained(self, targets: Targets) -> Explained:

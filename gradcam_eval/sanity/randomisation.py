@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gradcam_eval.arrays import Geometry
-from gradcam_eval.core import InputError, unknown_name
+from gradcam_eval.core import InputError, check_whole, unknown_name
 from gradcam_eval.methods.batch import as_images
 from gradcam_eval.methods.explainer import Layers
 from gradcam_eval.methods.heatmaps import Heatmaps
@@ -109,8 +109,7 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
     most = rules.steps if steps is None else steps
-    if most < 1:
-        raise InputError(f"steps is {steps}: wanted 1 or more")
+    check_whole("steps", most)
     if targets is not None and rules.explains == "predicted":
         raise InputError(
             f"the protocol {protocol!r} explains the class that each model predicts: give no "
