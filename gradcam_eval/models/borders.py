@@ -1,4 +1,4 @@
-"""On which borders of the image a layer's values depend, tried where its field is not known."""
+"""Whether a map is of the whole image, in its order: tried where a layer's field is not known."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from gradcam_eval.models.tap import LayerCall, kept, tapped
 log = logging.getLogger(__name__)
 
 BORDERS = ("top", "bottom", "left", "right")
+_BANDS = 16  # of rows, and of columns, of which one is changed at a time
+_REVERSAL = 0.4  # of a map's side, by which the change moves back
 _DRAWS = 2  # images of noise: a rectified value may be 0 for one of them by chance
 _ROUNDINGS = 64  # of a layer's largest value: less is no change
 _CHANCE = 1e-3  # of the same: two equal images that differ by more show that a layer is random
@@ -39,14 +41,16 @@ def unseen_borders(
 
     Returns
     -------
-    None where all four do; else Undefined, which names the borders, and says why the
-    place of the map is not known; likewise where the layer's values are random, or the model cannot
-    be run so
+    None where all four do, and the map's positions are in the order of the image's; else
+    Undefined, which names the borders, and says why the place of the map is not known; likewise
+    where the layer's values are random, or the model cannot be run so
 
     Notes
     -----
     Other inputs of the model are zeros, as in the trace. A border that is seen through a global
-    operation alone counts as seen.
+    operation alone counts as seen. The order is tried with other noise on one sixteenth of the rows
+    (columns) at a time: what changes lies, on the mean, further down for a band further down. A map
+    whose rows see one row of each of several frames changes at its top for the top of each frame.
     """
     found: dict[str, Undefined | None] = {}
     for size in dict.fromkeys(call.map_shape[:2] for call in calls):
@@ -73,7 +77,12 @@ def _tried(
         return {call.path: _unknown(call, "the size of its map is not fixed") for call in calls}
     images = _images(inputs.shape, (height, width))
     outputs = _outputs(model, inputs, calls, images)
-    return {call.path: _said(call, outputs[call.path]) for call in calls}
+    found = {call.path: _said(call, outputs[call.path]) for call in calls}
+    whole = [call for call in calls if found[call.path] is None]
+    if whole:
+        outputs = _outputs(model, inputs, whole, _banded(inputs.shape))
+        found |= {call.path: _order(call, outputs[call.path], inputs.shape) for call in whole}
+    return found
 
 
 def _images(shape: tuple[int, int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -137,6 +146,44 @@ def _said(call: LayerCall, maps: NDArray[np.float64] | None) -> Undefined | None
     if not unseen:
         return None
     return _unknown(call, f"its edges do not see the image's borders ({', '.join(unseen)})")
+
+
+def _bands(pixels: int) -> list[NDArray[np.int64]]:
+    """Return the rows (or columns) of each band of an image."""
+    return np.array_split(np.arange(pixels), min(pixels, _BANDS))
+
+
+def _banded(shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return noise (1 + bands, H, W, C): an image, and it with each band of rows, then columns."""
+    image, other = np.random.default_rng(1).uniform(0, 255, (2, *shape))
+    images = [image]
+    for axis in (0, 1):
+        for band in _bands(shape[axis]):
+            place = (band,) if axis == 0 else (slice(None), band)
+            changed = image.copy()
+            changed[place] = other[place]
+            images.append(changed)
+    return np.asarray(images, np.float32)
+
+
+def _order(
+    call: LayerCall, maps: NDArray[np.float64] | None, shape: tuple[int, int, int]
+) -> Undefined | None:
+    """Return None unless what a band changes lies far before what an earlier band changes."""
+    counts = [len(_bands(side)) for side in shape[:2]]
+    if maps is None or len(maps) != 1 + sum(counts):
+        return _unknown(call, "its values cannot be read image by image")
+    changes = np.abs(maps[1:] - maps[0]).sum(-1)
+    changes[changes <= _ROUNDINGS * np.finfo(np.float32).eps * np.abs(maps[0]).max()] = 0
+    for axis, bands in ((1, changes[: counts[0]]), (2, changes[counts[0] :])):
+        profiles = bands.sum(3 - axis)
+        profiles = profiles[profiles.sum(1) > 0]
+        places = (np.arange(profiles.shape[1]) + 0.5) / profiles.shape[1]
+        middles = profiles @ places / profiles.sum(1)
+        if (np.maximum.accumulate(middles) - middles > _REVERSAL).any():
+            what = "rows" if axis == 1 else "columns"
+            return _unknown(call, f"its {what} do not follow each other as those of the image do")
+    return None
 
 
 def _edges(height: int, width: int) -> list[tuple[slice, ...]]:

@@ -262,6 +262,14 @@ UNKNOWN = {
     "random": (lambda x: cumulated(x) * tf.random.uniform(tf.shape(x)), "differ from run to run"),
     "turned": (lambda x: tf.transpose(x, (0, 2, 1, 3)), "do not lie on the image as rows"),
     "windows": (lambda x: tf.reshape(x, (-1, 24, 96, 1)), "a row for each part of an image"),
+    "frames in one": (  # as ConvLSTM2D: each row sees one row of each frame
+        lambda x: tf.reduce_mean(tf.reshape(x, (-1, 4, 12, 96, 1)), 1),
+        r"its rows do not follow each other as those of the image.*interleaves",
+    ),
+    "halves in one": (
+        lambda x: tf.reduce_mean(tf.reshape(x, (-1, 48, 2, 48, 1)), 2),
+        "its columns do not follow each other",
+    ),
     "rolled": (lambda x: tf.roll(x, 10, axis=1), "do not lie evenly"),
 }
 
@@ -324,7 +332,12 @@ def swin(x):
     return tf.reshape(tf.transpose(together, (0, 1, 3, 2, 4, 5)), (-1, 48, 96, 1))
 
 
-@pytest.mark.parametrize("function", [cumulated, swin], ids=["cumulated", "swin"])
+def everywhere(x):
+    """Each row sees all rows alike, by operations without a rule."""
+    return cumulated(x) + tf.math.cumsum(x, axis=1, reverse=True, exclusive=True)
+
+
+@pytest.mark.parametrize("function", [cumulated, swin, everywhere])
 def test_an_unknown_field_whose_edges_see_the_borders_is_stretched(function):
     model = network(Call(function))
     assert isinstance(find_layers(model).fields["conv"], Undefined)
