@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from gradcam_eval import intervals
-from gradcam_eval.statistics import flips
+from gradcam_eval.statistics import flips, pairs
 
 STUDIES = int(os.environ.get("CALIBRATION_STUDIES", "200"))
 LEVEL = 0.05
@@ -59,8 +59,9 @@ def _same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep flips and resamples: each study of n units has the same ones, as in the package."""
     flipped = _kept(flips.flips_of)
     resampled = _kept(intervals.resamples_of)
-    monkeypatch.setattr(flips, "flips_of", flipped)
-    for module in (flips, intervals):
+    for module in (flips, pairs):
+        monkeypatch.setattr(module, "flips_of", flipped)
+    for module in (flips, intervals, pairs):
         monkeypatch.setattr(module, "resamples_of", resampled)
 
 

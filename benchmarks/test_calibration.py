@@ -79,7 +79,7 @@ def test_best_sets_of_cells_with_opposite_skew(n: int) -> None:
         x[:, 6:] *= -1
         lost += not confidence_set(x).is_in.all()
     at_most(
-        f"n = {n}, cells of opposite skew: the best set loses one", lost / STUDIES, 0.1, STUDIES
+        f"n = {n}, cells of opposite skew: the best set loses one", lost / STUDIES, LEVEL, STUDIES
     )
 
 
