@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gradcam_eval.data.classmap import ClassMap
 
 MOST_LISTED = 10  # problems of one kind, and classes, before "… more"
+LONGEST = 500  # letters of one problem
 
 
 def as_json_object(report: DataReport, code: int) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def report_lines(
         found = [problem for problem in report.problems if problem.kind == kind]
         if found:
             lines.append(f"{severity}: {kind}, {len(found)} × ({meaning})")
-            lines += _first(f"  {problem.name}: {problem.detail}" for problem in found)
+            lines += _first(f"  {problem.name}: {_short(problem.detail)}" for problem in found)
     return lines if report.problems else [*lines, "no problem found"]
 
 
@@ -98,6 +99,11 @@ def _class_lines(report: DataReport, model: str, called: Callable[[str], str]) -
     shown = [f"{called(name)} {n}" for name, n, _ in counts[:MOST_LISTED]]
     more = [f"… {len(counts) - MOST_LISTED} more"] if len(counts) > MOST_LISTED else []
     return [*lines, f"  most frequent: {', '.join(shown + more)}"]
+
+
+def _short(detail: str) -> str:
+    """Cut the list of a long film's frames."""
+    return detail if len(detail) <= LONGEST else f"{detail[:LONGEST]}… (--json shows all)"
 
 
 def _first(lines: Iterable[str]) -> list[str]:

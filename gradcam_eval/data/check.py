@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image as Pillow
 
 from gradcam_eval.core import InputError, reason_of
 from gradcam_eval.data.annotation import Annotation, Box, Entry, Refusal
@@ -26,6 +27,7 @@ from gradcam_eval.data.extent import (
     is_empty,
     overlap_with_mask,
 )
+from gradcam_eval.data.near_duplicates import near_duplicates, perceptual_hash
 from gradcam_eval.data.opening import Opened, open_entry
 from gradcam_eval.data.pipeline import label_indices, object_classes
 from gradcam_eval.data.placement import annotation_of
@@ -48,11 +50,13 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "skipped file": ("warning", "an image file in a format that is not read: convert it to PNG"),
     "further frames": ("warning", "a file has several pages or frames, and only the first is read"),
     "same content": ("warning", "several images are the same file"),
+    "near-duplicates": ("warning", "images look the same: a study may hold them together"),
     "unmapped class": ("warning", "the model has no class of this name: its images have no label"),
 }
 
 
 _ONE_FRAME = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".bmp"})
+_SQUARE = (256, 256)  # pixels: four for each block of the hash
 _ROUNDING = 0.01  # pixels: less than a file with two decimals can say
 
 
@@ -77,6 +81,7 @@ class ImageFacts:
     Attributes
     ----------
     id : content hash; empty where the file cannot be read
+    perceptual_hash : of the upright picture, for `data.near_duplicates`; empty likewise
     size : (H, W) of the file; None likewise
     classes : the data set's names of its labels and of what is drawn on it, each once
     shares : the share of the image that each object covers, 0..1, of those that are not ignored
@@ -93,6 +98,7 @@ class ImageFacts:
     n_masks: int = 0
     n_ignored: int = 0
     has_void: bool = False
+    perceptual_hash: str = ""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -163,9 +169,10 @@ def check_entries(  # noqa: PLR0913 - a data set, and how it is read
         for name, n, _ in class_counts
         if name in missing and not is_number(name)
     )
-    own = tuple(problem for image in images for problem in image.problems)
-    whole = (*(Problem("skipped file", name, "not read") for name in skipped), *_duplicates(images))
-    return DataReport(source, images, class_counts, own + whole + unmapped)
+    own = [problem for image in images for problem in image.problems]
+    whole = [Problem("skipped file", name, "not read") for name in skipped]
+    whole += [*_duplicates(images), *_alike(images)]
+    return DataReport(source, images, class_counts, (*own, *whole, *unmapped))
 
 
 def check_entry(entry: Entry, classes: ClassMap, pixels: Pixels | None = None) -> ImageFacts:
@@ -199,8 +206,15 @@ def check_entry(entry: Entry, classes: ClassMap, pixels: Pixels | None = None) -
         n_masks=sum(each.mask is not None or bool(each.polygons) for each in drawn),
         n_ignored=len(annotation.objects) - len(drawn),
         has_void=annotation.void is not None and bool(annotation.void.any()),
+        perceptual_hash=_hash(opened),
         problems=tuple(problems),
     )
+
+
+def _hash(opened: Opened) -> str:
+    """Return the perceptual hash of the whole picture, squeezed into a square as its blocks are."""
+    square = opened.rgb().resize(_SQUARE, Pillow.Resampling.BOX)
+    return perceptual_hash(np.asarray(square, np.float32))
 
 
 def _lost(kind: str, entry: Entry, error: Exception) -> Problem:
@@ -267,3 +281,15 @@ def _duplicates(images: Sequence[ImageFacts]) -> Iterable[Problem]:
     for names in groups.values():
         if len(names) > 1:
             yield Problem("same content", names[0], f"also {', '.join(names[1:])}")
+
+
+def _alike(images: Sequence[ImageFacts]) -> Iterable[Problem]:
+    """Name images that look the same and are not the same file."""
+    hashes = {image.name: image.perceptual_hash for image in images if image.perceptual_hash}
+    files = {image.name: image.id for image in images}
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, cluster in near_duplicates(hashes).items():
+        groups[cluster].append(name)
+    for names in groups.values():
+        if len({files[name] for name in names}) > 1:
+            yield Problem("near-duplicates", names[0], f"looks like {', '.join(names[1:])}")

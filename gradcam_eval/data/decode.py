@@ -373,6 +373,8 @@ def _levels(
             "more: leave it out for this one."
         )
     flat = _composited(picture, background) if picture.has_transparency_data else picture
+    if picture.format == "TIFF" and _frames_of(picture) > 1:
+        flat = flat.copy()  # Pillow keeps such a file open, and turns to it again at each resize
     return Decoded(flat if flat.mode == "RGB" else flat.convert("RGB"))
 
 

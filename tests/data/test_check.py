@@ -116,7 +116,7 @@ def test_what_is_in_order_is_no_problem():
 def test_every_kind_is_tried_above():
     listed = test_each_kind_of_problem_is_found.pytestmark[0].args[1]
     # these want a folder or two images: see the next tests
-    others = {"same content", "skipped file", "further frames"}
+    others = {"same content", "near-duplicates", "skipped file", "further frames"}
     assert {kind for _, kind in listed} | others == set(KINDS)
 
 
@@ -136,6 +136,7 @@ def test_what_is_not_read_is_said(tmp_path):
     source = open_source(tmp_path)
     report = check_entries("it", source.entries, CLASSES, skipped=source.skipped)
     assert report.exit_code() == 0
+    assert all(image.perceptual_hash for image in report.images)  # also of a file of several pages
     found = {(each.kind, each.name, each.detail) for each in report.problems}
     assert found >= {
         ("skipped file", "a.heic", "not read"),
@@ -147,6 +148,24 @@ def test_what_is_not_read_is_said(tmp_path):
     assert {each.name for each in report.problems if each.kind == "further frames"} == {
         "pages.tif", "film.gif", "film.webp", "film.png",
     }  # fmt: skip
+
+
+def test_near_duplicates_are_named_and_copies_of_a_file_are_not_named_twice(rng):
+    scene = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    scene = np.asarray(Image.fromarray(scene).resize((160, 120), Image.Resampling.BICUBIC))
+    smaller = np.asarray(Image.fromarray(scene).resize((80, 60)))
+    darker = (scene * 0.8).astype(np.uint8)
+    entries = [
+        entry(name="scene", file=scene),
+        entry(name="other", file=scene[:, ::-1]),
+        entry(name="smaller", file=smaller),
+        entry(name="darker", file=darker),
+    ]
+    (found,) = check_entries("it", entries, CLASSES).problems
+    assert found == Problem("near-duplicates", "scene", "looks like smaller, darker")
+    assert found.severity == "warning"
+    copies = [entry(name=name, file=scene) for name in "ab"]
+    assert kinds(*copies) == [("same content", "a")]
 
 
 def test_classes_are_counted_and_duplicates_named():
