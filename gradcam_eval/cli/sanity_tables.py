@@ -12,7 +12,7 @@ from rich.table import Table
 from gradcam_eval.cli.terminal import cell, console, say
 from gradcam_eval.report.text import interval, number, plural
 from gradcam_eval.sanity.check import SanityCheck
-from gradcam_eval.sanity.conclusion import PASSES
+from gradcam_eval.sanity.conclusion import NOT_CALIBRATED, PASSES
 
 _MOST_CLASSES = 10
 
@@ -39,6 +39,9 @@ def print_conclusions(check: SanityCheck, measure: str) -> None:
     head = ("layer", "method", "conclusion", "n", "after the output layer", "over the steps")
     title = f"{check.name}, by {measure.replace('_', ' ')}, protocol {check.protocol}"
     _print(title, (*head, "repeatability", "chance"), rows)
+    if set(table["conclusion"]) == {NOT_CALIBRATED}:
+        say(f"{check.name}: {NOT_CALIBRATED}: {table['reason'].iloc[0]}")
+        return
     for row in table.to_dict("records"):
         if row["layer"] and row["reason"]:
             say(f"{_cell_of(row)} {row['conclusion']}: {row['reason']}")

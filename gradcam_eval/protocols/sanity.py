@@ -37,6 +37,8 @@ class SanityProtocol:
         about which the trained model was asked, or the one "predicted" by the randomised model
     resets : what a step takes away: "all" that was learned, moving statistics too, or "trainable"
         variables alone
+    is_calibrated : whether the limits were calibrated for these measures and this order; where they
+        were not, a check has its numbers and concludes nothing
     departures : how this differs from the source
     """
 
@@ -58,6 +60,7 @@ class SanityProtocol:
     smooth_noise: float = 0.0
     explains: Literal["first", "predicted"] = "first"
     resets: Literal["all", "trainable"] = "all"
+    is_calibrated: bool = True
     departures: str = ""
 
     def measure(self, name: str | None = None) -> str:
@@ -115,6 +118,7 @@ SANITY_2018_CODE = SanityProtocol(
     ),
     explains="predicted",
     resets="trainable",
+    is_calibrated=False,
     departures="layers go in at most 17 groups, the output's alone first, where the script names "
     "17 blocks of Inception; a cascade keeps the values that it drew, where the script draws those "
     "of all its blocks again at each step; heatmaps have the model's image size, where it is 299 x "
@@ -131,6 +135,7 @@ SMOOTH_2023 = replace(
     SANITY_2018,
     name="sanity2023_smooth",
     order="cascading_bottom_up",
+    is_calibrated=False,
     smooth_draws=16,
     smooth_noise=0.1,
     source="Hedström, Weber, Lapuschkin, Höhne: Sanity Checks Revisited: An Exploration to Repair "

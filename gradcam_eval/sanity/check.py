@@ -15,6 +15,7 @@ from gradcam_eval.sanity.complexity import relative_rises
 from gradcam_eval.sanity.conclusion import (
     FAILS,
     FEWEST_IMAGES,
+    NOT_CALIBRATED,
     PASSES,
     UNDECIDED,
     Similarities,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELL = ["layer", "method"]
+_NO_LIMITS = "no limits were calibrated for this check: no pass or fail is given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,8 @@ class SanityCheck:
         images_changed (of how many images the model's answer changed)
     output_step : the step that replaced the output layer alone; None where there is none
     needs_output : whether a method passes only where there is such a step
+    is_calibrated : whether the protocol's limits were calibrated for this check; without that its
+        numbers stand, and the conclusion is "not calibrated"
     entropies : layer, method, image, model ("trained" or "randomised"), draw, entropy, reason;
         empty where a check has no randomised models
     seed : of the draws and of the bootstrap
@@ -62,6 +66,7 @@ class SanityCheck:
     steps: pd.DataFrame
     output_step: int | None = None
     needs_output: bool = False
+    is_calibrated: bool = True
     entropies: pd.DataFrame = field(default_factory=pd.DataFrame)
     seed: int = 0
     protocol: str = DEFAULT
@@ -92,10 +97,10 @@ class SanityCheck:
 
         Returns
         -------
-        DataFrame with a row for each layer, method and control: conclusion ("passes", "fails" or
-        "undecided"), reason, n, and mean, low and high of repeatability, room, after_output and
-        over_steps; chance; last (mean similarity after the last step), and what each measure of the
-        protocol concludes, by its name; numbers that do not exist are NaN
+        DataFrame with a row for each layer, method and control: conclusion ("passes", "fails",
+        "undecided" or "not calibrated"), reason, n, and mean, low and high of repeatability, room,
+        after_output and over_steps; chance; last (mean similarity after the last step), and what
+        each measure of the protocol concludes, by its name; numbers that do not exist are NaN
         """
         chosen = self.rules.measure(measure)
         if self.frame.empty:
@@ -172,6 +177,8 @@ class SanityCheck:
         for key, steps in cells:
             found, last = self._similarities(steps, chance.get_group(key), repeats.get_group(key))
             row = conclude(found, self.rules, needs_output=self.needs_output, seed=self.seed)
+            if not (self.is_calibrated and self.rules.is_calibrated):
+                row |= {"conclusion": NOT_CALIBRATED, "reason": _NO_LIMITS}
             rows.append({**dict(zip(_CELL, key, strict=True)), **row, "last": last})
         return pd.DataFrame(rows)
 

@@ -14,6 +14,7 @@ from gradcam_eval.protocols.sanity import SanityProtocol
 
 FEWEST_IMAGES = 6  # as for every claim of a study
 PASSES, FAILS, UNDECIDED = "passes", "fails", "undecided"
+NOT_CALIBRATED = "not calibrated"
 
 _REASONS = {
     "repeatability": "the same model's heatmaps of hardly different images are not alike",

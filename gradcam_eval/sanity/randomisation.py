@@ -81,7 +81,8 @@ def parameter_randomisation(  # noqa: PLR0913 - what is explained, and how it is
     SanityCheck; a step that changed no weight, or no answer of the model for an image, is
     undefined there and says so. Chance are the heatmaps of three models without anything learned,
     in pairs; repeatability is that of the model's heatmaps with a little noise on the image. The
-    limits of its conclusions were calibrated for cascades from the output on.
+    limits of its conclusions were calibrated for cascades from the output on; in another order
+    it gives no pass or fail.
 
     Raises
     ------
@@ -176,6 +177,7 @@ class _Run:
             steps=pd.DataFrame(steps),
             output_step=self._output_step(),
             needs_output=True,
+            is_calibrated=self.order == "cascading",
             entropies=_entropies(trained, randomised),
             seed=seed,
             protocol=rules.name,

@@ -146,6 +146,7 @@ def test_independent_steps_leave_all_else_as_trained(monkeypatch):
     # eigen_cam at the first convolution sees none of what comes after it
     found = by_step(check)
     assert check.steps["changed"].iloc[-1] == "early"
+    assert set(check.conclusions()["conclusion"]) == {"not calibrated"}  # cascades are
     np.testing.assert_allclose(found.iloc[:-1], 1.0, atol=1e-6)
     assert found.iloc[-1] < 0.99
 
