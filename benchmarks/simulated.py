@@ -98,6 +98,7 @@ def folder_of(
     )
     paths = pd.DataFrame({"model": "net", "path": layers, "roles": ""})
     paths.loc[len(paths) - 1, "roles"] = "last"
-    cost = pd.DataFrame(columns=["model", "layer", "method", "batch_size", "median_ms_per_image"])
+    times = ["median_ms_per_image", "low_ms_per_image", "high_ms_per_image", "ratio_to_forward"]
+    cost = pd.DataFrame(columns=["model", "layer", "method", "batch_size", *times])
     empty = pd.DataFrame()
     return Folder(Path("."), study, {}, images, paths, records, empty, cost)

@@ -11,7 +11,7 @@ from simulated import MEANS, SHAPES, margins
 
 from gradcam_eval.aggregates import contributions
 from gradcam_eval.core import Undefined
-from gradcam_eval.intervals import bootstrap_interval, mean_intervals
+from gradcam_eval.intervals import Estimator, bootstrap_interval, mean_intervals
 from gradcam_eval.statistics.design import Design
 from gradcam_eval.statistics.families import simultaneous
 from gradcam_eval.statistics.units import clustered_interval
@@ -28,7 +28,7 @@ def test_coverage_of_one_cell_s_interval(shape: str, n: int) -> None:
     columns = [
         margins(np.random.default_rng(seed), n, 1, shape=shape)[:, 0] for seed in range(_MANY)
     ]
-    bounds = mean_intervals(columns, shape == "hits", seed=0, resamples=1999).T
+    bounds = mean_intervals(columns, Estimator(is_hits=shape == "hits", resamples=1999)).T
     known = ~np.isnan(bounds[0])
     covers = (bounds[0] <= MEANS[shape]) & (MEANS[shape] <= bounds[1])
     rate, name = float(covers[known].mean()), f"interval of a mean, n = {n}, {shape}"

@@ -1,9 +1,10 @@
-"""95 % intervals of means, shares, other aggregates and paired differences: NumPy alone."""
+"""Intervals of means, shares and other aggregates, by default 95 %: NumPy alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
@@ -15,26 +16,28 @@ Values: TypeAlias = NDArray[np.float64]
 Interval: TypeAlias = tuple[float, float]
 
 RESAMPLES = 10_000
+LEVEL = 0.05  # share of samples whose interval misses the true value
+ANY: Interval = (-np.inf, np.inf)  # the range of a metric that declares none
 MOST_ZEROS = 0.7  # a larger share of zeros leaves no interval of the mean that holds
 _FROM = 10  # values: below, Student's t, since resamples of few values are too coarse
 _FEW, _FEW_OF_TAIL = 5, 25  # values: so few seldom show the ends of a tail; see `_tails`
 _SKEWED = 0.5  # skewness from which a side counts as the longer tail in full
-_Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 _OUTWARD = np.array([-1.0, 1.0])  # of low and high
 _BLOCK = 4_000_000  # bootstrap weights held at once: 32 MB
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """How a cell's value and its 95 % interval come from its images.
+    """How a cell's value and its interval come from its images.
 
     Attributes
     ----------
     aggregate : a key of `AGGREGATES`
     is_hits : whether the values are hits or misses; for the mean alone
     seed, resamples : of the bootstrap
-    tolerance : by how much a value may be off; intervals are wider by it, and those of differences
-        by twice that
+    tolerance : by how much a value may be off; intervals are wider by it
+    level : an interval misses the true value in this share of samples
+    bounds : the smallest and the largest value that the metric can have; no interval leaves them
     """
 
     aggregate: str = MEAN
@@ -42,11 +45,18 @@ class Estimator:
     seed: int = 0
     resamples: int = RESAMPLES
     tolerance: float = 0.0
+    level: float = LEVEL
+    bounds: Interval = ANY
 
     @property
     def interval(self) -> str:
         """The kind of interval."""
         return "wilson" if self.is_hits else "bootstrap-t"
+
+    @property
+    def widest(self) -> float:
+        """The largest difference of two values, +inf where the metric's range is not bounded."""
+        return self.bounds[1] - self.bounds[0]
 
     def shares(self, column: Values) -> Values:
         """Return what each image adds to the value, (n,); see `aggregates.contributions`."""
@@ -60,70 +70,60 @@ class Estimator:
         columns : float (n,), or (n, R, S) for an aggregate, one for each cell
         """
         columns = [self.shares(column) for column in columns]
-        means = [column.mean() if len(column) else np.nan for column in columns]
-        bounds = mean_intervals(columns, self.is_hits, seed=self.seed, resamples=self.resamples)
-        return np.column_stack([means, bounds + self.tolerance * _OUTWARD])
+        means = np.array([column.mean() if len(column) else np.nan for column in columns])
+        return np.column_stack([means, self.within(means, mean_intervals(columns, self))])
 
-    def paired(self, sides: Sequence[tuple[Values, Values]]) -> Values:
-        """Return the difference of each pair of columns, left minus right, and its interval."""
-        sides = [(self.shares(left), self.shares(right)) for left, right in sides]
-        means = [(left - right).mean() if len(left) else np.nan for left, right in sides]
-        bounds = paired_intervals(sides, self.is_hits, seed=self.seed, resamples=self.resamples)
-        return np.column_stack([means, bounds + 2 * self.tolerance * _OUTWARD])
+    def within(self, means: Values, ends: Values) -> Values:
+        """Return intervals (k, 2) wider by the tolerance, within the metric's range.
+
+        A mean outside the declared range, which is wrong then, stays in its interval.
+        """
+        low, high = (ends + self.tolerance * np.array([-1.0, 1.0])).T
+        low = np.minimum(np.maximum(low, self.bounds[0]), means)
+        return np.stack([low, np.maximum(np.minimum(high, self.bounds[1]), means)], axis=1)
 
 
-def mean_intervals(
-    columns: Sequence[Values], is_hits: bool, *, seed: int, resamples: int
-) -> Values:
+def mean_intervals(columns: Sequence[Values], rule: Estimator) -> Values:
     """Return the interval of each column's mean: Wilson's for hits, else the bootstrap's.
+
+    Parameters
+    ----------
+    columns : float (n,) each
+    rule : is_hits, level, seed and resamples
 
     Returns
     -------
     float64 (k, 2), NaN where a column has fewer than two values
     """
-    if is_hits:
-        return _each(columns, lambda values: wilson_interval(values.sum(), len(values)))
     bounds = np.full((len(columns), 2), np.nan)
+    if rule.is_hits:
+        for at, values in enumerate(columns):
+            if len(values) > 1:
+                bounds[at] = wilson_interval(values.sum(), len(values), level=rule.level)
+        return bounds
+    draws = {"seed": rule.seed, "resamples": rule.resamples}
     for n in {len(values) for values in columns if len(values) > 1}:
         alike = [i for i, values in enumerate(columns) if len(values) == n]
         matrix = np.stack([columns[i] for i in alike], axis=1)
-        bounds[alike] = bootstrap_interval(matrix, seed=seed, resamples=resamples).T
+        bounds[alike] = bootstrap_interval(matrix, level=rule.level, **draws).T
     return bounds
 
 
-def paired_intervals(
-    sides: Sequence[tuple[Values, Values]], is_hits: bool, *, seed: int, resamples: int
+def bootstrap_interval(
+    columns: Values, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Values:
-    """Return the interval of each mean difference, left minus right: Newcombe's for hits.
-
-    Returns
-    -------
-    float64 (k, 2), NaN where there are fewer than two pairs
-    """
-    if is_hits:
-        pairs = [np.stack(side, axis=1) for side in sides]
-        return _each(pairs, lambda pair: newcombe_interval(pair[:, 0], pair[:, 1]))
-    differences = [left - right for left, right in sides]
-    return mean_intervals(differences, False, seed=seed, resamples=resamples)
-
-
-def _each(columns: Sequence[Values], interval: Callable[[Values], Interval]) -> Values:
-    """Return the interval of each column, NaN where it has fewer than two rows."""
-    nothing = (np.nan, np.nan)
-    return np.array([interval(c) if len(c) > 1 else nothing for c in columns]).reshape(-1, 2)
-
-
-def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAMPLES) -> Values:
-    """Return the 95 % bootstrap-t interval of each column's mean over its rows.
+    """Return the bootstrap-t interval of each column's mean over its rows.
 
     [x̄ − t*_(1−a) s/√n, x̄ − t*_b s/√n] with the quantiles of t* = (x̄* − x̄) / (s*/√n) over
     resamples; below 10 rows, Student's t instead of t*. The shares a and b are
-    2.5 % · n / (n + 5 + 25 w), with w = min(1, |skewness| / 0.5) for the interval's end on the side
-    of the longer tail, and 0 for the other one.
+    level / 2 · n / (n + 5 + 25 w), with w = min(1, |skewness| / 0.5) for the interval's end on the
+    side of the longer tail, and 0 for the other one.
 
     Parameters
     ----------
     columns : float (n, k): n ≥ 2 images; all columns are resampled alike
+    seed, resamples : of the bootstrap
+    level : share of samples whose interval misses the true mean
 
     Returns
     -------
@@ -134,10 +134,11 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     -----
     Shares of 2.5 % cover the mean of ten log-normal values (skewness 3.7) in 90 % of samples,
     because few samples contain the tail. These cover it in 95 %, and 96-97 % of normal means;
-    docs/claims.md has the table. An interval may reach beyond what a metric can be. s* is at least
-    s / 4: where one image has all the spread, resamples without it have none. With more than 70 %
-    zeros a sample says too little about the others for any interval of the mean: give the share of
-    values that are not 0 instead (`share_of_others`).
+    docs/claims.md has the table. An interval may reach beyond what a metric can be: `Estimator`
+    cuts it at the metric's range. s* is at least s / 4: where one image has all the spread,
+    resamples without it have none. With more than 70 % zeros a sample says too little about the
+    others for any interval of the mean: give the share of values that are not 0 instead
+    (`share_of_others`).
 
     References
     ----------
@@ -149,31 +150,36 @@ def bootstrap_interval(columns: Values, *, seed: int = 0, resamples: int = RESAM
     mean = columns.mean(0)
     centred = columns - mean
     error = np.sqrt((centred**2).sum(0) / (n - 1) / n)
-    bounds = mean - _student(centred, error, seed, resamples)[::-1] * error
+    drawn = _drawn(centred, error, seed, resamples)
+    bounds = mean - _student(centred, drawn, level)[::-1] * error
     zeros = (columns == 0).mean(0)
     return np.where((zeros > MOST_ZEROS) & (zeros < 1), np.nan, bounds)
 
 
-def _student(centred: Values, error: Values, seed: int, resamples: int) -> Values:
-    """Return the lower and the upper quantile of t, (2, k)."""
-    n = len(centred)
-    if n < _FROM:
-        from scipy.stats import t  # a second to import
-
-        high = np.full(centred.shape[1], t.ppf(0.975, n - 1))
-        return np.stack([-high, high])
-    drawn = []
-    for weights in resamples_of(n, resamples, seed, centred.shape[1]):
+def _drawn(centred: Values, error: Values, seed: int, resamples: int) -> Values:
+    """Return t* of each resample, (B, k); none below 10 rows."""
+    n, found = len(centred), [np.empty((0, centred.shape[1]))]
+    for weights in resamples_of(n, resamples if n >= _FROM else 0, seed, centred.shape[1]):
         mean = weights @ centred / n
         spread = np.maximum((weights @ centred**2 / n - mean**2) / (n - 1), error**2 / 16)
         with np.errstate(invalid="ignore"):
-            drawn.append(np.where(error > 0, mean / np.sqrt(spread), 0.0))
-    ordered = np.sort(np.concatenate(drawn), axis=0)
-    lower, upper = _tails(centred)
+            found.append(np.where(error > 0, mean / np.sqrt(spread), 0.0))
+    return np.concatenate(found)
+
+
+def _student(centred: Values, drawn: Values, level: float) -> Values:
+    """Return the lower and the upper quantile of t, (2, k)."""
+    if not len(drawn):
+        from scipy.stats import t  # a second to import
+
+        high = np.full(centred.shape[1], t.isf(level / 2, len(centred) - 1))
+        return np.stack([-high, high])
+    ordered = np.sort(drawn, axis=0)
+    lower, upper = _tails(centred, level)
     return np.stack([_quantiles(ordered, lower), _quantiles(ordered, 1 - upper)])
 
 
-def _tails(centred: Values) -> Values:
+def _tails(centred: Values, level: float) -> Values:
     """Return which share of t lies below the lower quantile and above the upper one, (2, k).
 
     A long right tail makes t low, and the lower quantile of t gives the interval's upper end.
@@ -183,7 +189,7 @@ def _tails(centred: Values) -> Values:
     cubes = (centred**3).mean(0)
     skewness = np.divide(cubes, size**3, out=np.zeros_like(size), where=size > 0)
     sides = np.clip(np.stack([skewness, -skewness]) / _SKEWED, 0, 1)
-    return np.asarray(0.025 * n / (n + _FEW + _FEW_OF_TAIL * sides))
+    return np.asarray(level / 2 * n / (n + _FEW + _FEW_OF_TAIL * sides))
 
 
 def _quantiles(ordered: Values, shares: Values) -> Values:
@@ -196,14 +202,14 @@ def _quantiles(ordered: Values, shares: Values) -> Values:
     return np.asarray(low + (place - below) * (high - low))
 
 
-def share_of_others(values: Values) -> tuple[float, float, float] | None:
+def share_of_others(values: Values, *, level: float = LEVEL) -> tuple[float, float, float] | None:
     """Return the share of values that are not 0 with Wilson's interval, or None where it is not
     needed: at most 70 % of them are 0, or all.
     """
     others = int((values != 0).sum())
     if not others or (len(values) - others) / len(values) <= MOST_ZEROS:
         return None
-    return (others / len(values), *wilson_interval(others, len(values)))
+    return (others / len(values), *wilson_interval(others, len(values), level=level))
 
 
 def resamples_of(n: int, count: int, seed: int, width: int = 0) -> Iterator[Values]:
@@ -219,35 +225,12 @@ def resamples_of(n: int, count: int, seed: int, width: int = 0) -> Iterator[Valu
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def wilson_interval(hits: float, n: float) -> Interval:
-    """Return Wilson's 95 % interval of a share of `hits` in `n`."""
-    share, z2 = hits / n, _Z**2 / n
+def wilson_interval(hits: float, n: float, *, level: float = LEVEL) -> Interval:
+    """Return Wilson's interval of a share of `hits` in `n`, 95 % by default."""
+    z = NormalDist().inv_cdf(1 - level / 2)
+    share, z2 = hits / n, z**2 / n
     centre = (share + z2 / 2) / (1 + z2)
-    half = _Z * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
+    half = z * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
     # Both ends are exact where nothing or everything hits; rounding would leave 5e-17 there.
     low = 0.0 if hits == 0 else float(centre - half)
     return low, 1.0 if hits == n else float(centre + half)
-
-
-def newcombe_interval(left: Values, right: Values) -> Interval:
-    """Return Newcombe's 95 % interval (1998, method 10) of a difference of paired shares.
-
-    With Wilson's limits l, u of each share and the correlation φ of the pairs:
-    low = d - √((p1-l1)² - 2φ(p1-l1)(u2-p2) + (u2-p2)²), high likewise with u1 and l2.
-    """
-    n = len(left)
-    (p1, l1, u1), (p2, l2, u2) = (
-        (side.mean(), *wilson_interval(side.sum(), n)) for side in (left, right)
-    )
-    both, first = float((left * right).sum()), float((left * (1 - right)).sum())
-    second = float(((1 - left) * right).sum())
-    neither = n - both - first - second
-    product = both * neither - first * second
-    if product > 0:
-        product = max(product - n / 2, 0.0)  # Newcombe's continuity correction of φ
-    scale = np.sqrt(n**4 * p1 * (1 - p1) * p2 * (1 - p2))
-    phi = product / scale if scale > 0 else 0.0
-    below = (p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2
-    above = (u1 - p1) ** 2 - 2 * phi * (u1 - p1) * (p2 - l2) + (p2 - l2) ** 2
-    middle = p1 - p2
-    return float(middle - np.sqrt(max(below, 0))), float(middle + np.sqrt(max(above, 0)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcam_eval import comparison, stats
+from gradcam_eval import comparison
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
 from gradcam_eval.files import replacing, write_table
@@ -20,6 +20,7 @@ from gradcam_eval.report.html import write_report
 from gradcam_eval.report.power import power_table
 from gradcam_eval.report.rankings import Ranks, compare_rankings
 from gradcam_eval.report.recommend import Recommendation, recommend
+from gradcam_eval.report.rows import summary_of
 from gradcam_eval.report.split import split_by
 from gradcam_eval.report.verdict import (
     Verdict,
@@ -62,19 +63,16 @@ class Results:
         )
 
     def summary(self, *, by: str | None = None) -> pd.DataFrame:
-        """Return mean, 95 % interval and difference to the random control of each cell.
+        """Return mean, interval and difference to the random control of each cell.
+
+        Intervals and bounds have the level that the study declares, and count its clusters.
 
         Parameters
         ----------
         by : "subset", "class", "size", "hard" or "difficult": a summary of each group of images,
             with its value in a column of that name in front ("unknown" where nobody knows)
         """
-        found = read_folder(self.folder)
-        if by is None:
-            return stats.summarise(found.records, seed=found.seed, clusters=found.clusters)
-        return stats.summarise_by(
-            found.records, found.group(by), by=by, seed=found.seed, clusters=found.clusters
-        )
+        return summary_of(read_folder(self.folder), by)
 
     @property
     def clusters(self) -> dict[str, str]:
@@ -157,6 +155,11 @@ class Results:
     def recommend(self, *, model: str | None = None) -> Recommendation:
         """Return what the study recommends for a model, or why it recommends nothing.
 
+        Of the best set's cells that beat every layer-free control, and that no other metric
+        excludes, the cheapest. Measured times are noisy: cells tie with the fastest whose time
+        beside the forward pass is at most 25 % longer, or whose quartiles overlap. Of these, and
+        without times, the one with the fewest model calls, then the one with the best mean.
+
         Raises
         ------
         InputError : no such model, or several and none named
@@ -216,8 +219,7 @@ class Results:
         names = [by] if isinstance(by, str) else list(dict.fromkeys(by or ()))
         found = read_folder(self.folder)
         splits = [split_by(found, name) for name in names]
-        whole = stats.summarise(found.records, seed=found.seed, clusters=found.clusters)
-        write_table(self.folder / "summary.csv", whole)
+        write_table(self.folder / "summary.csv", summary_of(found))
         for name in GROUPS:  # one of an earlier report may be of other images
             (self.folder / f"summary_by_{name}.csv").unlink(missing_ok=True)
         for split in splits:

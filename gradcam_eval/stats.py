@@ -1,9 +1,9 @@
-"""From records to claims: means, 95 % intervals, and differences paired by image.
+"""From records to claims: means, intervals, and differences paired by image.
 
 Intervals of one cell are descriptive. Differences to the random control have the bounds of the
 simultaneous tests of all cells of a model (`statistics.families`), "better" for the one end and
-"worse" for the other, each at 95 %; there is none from fewer than 6 images. The mean of the best of
-many cells is optimistic: the same images chose the cell (`statistics.winner`).
+"worse" for the other, each at the level; there is none from fewer than 6 images. The mean of the
+best of many cells is optimistic: the same images chose the cell (`statistics.winner`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradcam_eval.core import InputError, Undefined
-from gradcam_eval.intervals import RESAMPLES, Estimator, share_of_others
+from gradcam_eval.intervals import LEVEL, RESAMPLES, Estimator, share_of_others
 from gradcam_eval.records import (
     TIES,
     checked_records,
@@ -25,9 +25,10 @@ from gradcam_eval.records import (
     group_by,
     table_of,
 )
-from gradcam_eval.statistics.design import Design
+from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.families import simultaneous
 from gradcam_eval.statistics.frames import LEAST_SHARE
+from gradcam_eval.statistics.inputs import clusters_of
 from gradcam_eval.statistics.selection import ROUNDING
 from gradcam_eval.statistics.units import clustered_interval, unit_codes
 
@@ -43,6 +44,7 @@ def summarise(
     seed: int = 0,
     resamples: int = RESAMPLES,
     clusters: Mapping[str, str] | None = None,
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """Summarise records: a row per model × layer × method × metric × protocol.
 
@@ -56,24 +58,27 @@ def summarise(
     records : columns model, layer, method, kind, sample, metric, protocol, status, value; and
         aggregate and parts, where a value of the whole data set is no mean (`aggregates.py`); and
         tie_shift and tie_spread, where a protocol draws orders of equal pixels (`core.TieOrders`);
-        and tolerance, by how much a value may be off, where curves have adaptive points
+        and tolerance, by how much a value may be off, where curves have adaptive points; and lowest
+        and highest, the metric's range, which no interval leaves
     seed : of the bootstrap; the same seed and records give the same intervals in any row order
     resamples : bootstrap resamples
     clusters : sample → its cluster, of images that are not independent of each other; a sample
         that is not there is one by itself
+    level : intervals of one cell miss the true value in this share of samples, and bounds of
+        differences miss any in this share of studies
 
     Returns
     -------
     DataFrame with model, layer, method, kind, metric, protocol, n, undefined, failed, mean, low,
     high, interval ("bootstrap-t" or "wilson"; "clustered t" or "clustered wilson"),
-    nonzero, nonzero_low, nonzero_high (the share of values that are not 0 with Wilson's interval,
-    where more than 70 % are 0 and the mean has no interval), pairs, difference, difference_low,
-    difference_high, tie_shift (Σ shift_i / n: how far the mean would move with equal pixels in
-    row-major order) and tie_spread (√(Σ spread_i² / n): the standard deviation of one image's value
-    over random orders of them). What does not exist is `pd.NA`: every mean at n = 0, every interval
-    at n < 2, every interval of a difference below 6 pairs, every difference of `random` to itself
-    or without a `random` control, what ties do where a protocol has one order. Unit and direction
-    are the metric's.
+    confidence (1 − level), nonzero, nonzero_low, nonzero_high (the share of values that are not 0
+    with Wilson's interval, where more than 70 % are 0 and the mean has no interval), pairs,
+    difference, difference_low, difference_high, tie_shift (Σ shift_i / n: how far the mean would
+    move with equal pixels in row-major order) and tie_spread (√(Σ spread_i² / n): the standard
+    deviation of one image's value over random orders of them). What does not exist is `pd.NA`:
+    every mean at n = 0, every interval at n < 2, every interval of a difference below 6 pairs,
+    every difference of `random` to itself or without a `random` control, what ties do where a
+    protocol has one order. Unit and direction are the metric's.
 
     Raises
     ------
@@ -94,15 +99,16 @@ def summarise(
     Efron & Tibshirani 1993; Wilson 1927; Westfall & Young 1993.
     """
     records = checked_records(records)
-    return _summary(records, _estimators(records, seed, resamples), clusters or {})
+    rules = _estimators(records, seed=seed, resamples=resamples, level=level)
+    return _summary(records, rules, clusters or {})
 
 
 def _estimators(
-    records: pd.DataFrame, seed: int, resamples: int
+    records: pd.DataFrame, *, seed: int, level: float, resamples: int = RESAMPLES
 ) -> dict[tuple[str, ...], Estimator]:
     """Return for each metric and protocol how its values are put together."""
     return {
-        key: estimator_of(group, seed=seed, resamples=resamples)
+        key: estimator_of(group, seed=seed, resamples=resamples, level=level)
         for key, group in group_by(records, ["metric", "protocol"])
     }
 
@@ -125,8 +131,7 @@ def summarise_by(
     groups: Mapping[str, str],
     *,
     by: str,
-    seed: int = 0,
-    clusters: Mapping[str, str] | None = None,
+    design: Design = DESIGN,
 ) -> pd.DataFrame:
     """Summarise the records of each group of samples by itself.
 
@@ -135,7 +140,7 @@ def summarise_by(
     records : as for `summarise`
     groups : sample → the group's value
     by : the name of the column, in front, that holds it
-    clusters : as for `summarise`
+    design : level, seed, and sample → its cluster
 
     Returns
     -------
@@ -147,7 +152,8 @@ def summarise_by(
     InputError : as `summarise`, or a sample is in no group
     """
     records = checked_records(records)
-    rules, values = _estimators(records, seed, RESAMPLES), records["sample"].map(groups)
+    rules = _estimators(records, seed=design.seed, level=design.level)
+    values, clusters = records["sample"].map(groups), clusters_of(records, design.cluster)
     if values.isna().any():
         raise InputError(
             f"the image {records['sample'][values.isna()].iloc[0]!r} is in no group of {by!r}: "
@@ -155,7 +161,7 @@ def summarise_by(
         )
     parts = []
     for value in sorted(values.unique()) or [""]:
-        part = _summary(records[values == value], rules, clusters or {})
+        part = _summary(records[values == value], rules, clusters)
         part.insert(0, by, value)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -215,7 +221,8 @@ def _summarise_group(
     found = rule.single([column_of(table[cell]) for cell in table])
     if clusters:
         bounds = [_clustered(table[cell], rule, clusters) for cell in table]
-        found[:, 1:] = np.where(np.isnan(found[:, 1:]), np.nan, bounds)
+        kept = rule.within(found[:, 0], np.array(bounds))
+        found[:, 1:] = np.where(np.isnan(found[:, 1:]), np.nan, kept)
     frame[["mean", "low", "high"]] = pd.DataFrame(found, index=table.columns)
     others = [_others(table[cell], rule, clusters) for cell in table]
     shares = [(np.nan,) * 3 if rule.is_hits or each is None else each for each in others]
@@ -223,6 +230,7 @@ def _summarise_group(
     frame["tie_shift"] = group["tie_shift"].groupby(keys, sort=False).mean()
     frame["tie_spread"] = (group["tie_spread"] ** 2).groupby(keys, sort=False).mean() ** 0.5
     frame["interval"] = _KINDS[rule.interval] if clusters else rule.interval
+    frame["confidence"] = round(1 - rule.level, 12)
     if ("", REFERENCE) not in table:
         frame["pairs"] = 0
         frame[list(_FLOATS[3:])] = np.nan
@@ -242,8 +250,8 @@ def _clustered(
     if known.empty:
         return np.nan, np.nan
     units = unit_codes(list(known.index), clusters)
-    low, high = clustered_interval(rule.shares(column_of(known)), units, is_hits=rule.is_hits)
-    return low - rule.tolerance, high + rule.tolerance
+    values = rule.shares(column_of(known))
+    return clustered_interval(values, units, is_hits=rule.is_hits, level=rule.level)
 
 
 def _others(
@@ -252,11 +260,12 @@ def _others(
     """Return the share of one cell's values that are not 0, where its mean has no interval."""
     known = column.dropna()
     values = rule.shares(column_of(known))
-    found = share_of_others(values)
+    found = share_of_others(values, level=rule.level)
     if found is None or not clusters:
         return found
     units = unit_codes(list(known.index), clusters)
-    return (found[0], *clustered_interval((values != 0).astype(float), units, is_hits=True))
+    others = (values != 0).astype(float)
+    return (found[0], *clustered_interval(others, units, is_hits=True, level=rule.level))
 
 
 def _differences(
@@ -293,15 +302,16 @@ def _bounds(apart: NDArray[np.float64], units: NDArray[np.intp], rule: Estimator
     """Return the bounds of the one-sided families that claims come from: low and high, (K, 2)."""
     ends = []
     for alternative in ("better", "worse"):
-        design = Design(alternative=alternative, seed=rule.seed, tolerance=2 * rule.tolerance)
+        design = Design(rule.level, alternative, seed=rule.seed, tolerance=2 * rule.tolerance)
         found = simultaneous(apart, units=units, is_hits=rule.is_hits, design=design)
         if isinstance(found, Undefined):
             return np.full((apart.shape[1], 2), np.nan)
         ends.append(found.low if alternative == "better" else found.high)
-    return np.where(np.isfinite(ends), ends, np.nan).T
+    known = np.where(np.isfinite(ends), ends, np.nan).T
+    return np.clip(known, -rule.widest, rule.widest)
 
 
 def _out_columns() -> list[str]:
     """Return the columns of the summary, in order."""
     keys = ["model", "layer", "method", "kind", "metric", "protocol", "n", "undefined", "failed"]
-    return [*keys, *_FLOATS[:3], "interval", *_OTHERS, "pairs", *_FLOATS[3:], *TIES]
+    return [*keys, *_FLOATS[:3], "interval", "confidence", *_OTHERS, "pairs", *_FLOATS[3:], *TIES]

@@ -3,13 +3,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from gradcam_eval.comparison import compare
 from gradcam_eval.core import InputError, Undefined
-from gradcam_eval.intervals import bootstrap_interval, newcombe_interval, wilson_interval
+from gradcam_eval.intervals import bootstrap_interval, wilson_interval
 from gradcam_eval.statistics import Design, compare_all
 from gradcam_eval.stats import best_cells, summarise, summarise_by
 
@@ -170,23 +168,52 @@ def test_wilson_equals_scipy():
         assert wilson_interval(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_newcombe_reproduces_the_published_example():
-    # Fagerland, Lydersen & Laake 2014, airway reactivity before and after: 1, 1, 7, 12 of 21.
-    left = np.array([1] + [1] + [0] * 7 + [0] * 12, float)
-    right = np.array([1] + [0] + [1] * 7 + [0] * 12, float)
-    assert newcombe_interval(left, right) == pytest.approx((-0.507, -0.026), abs=6e-4)
+@pytest.mark.parametrize("level", [0.01, 0.2])
+def test_the_level_is_that_of_every_interval(level):
+    few, hit = np.array([0.1, 0.2, 0.4, 0.6]), np.array([1.0, 1, 0, 1])
+    values = {("a", "m"): few, ("", "random"): np.array([0.6, 0.6, 0.7, 0.9])}
+    expected = scipy_stats.t.interval(1 - level, 3, few.mean(), few.std(ddof=1) / 2)
+    row = cell(summarise(records(values), level=level), "a", "m")
+    assert (row["low"], row["high"]) == pytest.approx(expected)
+    assert row["confidence"] == 1 - level
+    wilson = scipy_stats.binomtest(3, 4).proportion_ci(1 - level, method="wilson")
+    row = cell(summarise(records({("a", "m"): hit}, GAME), level=level), "a", "m")
+    assert (row["low"], row["high"]) == pytest.approx((wilson.low, wilson.high))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=20))
-def test_newcombe_holds_the_difference_and_mirrors(pairs):
-    left, right = np.array(pairs, float).T
-    low, high = newcombe_interval(left, right)
-    assert -1 - 1e-9 <= low <= left.mean() - right.mean() <= high <= 1 + 1e-9
-    assert newcombe_interval(right, left) == pytest.approx((-high, -low))
+def test_bounds_of_differences_and_bootstrap_intervals_have_the_level(rng):
+    values = rng.random((20, 2))
+    table = records({("a", "m"): values[:, 0], ("", "random"): values[:, 1]})
+    loose, usual, strict = (
+        cell(summarise(table, level=each), "a", "m") for each in (0.3, 0.05, 0.01)
+    )
+    for low, high in (("low", "high"), ("difference_low", "difference_high")):
+        assert strict[low] < usual[low] < loose[low] < loose[high] < usual[high] < strict[high]
+    clusters = {f"image_{i}": f"c{i % 7}" for i in range(20)}
+    rows = [cell(summarise(table, level=each, clusters=clusters), "a", "m") for each in (0.3, 0.01)]
+    assert rows[1]["low"] < rows[0]["low"] < rows[0]["high"] < rows[1]["high"]
 
 
-def test_hits_get_wilson_and_newcombe_and_no_empty_interval():
+def test_no_interval_leaves_the_declared_range():
+    """Ten probabilities, one of them high: the bootstrap-t went up to 1.010."""
+    high = np.array([0.02, 0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 0.4, 0.9, 0.99])
+    low = np.array([0.0, 0.01, 0.01, 0.02, 0.02, 0.05, 0.1, 0.3, 0.6, 0.9])
+    table = records({("a", "m"): high, ("b", "m"): low, ("", "random"): 1 - high[::-1]})
+    free, kept = summarise(table), summarise(table.assign(lowest=0.0, highest=1.0))
+    assert (free["low"].min() < 0) & (free["high"].max() > 1)
+    assert ((kept["low"] >= 0) & (kept["high"] <= 1)).all()
+    inside = (free["low"] >= 0) & (free["high"] <= 1)
+    pd.testing.assert_frame_equal(free[inside], kept[inside])
+    wrong = cell(summarise(table.assign(lowest=0.0, highest=0.2)), "a", "m")
+    assert wrong["high"] == wrong["mean"] > 0.2  # no such range: the mean stays in its interval
+    clusters = {f"image_{i}": f"c{i % 3}" for i in range(10)}
+    grouped = summarise(table.assign(lowest=0.0, highest=1.0), clusters=clusters)
+    assert ((grouped["low"] >= 0) & (grouped["high"] <= 1)).all()
+    with pytest.raises(InputError, match="the records have a highest that is no number"):
+        summarise(table.assign(highest="one"))
+
+
+def test_hits_get_wilson_and_no_empty_interval():
     table = records({("top", "m"): [1.0] * 7, ("", "random"): [0.0] * 7}, GAME)
     row = cell(summarise(table), "top", "m")
     assert row["interval"] == "wilson"
@@ -309,7 +336,7 @@ def test_a_summary_by_group_is_the_summary_of_each_group():
     table = records({("conv", "a"): [0.1, 0.2, 0.3, 0.6], ("", "random"): [0.5, "no", 0.5, 0.4]})
     names = table["sample"].unique()
     groups = dict(zip(names, ["yes", "no", "yes", "no"], strict=True))
-    found = summarise_by(table, groups, by="hard", seed=3)
+    found = summarise_by(table, groups, by="hard", design=Design(seed=3))
     assert found["hard"].tolist() == ["no", "no", "yes", "yes"]
     for value in ("no", "yes"):
         mine = table[table["sample"].map(groups) == value]

@@ -37,10 +37,10 @@ def study(
     from gradcam_eval.report.ranking_text import ranking_sentences
     from gradcam_eval.report.rankings import comparisons
     from gradcam_eval.report.recommend import recommend
+    from gradcam_eval.report.rows import summary_of
     from gradcam_eval.report.tables import summary_table
     from gradcam_eval.report.top1 import label_warning
     from gradcam_eval.results import run_study
-    from gradcam_eval.stats import summarise
 
     try:
         with shown_progress() as progress:
@@ -54,7 +54,7 @@ def study(
         raise typer.Exit(130) from None
     page = done.report()
     found = read_folder(done.folder)
-    summary = summarise(found.records, seed=found.seed, clusters=found.clusters)
+    summary = summary_of(found)
     metrics = found.study["metrics"]
     table = summary_table(summary, title=loaded.question or None, metrics=metrics)
     console().print(table)

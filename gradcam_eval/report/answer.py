@@ -56,7 +56,7 @@ def answer(folder: Folder, summary: pd.DataFrame, model: str) -> Answer:
     if cost := _cost(folder, verdicts, model):
         sentences.append(Sentence(cost))
     best = verdicts[0].best[1:] if verdicts else None
-    warnings = caveats(folder, summary, verdicts, model=model)
+    warnings = caveats(folder, verdicts, model=model)
     winners = {
         (each.metric["name"], each.metric["protocol"]): each.members[0][1:]
         for each in verdicts
@@ -83,7 +83,8 @@ def _scope(folder: Folder, summary: pd.DataFrame, model: str) -> str:
     known = folder.labelled(model)
     if len(known):
         hits = sum(is_yes(hit) for hit in known["hit_top1"])
-        share = f"{number(hits / len(known))} {interval(*wilson_interval(hits, len(known)))}"
+        ends = wilson_interval(hits, len(known), level=folder.analysis.level)
+        share = f"{number(hits / len(known))} {interval(*ends)}"
         text += f" The model's first answer is right on {hits} of {len(known)} labelled images"
         text += f" ({share})."
     return text

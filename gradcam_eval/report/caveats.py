@@ -24,15 +24,12 @@ FLAT = 0.05  # of its mean, a score that hardly moves
 ENERGIES = ("energy_pointing_game", "relevance_mass_accuracy")  # energy on the object
 
 
-def caveats(
-    folder: Folder, summary: pd.DataFrame, verdicts: list[Verdict], *, model: str
-) -> list[str]:
+def caveats(folder: Folder, verdicts: list[Verdict], *, model: str) -> list[str]:
     """Return the warnings about one model's results.
 
     Parameters
     ----------
     folder : the results
-    summary : of `stats.summarise`, the rows of this model
     verdicts : of this model
     model : its name
     """
@@ -139,20 +136,23 @@ def _untrained(folder: Folder, verdicts: list[Verdict], model: str) -> str:
     images = folder.images[(folder.images["model"] == model) & (folder.images["status"] == "ok")]
     labelled = folder.labelled(model)
     primary = next((each for each in verdicts if each.is_primary), None)
-    if primary is None or len(labelled) < FEWEST:
+    if primary is None or len(images) < FEWEST:
         return ""
-    top1 = float(labelled["hit_top1"].map(is_yes).mean())
     probability = images["probability"].astype(float)
     spread = float(np.ptp(primary.values[0])) if len(primary.values[0]) else 0.0
     typical = float(np.abs(primary.values[0]).mean()) or 1.0
     is_flat = spread < FLAT * typical and probability.std() < FLAT
     if not is_flat:
         return ""
-    return (
-        f"The model is right on {percent(top1)} of the images and its score hardly moves: "
-        f"{primary.label} ranges over {number(spread)} at a mean of {number(typical)}. A nearly "
-        "untrained model has little to explain, and no best cell means much."
+    text = (
+        f"The model's score hardly moves: {primary.label} ranges over {number(spread)} at a mean "
+        f"of {number(typical)}. A nearly untrained model has little to explain, and no best cell "
+        "means much."
     )
+    if labelled.empty:
+        return text
+    share = percent(float(labelled["hit_top1"].map(is_yes).mean()))
+    return f"{text} Its first answer is right on {share} of the labelled images."
 
 
 def _shortcut(folder: Folder, verdicts: list[Verdict], model: str) -> str:

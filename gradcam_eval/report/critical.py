@@ -41,7 +41,8 @@ def critical_figure(verdict: Verdict) -> Figure | None:
     ranks = mean_ranks(values)
     order = np.argsort(ranks, kind="stable")[:MOST_CELLS]
     ranks, rows = ranks[order], np.arange(len(order))
-    far = critical_difference(len(cells), len(values))
+    level = verdict.scores.design.level
+    far = critical_difference(len(cells), len(values), level)
     figure, axes = chart(7.4, 1.9 + 0.24 * len(rows))
     axes.plot(ranks, rows, "o", color=BLUE, markersize=6)
     columns = _columns(cliques(ranks, far))
@@ -62,7 +63,7 @@ def critical_figure(verdict: Verdict) -> Figure | None:
     said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     what = plural(len(values), "image" if not verdict.scores.clusters else "independent unit")
     some = f", the first {len(rows)} of {len(cells)} cells" if len(rows) < len(cells) else ""
-    lines = "a line joins ranks within the critical difference (Nemenyi, 5 %)"
+    lines = f"a line joins ranks within the critical difference (Nemenyi, {100 * level:g} %)"
     title_left(axes, f"{verdict.label}: mean ranks, {what}{some}, Friedman {said}\n{lines}")
     return figure
 

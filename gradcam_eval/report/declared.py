@@ -1,35 +1,38 @@
-"""What a metric's declaration says about differences of its values: how large they can be, and
-how far its own computation may be off.
-"""
+"""What a metric's declaration says about its values: their range, and how far they may be off."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-_RANGE = re.compile(r"(-?[\d.]+)\.\.(-?[\d.]+)(?: for probabilities)?")
+import numpy as np
+
+from gradcam_eval.intervals import ANY, Interval
+
+_ENDS = re.compile(r"(-?[\d.]+)\.\.(-?[\d.]+|ln\(pixels\))(?: for probabilities)?")
+_LOW, _HIGH = re.compile(r"(-?[\d.]+) or more"), re.compile(r"at most (-?[\d.]+)")
 _TWO_CURVES = "abpc"  # the area between two curves
 
 
-def widest_difference(metric: dict[str, Any], *, is_hits: bool) -> float | None:
-    """Return the largest difference that two values of a metric can have, None where not declared.
+def range_of(metric: dict[str, Any]) -> Interval:
+    """Return the smallest and the largest value of a metric, infinite where it declares none.
 
     Parameters
     ----------
-    metric : of `study.json`, with its range in words ("0..1", "-1..1 for probabilities"), its unit
-        and its protocol's parameters. A range is that of probabilities: a regression's values and
-        log-odds have none
-    is_hits : whether all values are 0 or 1
+    metric : of `study.json`, with its range in words ("0..1", "-1..1 for probabilities", "0 or
+        more", "at most 1"), its unit and its protocol's parameters. A range is that of
+        probabilities: a regression's values and log-odds have none
     """
-    if is_hits:
-        return 1.0
-    found = _RANGE.fullmatch(str(metric.get("range", "")))
+    said = str(metric.get("range", ""))
     parameters = metric.get("parameters")
     score = parameters.get("score") if isinstance(parameters, dict) else None
-    is_other = "value" in str(metric.get("unit")) or score not in (None, "probability")
-    if found is None or is_other:
-        return None
-    return float(found[2]) - float(found[1])
+    if "value" in str(metric.get("unit")) or score not in (None, "probability"):
+        return ANY
+    if found := _ENDS.fullmatch(said):
+        high = np.inf if "ln" in found[2] else float(found[2])
+        return float(found[1]), high
+    least, most = _LOW.fullmatch(said), _HIGH.fullmatch(said)
+    return float(least[1]) if least else ANY[0], float(most[1]) if most else ANY[1]
 
 
 def tolerance_of(metric: dict[str, Any]) -> float:

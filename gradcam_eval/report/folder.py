@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import InputError, unknown_name
 from gradcam_eval.data.groups import GROUPS
+from gradcam_eval.intervals import ANY
 from gradcam_eval.records import TIES, Cell
 from gradcam_eval.report.clusters import hashed_clusters, joined, records_of_one_image
-from gradcam_eval.report.declared import tolerance_of
+from gradcam_eval.report.declared import range_of, tolerance_of
 from gradcam_eval.report.study_file import check_study
 from gradcam_eval.store import map_path
 from gradcam_eval.study.analysis import NEAR_DUPLICATES, Analysis
@@ -33,20 +34,35 @@ _COLUMNS: dict[str, str] = {
     "low_ms_per_image high_ms_per_image rounds ratio_to_forward",
     "calls": "model layer method forwards backwards",
 }
+_TIMES = ("median_ms_per_image", "low_ms_per_image", "high_ms_per_image", "ratio_to_forward")
 _KEY = ("model", "layer", "method", "sample", "metric", "protocol")
 _STATUS = {"images": ("ok", "failed"), "records": ("value", "undefined", "failed")}
 _NUMBERS = {"value", "probability", "fraction", "score", *TIES, *_COLUMNS["cost"].split()[3:]}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of a cell's heatmap: ms an image, quartiles, and the ratio to the forward pass.
+
+    `ratio` is the median over rounds of the ratio within a round; NaN where there is none.
+    """
+
+    median: float
+    low: float
+    high: float
+    ratio: float
 
 
 @dataclass(frozen=True, eq=False)
 class Folder:
     """What a study left behind; a table that was not asked for is empty.
 
-    `records` has two columns more where a metric's value is no mean over the images: `aggregate`,
-    how they become one value, and `parts`, what each adds to it; and `tolerance`, by how much a
-    value may be off, where curves have adaptive points. `metric_check` is what
-    `gradcam-eval check-metrics` wrote there, if it did. `calls` are the model's passes for one
-    image's heatmap of each cell, which are known without timing it.
+    `records` has the metric's range as `lowest` and `highest` (infinite where it has none), and two
+    columns more where a metric's value is no mean over the images: `aggregate`, how they become one
+    value, and `parts`, what each adds to it; and `tolerance`, by how much a value may be off, where
+    curves have adaptive points. `metric_check` is what `gradcam-eval check-metrics` wrote there, if
+    it did. `calls` are the model's passes for one image's heatmap of each cell, which are known
+    without timing it.
     """
 
     path: Path
@@ -148,13 +164,14 @@ class Folder:
         is_last = layers["roles"].str.contains(r"\blast\b")
         return str((layers[is_last] if is_last.any() else layers)["path"].iloc[-1])
 
-    def latencies(self, model: str) -> dict[Cell, float]:
-        """Return the median ms an image of a model's cells at the smallest batch size measured."""
+    def latencies(self, model: str) -> dict[Cell, Latency]:
+        """Return the time of a model's cells at the smallest batch size that was measured."""
         cost = self.cost[(self.cost["model"] == model) & (self.cost["layer"] != "")]
         cost = cost[cost["batch_size"] == cost["batch_size"].min()]
         cost = cost[cost["median_ms_per_image"].notna()]
         names = cost[["model", "layer", "method"]].itertuples(index=False, name=None)
-        return dict(zip(names, cost["median_ms_per_image"].astype(float), strict=True))
+        times = cost[[*_TIMES]].astype(float).itertuples(index=False, name=None)
+        return {cell: Latency(*each) for cell, each in zip(names, times, strict=True)}
 
     @property
     def model_calls(self) -> dict[Cell, tuple[int, int]]:
@@ -212,7 +229,7 @@ def read_folder(path: str | Path) -> Folder:
     check_study(path / "study.json", study)
     tables = {name: _table(path, name) for name in _COLUMNS}
     records = _with_parts(tables["records"], tables.pop("tallies"), study)
-    tables["records"] = _with_tolerance(records, study)
+    tables["records"] = _with_range(_with_tolerance(records, study), study)
     check = _json(path, "check_metrics.json")
     return Folder(path, study, _json(path, "environment.json"), **tables, metric_check=check)
 
@@ -244,6 +261,15 @@ def _with_tolerance(records: pd.DataFrame, study: dict[str, Any]) -> pd.DataFram
         return records
     pairs = zip(records["metric"], records["protocol"], strict=True)
     return records.assign(tolerance=[named.get(pair, 0.0) for pair in pairs])
+
+
+def _with_range(records: pd.DataFrame, study: dict[str, Any]) -> pd.DataFrame:
+    """Add the columns `lowest` and `highest`, infinite where a metric has no range."""
+    ends = np.tile(ANY, (len(records), 1))
+    for each in study["metrics"]:
+        mine = (records["metric"] == each["name"]) & (records["protocol"] == each["protocol"])
+        ends[mine.to_numpy()] = range_of(each)
+    return records.assign(lowest=ends[:, 0], highest=ends[:, 1])
 
 
 def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:

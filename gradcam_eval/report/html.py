@@ -20,15 +20,15 @@ from gradcam_eval.report.engine_check import engine_line, map_line
 from gradcam_eval.report.folder import Folder, read_folder
 from gradcam_eval.report.pictures import Album, charts, overlays
 from gradcam_eval.report.ranking_text import (
-    HEADINGS,
     by_item,
+    headings,
     model_entries,
     ranking_sentences,
 )
 from gradcam_eval.report.rankings import comparisons
-from gradcam_eval.report.rows import of_metric, shows_ties
+from gradcam_eval.report.rows import of_metric, shows_ties, summary_of
 from gradcam_eval.report.split import Split, split_tables
-from gradcam_eval.stats import REFERENCE, summarise
+from gradcam_eval.stats import REFERENCE
 from gradcam_eval.texts import isolated
 
 _HOME = Path(__file__).parent
@@ -59,7 +59,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
     content security policy lets the page run its own script and nothing else.
     """
     results = read_folder(folder)
-    summary = summarise(results.records, seed=results.seed, clusters=results.clusters)
+    summary = summary_of(results)
     album = Album(results.path)
     models = [
         _model(album, results, summary, name) | {"splits": _splits(results, splits, summary, name)}
@@ -71,6 +71,7 @@ def write_report(folder: str | Path, *, splits: Sequence[Split] = ()) -> Path:
         models=models,
         metrics=_metrics(results.study["metrics"], summary),
         analysis=results.analysis,
+        sure=text.confidence(results.analysis.level),
         compared=_compared(results),
         environment=list(_flat(results.environment)),
         provenance=list(_flat(_without(results.study, "metrics", "question"))),
@@ -90,7 +91,7 @@ def _compared(folder: Folder) -> dict[str, Any]:
     if not found:
         return {}
     return {
-        "headings": HEADINGS,
+        "headings": headings(found[0]),
         "models": [model_entries(row) for row in found[0].models.to_dict("records")],
         "labels": list(found[0].models["ranking"]),
         "ranks": [

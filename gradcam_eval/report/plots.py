@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from gradcam_eval.intervals import bootstrap_interval
 from gradcam_eval.report.grid import Key
+from gradcam_eval.report.rows import level_of
 from gradcam_eval.report.text import (
     arrow,
     cell_name,
+    confidence,
     direction,
     interval,
     number,
@@ -68,7 +70,7 @@ def curve_figure(
     """Draw the mean score over the share of changed pixels, a line per cell.
 
     The cell with the best mean, Grad-CAM at the last layer and the controls stand out; the other
-    cells are thin grey lines. The bands are 95 % bootstrap intervals of the mean over images, point
+    cells are thin grey lines. The bands are intervals of the mean over images, point
     by point. Each line is a mean over the images that it has a curve of, and the legend says how
     many.
 
@@ -100,7 +102,9 @@ def curve_figure(
         text = f"{label}: {_rule(metric)} {_estimate(summary, key)}, n = {len(scores)}"
         axes.plot(grid, scores.mean(axis=0), color=colour, linestyle=style, linewidth=2, label=text)
         if len(scores) > 1 and label.startswith(("best mean", "random")):
-            low, high = _band(scores, curves, key, clusters)
+            mine = curves[(curves["layer"] == key[0]) & (curves["method"] == key[1])]
+            units = unit_codes(list(mine["sample"].unique()), clusters) if clusters else None
+            low, high = _band(scores, units, level_of(summary))
             axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
     changed = _CHANGED.get(metric["name"], "changed, most relevant first")
     axes.set(xlabel=f"share of pixels {changed}", xlim=(0, 1))
@@ -108,7 +112,7 @@ def curve_figure(
     unit = next((word for word in words if word in str(metric.get("unit"))), "score")
     axes.set_ylabel(f"{unit} of the target")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    title_left(axes, f"{_heading(metric)}\nmean over each line's n images, band: 95 % interval")
+    title_left(axes, f"{_heading(metric)}\nmean over each line's n images, band: {_sure(summary)}")
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i].startswith("the other"))
     legend_below(figure, [handles[i] for i in order], [labels[i] for i in order])
@@ -147,7 +151,7 @@ def heat_table(
     axes.grid(False)
     bold = "; bold: the best set" if best_set else ""
     title = f"{_heading(metric)}, {_n(cells['n'])}\n{_unit(metric)}{statistic(metric)}"
-    title_left(axes, f"{title} [95 % interval]{bold}", pad=24)
+    title_left(axes, f"{title} [{_sure(summary)}]{bold}", pad=24)
     return figure
 
 
@@ -159,7 +163,7 @@ def cost_figure(
 ) -> Figure:
     """Draw the time per image against the mean score, a point per cell.
 
-    Bars are the quartiles of the times and the 95 % interval of the score; the dashed line is the
+    Bars are the quartiles of the times and the interval of the score; the dashed line is the
     compiled forward pass. Colour is the layer's depth, shape the method; every cell of the best set
     (layer, method) is ringed. `cost` has the rows of one batch size.
     """
@@ -197,7 +201,9 @@ def cost_figure(
         axes.plot([], [], _MARKERS[i % len(_MARKERS)], color=GREY, label=method)
     batch = int(cost["batch_size"].iloc[0])
     axes.set_xlabel(f"ms per image at batch size {batch} (median, bars: quartiles)")
-    axes.set_ylabel(textwrap.fill(f"{metric['name']} ({_unit(metric)}95 % interval)", 36), size=9)
+    axes.set_ylabel(
+        textwrap.fill(f"{metric['name']} ({_unit(metric)}{_sure(summary)})", 36), size=9
+    )
     title_left(axes, f"{_heading(metric)}\nagainst cost, {_n(known['n'])}")
     legend_below(figure, *axes.get_legend_handles_labels(), columns=2)
     return figure
@@ -244,17 +250,17 @@ def _matrix(curves: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _band(
-    scores: NDArray[np.float64],
-    curves: pd.DataFrame,
-    key: tuple[str, str],
-    clusters: Mapping[str, str] | None,
+    scores: NDArray[np.float64], units: NDArray[np.intp] | None, level: float
 ) -> NDArray[np.float64]:
-    """Return the 95 % interval of the mean at each fraction, (2, S)."""
-    if not clusters:
-        return bootstrap_interval(scores, resamples=1000)
-    mine = (curves["layer"] == key[0]) & (curves["method"] == key[1])
-    units = unit_codes(list(curves[mine]["sample"].unique()), clusters)
-    return np.array([clustered_interval(column, units) for column in scores.T]).T
+    """Return the interval of the mean at each fraction, (2, S)."""
+    if units is None:
+        return bootstrap_interval(scores, resamples=1000, level=level)
+    return np.array([clustered_interval(column, units, level=level) for column in scores.T]).T
+
+
+def _sure(summary: pd.DataFrame) -> str:
+    """Say how sure the intervals of a summary are."""
+    return f"{confidence(level_of(summary))} interval"
 
 
 def _highlights(

@@ -33,7 +33,7 @@ def smallest_in_range(verdict: Verdict, family: Family, at: int) -> float | None
     """
     error = float(family.error[at])
     size = smallest_difference(error, family.quantile, tolerance=family.tolerance)
-    return size if verdict.widest is None or size <= verdict.widest else None
+    return size if size <= verdict.widest else None
 
 
 def _none_in_range(verdict: Verdict) -> str:
@@ -73,7 +73,7 @@ def shown_between(verdict: Verdict) -> str:
 def _images_needed(verdict: Verdict, family: Family, at: int) -> str:
     """Say how many images would show some differences, and which no number of images shows."""
     parts = []
-    for gap in (gap for gap in GAPS if verdict.widest is None or gap < verdict.widest):
+    for gap in (gap for gap in GAPS if gap < verdict.widest):
         counts = images_for(gap, family)
         if isinstance(counts, Undefined):
             parts.append(f"{number(gap)} cannot be shown: it is within the curves' tolerance")

@@ -10,12 +10,17 @@ from rich.text import Text
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.report.rankings import Ranks
-from gradcam_eval.report.text import DASH, interval, number
+from gradcam_eval.report.text import DASH, confidence, interval, number
 from gradcam_eval.texts import printable
 
 _ITEMS = {"method": "methods", "depth": "relative depths", "cell": "cells"}
 _MOST_NAMED = 4
-HEADINGS = ("ranking", "top-1 [95 % interval]", "images", "best set", "its means", "best mean")
+
+
+def headings(found: Ranks) -> tuple[str, ...]:
+    """Return the heads of the columns of `model_entries`."""
+    top1 = f"top-1 [{confidence(found.level)} interval]"
+    return "ranking", top1, "images", "best set", "its means", "best mean"
 
 
 def ranking_sentences(found: Ranks) -> list[str]:
@@ -27,7 +32,7 @@ def ranking_sentences(found: Ranks) -> list[str]:
         f"By {found.metric}, {agree.rankings} rankings of {agree.items} {what} agree to "
         f"Kendall's W = {number(agree.w)} (1 is the same order; unrelated rankings have "
         f"{number(agree.chance)} on average); with other images it could be "
-        f"{interval(agree.low, agree.high)} at 95\u00a0%."
+        f"{interval(agree.low, agree.high)} at {confidence(found.level)}."
     )
     return [text, _transfers(found, what)]
 
@@ -83,7 +88,7 @@ def _entry(row: dict[Any, Any]) -> str:
 def models_table(found: Ranks) -> Table:
     """Lay out for a terminal how often each model is right, beside what its best set scores."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in HEADINGS:
+    for name in headings(found):
         table.add_column(name, justify="left" if name == "ranking" else "right")
     for row in found.models.to_dict("records"):
         table.add_row(*(Text(printable(text)) for text in model_entries(row)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,20 +32,22 @@ class Ranks:
     ----------
     metric : its name
     by : what the items are: "method", "depth" or "cell" (both)
+    level : error rate of each interval and best set; that of the first study
     concordance : Kendall's W with its interval; Undefined where there is one ranking, or fewer
         than two items that all have
     table : a row for each ranking and item: ranking, item, value (the mean over the item's cells,
         in the metric's unit), rank (1 = best, ties at their mean), in_best_set (of the items, by
         the model confidence set; NA below 6 independent images) and images
     models : a row for each ranking: ranking, model, data, protocol, images, labelled, top1 with
-        top1_low and top1_high (Wilson's 95 % interval; NA without labels), cells, best_set (how
+        top1_low and top1_high (Wilson's interval; NA without labels), cells, best_set (how
         many cells are in it; NA below 6 images), worst and best (the means of its first and its
         last cell), and value, low, high of the cell with the best mean (from the images that did
-        not choose it, with their 95 % interval, where there are enough; else optimistic)
+        not choose it, with their interval, where there are enough; else optimistic)
     """
 
     metric: str
     by: str
+    level: float
     concordance: Concordance | Undefined
     table: pd.DataFrame
     models: pd.DataFrame
@@ -86,6 +88,7 @@ def compare_rankings(
     if by not in BY:
         raise unknown_name("by", by, BY)
     name = primary_metric(folders[0])["name"] if metric is None else metric
+    folders = [_at_level(folder, folders[0].analysis.level) for folder in folders]
     found = _verdicts(folders, name)
     for folder in folders:
         known = dict.fromkeys(each["name"] for each in folder.study["metrics"])
@@ -99,6 +102,12 @@ def compare_rankings(
     return _compared(found, by)
 
 
+def _at_level(folder: Folder, level: float) -> Folder:
+    """Return a folder whose study declares this level."""
+    analysis = folder.analysis.model_dump() | {"level": level}
+    return replace(folder, study=folder.study | {"analysis": analysis})
+
+
 def _verdicts(folders: Sequence[Folder], metric: str) -> list[Tested]:
     """Return the tests by one metric of each folder, model and protocol."""
     return [
@@ -110,7 +119,7 @@ def _verdicts(folders: Sequence[Folder], metric: str) -> list[Tested]:
 
 
 def _compared(found: Sequence[Tested], by: str) -> Ranks:
-    labels = _labels(found)
+    labels, level = _labels(found), found[0][0].analysis.level
     steps = min(len(_layers(folder, verdict)) for folder, verdict in found)
     tables = [_items(folder, verdict, by, steps) for folder, verdict in found]
     shared = [str(item) for item in tables[0] if all(item in table for table in tables)]
@@ -129,7 +138,8 @@ def _compared(found: Sequence[Tested], by: str) -> Ranks:
     return Ranks(
         metric=found[0][1].metric["name"],
         by=by,
-        concordance=concordance(rankings),
+        level=level,
+        concordance=concordance(rankings, level=level),
         table=table,
         models=pd.DataFrame(models).astype(counts | floats),
     )
@@ -218,7 +228,8 @@ def _model(label: str, folder: Folder, verdict: Verdict) -> dict[str, Any]:
     model = verdict.best[0]
     known = folder.labelled(model)
     hits = sum(map(is_yes, known["hit_top1"]))
-    low, high = wilson_interval(hits, len(known)) if len(known) else (None, None)
+    level = folder.analysis.level
+    low, high = wilson_interval(hits, len(known), level=level) if len(known) else (None, None)
     _, found, own = verdict.winner
     is_own = found.is_split or len(verdict.table) == 1
     means = verdict.table[verdict.table["is_in"]]["mean"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gradcam_eval.core import Undefined
 from gradcam_eval.records import Cell
-from gradcam_eval.report.folder import Folder
+from gradcam_eval.report.folder import Folder, Latency
 from gradcam_eval.report.text import cell_name, milliseconds, number, plural
 from gradcam_eval.report.verdict import Verdict, verdicts_of
 from gradcam_eval.statistics.power import images_for, round_up
 
 _FALLBACK = "use Grad-CAM at the last layer"
+_MARGIN = (
+    0.25  # of the least cost: two runs of the quickstart differ by 9 to 31 % at its last layer
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,10 @@ def recommend(folder: Folder, model: str, verdicts: list[Verdict] | None = None)
     """Recommend a cell that the primary metric shows to beat every layer-free control, or none.
 
     Of the best set's cells that do, and that no other metric excludes from its own best set, the
-    cheapest by measured latency at the smallest batch size; without a cost stage the one with the
-    fewest model calls (forward and backward passes), the better mean of equal ones. Nothing is
+    cheapest. First by latency at the smallest batch size: cells tie with the fastest whose time
+    beside the forward pass is at most 25 % longer, or whose quartiles overlap. Then (and without a
+    cost stage) by the fewest model calls, forward and backward passes; then the best mean by the
+    primary metric, which is the same whenever a report is made of the same records. Nothing is
     chosen by a metric that fails on these images, and such a metric excludes nothing.
     """
     verdicts = verdicts_of(folder, model) if verdicts is None else verdicts
@@ -88,20 +94,43 @@ def _cheapest(folder: Folder, cells: list[Cell]) -> tuple[Cell, str]:
     """Return the cheapest of cells, the best mean first, and how that is said."""
     if len(cells) == 1:
         return cells[0], ""
-    times = {cell: ms for cell, ms in folder.latencies(cells[0][0]).items() if cell in cells}
+    told = ""
+    times = {cell: each for cell, each in folder.latencies(cells[0][0]).items() if cell in cells}
     if times:
-        cell = min(times, key=times.__getitem__)
-        return cell, f"; it is the cheapest of them ({milliseconds(times[cell])} ms an image)"
+        cells, fastest = _fastest(cells, times)
+        took = f"({milliseconds(fastest)} ms an image)"
+        if len(cells) == 1:
+            return cells[0], f"; it is the cheapest of them {took}"
+        told = f"; {len(cells)} of them take as long as the fastest {took}, as far as was measured"
     calls = {cell: folder.model_calls[cell] for cell in cells if cell in folder.model_calls}
-    if not calls:
-        return cells[0], "; it has the best mean of them (what they cost is unknown)"
-    fewest = min(map(sum, calls.values()))
-    least = [cell for cell in cells if cell in calls and sum(calls[cell]) == fewest]
-    forwards, backwards = calls[least[0]]
-    said = f"forward passes: {forwards}, backward passes: {backwards}"
-    text = f"; it needs the fewest model calls of them ({said}"
-    tie = f"; of the {len(least)} that need so few it has the best mean" if len(least) > 1 else ""
-    return least[0], f"{text}{tie})"
+    if calls:
+        fewest = min(map(sum, calls.values()))
+        cells = [cell for cell in cells if cell in calls and sum(calls[cell]) == fewest]
+        passes = "forward passes: {}, backward passes: {}".format(*calls[cells[0]])
+        told += f"; it needs the fewest model calls of {'these' if told else 'them'} ({passes}"
+        tie = f"; of the {len(cells)} that need so few it has the best mean"
+        return cells[0], f"{told}{tie if len(cells) > 1 else ''})"
+    if told:
+        return cells[0], f"{told}; of these it has the best mean"
+    return cells[0], "; it has the best mean of them (what they cost is unknown)"
+
+
+def _fastest(cells: list[Cell], times: dict[Cell, Latency]) -> tuple[list[Cell], float]:
+    """Return the cells that are not measurably slower than the fastest, and its ms an image.
+
+    Times of one cell vary with what else the machine does, from one cell to the next and from run
+    to run. So the fastest cell has the least ratio to the forward pass that was timed in turns with
+    it (the least time where one cell has no ratio), and a cell is slower only if that is larger by
+    more than `_MARGIN` and the quartiles of its times lie above those of the fastest.
+    """
+    has_ratio = not any(math.isnan(each.ratio) for each in times.values())
+    cost = {cell: each.ratio if has_ratio else each.median for cell, each in times.items()}
+    first = min(cost, key=cost.__getitem__)
+    near, latest = (1 + _MARGIN) * cost[first], times[first].high
+    tied = [
+        cell for cell in cells if cell in cost and (cost[cell] <= near or times[cell].low <= latest)
+    ]
+    return tied, times[first].median
 
 
 def _missing(model: str, verdict: Verdict, beaten: set[Cell]) -> Recommendation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from rich.text import Text
 
 from gradcam_eval.core import InputError, Undefined, unknown_name
 from gradcam_eval.report.folder import Folder, read_folder
-from gradcam_eval.report.text import DASH, interval, number, signed
-from gradcam_eval.report.verdict import design_of, primary_metric, scores_by
+from gradcam_eval.report.text import DASH, confidence, interval, number, signed
+from gradcam_eval.report.verdict import primary_metric, scores_by
 from gradcam_eval.statistics.families import Family, simultaneous
 from gradcam_eval.statistics.frames import Scores
 from gradcam_eval.statistics.units import FEWEST
@@ -27,12 +27,14 @@ class RunComparison:
     Attributes
     ----------
     metric : its name
+    level : error rate of all comparisons together, as the earlier run declares it
     table : a row for each cell that both runs have: model, layer, method, images, before, after,
         difference (after minus before), low, high, p and change ("better", "worse", "" or why
         nothing is claimed)
     """
 
     metric: str
+    level: float
     table: pd.DataFrame
 
 
@@ -61,26 +63,26 @@ def compare_runs(
         )
     rows: list[dict[str, Any]] = []
     gains: list[pd.Series] = []
+    tested: list[Scores] = []
     for old, new in _models(before, after):
         sides = scores_by(before, old, chosen), scores_by(after, new, chosen)
         if sides[0] is not None and sides[1] is not None:
             found = _pairs(sides[0], sides[1], old, new)
             rows += found[0]
             gains += found[1]
+            tested.append(sides[0])
     if not rows:
         raise InputError(
             f"{before.path} and {after.path} have no cell in common with a value on the same "
             "image: names of layers, methods and images must agree."
         )
     table = pd.concat(gains, axis=1).sort_index()
-    scores = scores_by(before, rows[0]["model"], chosen)
-    design = (design_of(before) if scores is None else scores.design).towards("two-sided")
-    units = None if scores is None else scores.units([str(name) for name in table.index])
+    scores = replace(tested[0], design=tested[0].design.towards("two-sided"))
+    units = scores.units([str(name) for name in table.index])
     is_hits = bool(np.isin(table.to_numpy(), [-1, 0, 1, np.nan]).all())
-    family = simultaneous(table.to_numpy(float), units=units, is_hits=is_hits, design=design)
-    sign = 1 if chosen["higher_is_better"] else -1
-    full = [row | _change(family, at, sign, design.level) for at, row in enumerate(rows)]
-    return RunComparison(chosen["name"], pd.DataFrame(full))
+    family = simultaneous(table.to_numpy(float), units=units, is_hits=is_hits, design=scores.design)
+    full = [row | _change(family, at, scores) for at, row in enumerate(rows)]
+    return RunComparison(chosen["name"], scores.design.level, pd.DataFrame(full))
 
 
 def _metric(folder: Folder, name: str | None) -> dict[str, Any]:
@@ -122,25 +124,27 @@ def _pairs(
     return rows, gains
 
 
-def _change(family: Family | Undefined, at: int, sign: int, level: float) -> dict[str, object]:
+def _change(family: Family | Undefined, at: int, scores: Scores) -> dict[str, object]:
     """Return the test's part of a row, in the metric's unit."""
     if isinstance(family, Undefined) or family.units[at] < FEWEST:
         few = f"fewer than {FEWEST} independent images"
         return {"difference": None, "low": None, "high": None, "p": None, "change": few}
-    ends = sorted(sign * float(end) for end in (family.low[at], family.high[at]))
+    sign, widest = scores.sign, scores.estimator.widest
+    ends = np.clip([family.low[at], family.high[at]], -widest, widest)
+    low, high = sorted((sign * ends).tolist())
     word = "better" if family.difference[at] > 0 else "worse"
     return {
         "difference": sign * float(family.difference[at]),
-        "low": ends[0],
-        "high": ends[1],
+        "low": low,
+        "high": high,
         "p": float(family.p[at]),
-        "change": word if family.p[at] <= level else "",
+        "change": word if family.p[at] <= scores.design.level else "",
     }
 
 
 def comparison_table(found: RunComparison) -> Table:
     """Lay the comparison out for a terminal."""
-    title = f"{found.metric}: B minus A [simultaneous interval]"
+    title = f"{found.metric}: B minus A [{confidence(found.level)} simultaneous interval]"
     table = Table(title=title, box=None, pad_edge=False, header_style="bold")
     for name in ("model", "layer", "method"):
         table.add_column(name, overflow="fold")

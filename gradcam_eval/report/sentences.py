@@ -14,6 +14,7 @@ from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.power_text import shown_against, shown_between
 from gradcam_eval.report.text import (
     cell_name,
+    confidence,
     direction,
     interval,
     number,
@@ -120,7 +121,7 @@ def _bound(verdict: Verdict, row: dict[Any, Any]) -> str:
     bound = row["low"] if pd.notna(row["low"]) else row["high"]
     if bound == row["difference"]:
         return ""
-    sure = percent(1 - verdict.scores.design.level)
+    sure = confidence(verdict.scores.design.level)
     return f", at least {signed(bound)} at {sure} for all cells at once"
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 from gradcam_eval.data.groups import SIZES
 from gradcam_eval.report.folder import UNKNOWN, Folder
-from gradcam_eval.report.rows import of_metric
-from gradcam_eval.stats import summarise_by
+from gradcam_eval.report.rows import of_metric, summary_of
 
 MOST = 8  # groups shown side by side; the file of the summary holds all
 
@@ -48,10 +47,7 @@ def split_by(folder: Folder, by: str) -> Split:
     counts = Counter(value for sample, value in groups.items() if sample in judged)
     most = sorted(counts, key=lambda value: (value == UNKNOWN, -counts[value], value))[:MOST]
     shown = tuple((value, counts[value]) for value in sorted(most, key=_reading_order))
-    summary = summarise_by(
-        folder.records, groups, by=by, seed=folder.seed, clusters=folder.clusters
-    )
-    return Split(by, shown, len(counts) - len(shown), summary)
+    return Split(by, shown, len(counts) - len(shown), summary_of(folder, by))
 
 
 def split_tables(

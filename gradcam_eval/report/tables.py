@@ -9,12 +9,12 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from gradcam_eval.report.rows import shows_ties
-from gradcam_eval.report.text import DASH, arrow, interval, number, shift, statistic
+from gradcam_eval.report.rows import level_of, shows_ties
+from gradcam_eval.report.text import DASH, arrow, confidence, interval, number, shift, statistic
 from gradcam_eval.texts import printable
 
 _KEY = ["metric", "protocol"]
-_CAPTION = "mean [95 % interval]; n = images with a value"
+_CAPTION = "mean [{} interval]; n = images with a value"
 _CAPTION_OF_DIRECTIONS = "; ↑ higher is better, ↓ lower is better"
 _CAPTION_OF_TIES = "; row by row = what the mean would gain with equal pixels in row-major order"
 
@@ -25,7 +25,7 @@ def summary_table(
     """Lay the summary out for a terminal: a row per cell, the metrics side by side.
 
     Each entry is the mean, or what the heading says of a metric that has another value of a data
-    set, and its 95 % interval, in the metric's unit, and n where it is not the one in the heading;
+    set, and its interval, in the metric's unit, and n where it is not the one in the heading;
     controls stand last, dimmed. Where a protocol draws orders of equal pixels a column says how far
     the mean would move in the declared one.
 
@@ -43,7 +43,9 @@ def summary_table(
     usual = {key: int(rows["n"].mode().max()) for key, rows in measures.items()}
     tied = {key for key, rows in measures.items() if shows_ties(rows)}
     models = list(summary["model"].unique())
-    caption = _CAPTION + (_CAPTION_OF_DIRECTIONS if metrics else "")
+    caption = _CAPTION.format(confidence(level_of(summary))) + (
+        _CAPTION_OF_DIRECTIONS if metrics else ""
+    )
     caption += _CAPTION_OF_TIES if tied else ""
     known = {(each["name"], each["protocol"]): each for each in metrics}
     table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")

@@ -84,6 +84,11 @@ def percent(share: float) -> str:
     return "over 99\u00a0%" if 0.995 <= share < 1 else f"{100 * share:.0f}\u00a0%"
 
 
+def confidence(level: float) -> str:
+    """Write how sure an interval or a bound is whose error rate is `level`."""
+    return f"{100 * (1 - level):.6g}\u00a0%"
+
+
 def count_of(value: Any) -> str:
     """Write a count that a CSV may hold as a float, or not at all."""
     return DASH if pd.isna(value) else f"{float(value):g}"

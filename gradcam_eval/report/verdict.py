@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from gradcam_eval.aggregates import MEAN
 from gradcam_eval.core import Undefined
-from gradcam_eval.intervals import Estimator, Values
+from gradcam_eval.intervals import Values
 from gradcam_eval.records import Cell
-from gradcam_eval.report.declared import widest_difference
 from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.text import cell_name, metric_label
 from gradcam_eval.statistics.design import Alternative, Design
@@ -81,9 +82,9 @@ class Verdict:
         return self.is_tested and len(self.table) > 1 and len(self.members) == 1
 
     @property
-    def widest(self) -> float | None:
-        """The largest difference that the metric can have; None where that is not declared."""
-        return widest_difference(self.metric, is_hits=self.scores.is_hits)
+    def widest(self) -> float:
+        """The largest difference that the metric can have; infinite where that is not declared."""
+        return self.scores.estimator.widest
 
     @property
     def controls(self) -> list[Cell]:
@@ -128,7 +129,7 @@ class Verdict:
 
     @cached_property
     def winner(self) -> tuple[Cell, Winner, tuple[float, float, float]]:
-        """The best cell, how it was chosen, and its own value with its 95 % interval."""
+        """The best cell, how it was chosen, and its own value with its interval."""
         values, samples, cells = self.values
         units = self.scores.units(samples)
         found = choose_winner(
@@ -138,12 +139,13 @@ class Verdict:
             seed=self.scores.design.seed,
         )
         own = self.scores.sign * values[found.images, found.cell]
-        slack = self.scores.tolerance
-        rule = Estimator(is_hits=self.scores.is_hits, seed=self.scores.design.seed, tolerance=slack)
+        rule = replace(self.scores.estimator, aggregate=MEAN)  # the shares are computed already
         mean, low, high = rule.single([own])[0].tolist()
         if self.scores.clusters:
-            low, high = clustered_interval(own, units[found.images], is_hits=self.scores.is_hits)
-            low, high = low - slack, high + slack
+            ends = clustered_interval(
+                own, units[found.images], is_hits=rule.is_hits, level=rule.level
+            )
+            ((low, high),) = rule.within(np.array([mean]), np.array([ends])).tolist()
         return cells[found.cell], found, (mean, low, high)
 
     @cached_property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.intervals import Values, wilson_interval
+from gradcam_eval.intervals import LEVEL, Values, wilson_interval
 from gradcam_eval.statistics.units import clustered_interval
 
 
@@ -19,7 +19,7 @@ class Effect:
     ----------
     relative : mean difference over the score's range, −1..1; None where the range is 0
     share, share_low, share_high : images on which the cell is better, ties half, 0..1, with
-        Wilson's 95 % interval
+        Wilson's interval
     rank_biserial : −1..1; None where all differences are 0
     """
 
@@ -31,7 +31,11 @@ class Effect:
 
 
 def effect_of(
-    differences: Values, score_range: float, *, units: NDArray[np.intp] | None = None
+    differences: Values,
+    score_range: float,
+    *,
+    units: NDArray[np.intp] | None = None,
+    level: float = LEVEL,
 ) -> Effect:
     """Return the effect sizes of paired differences.
 
@@ -43,6 +47,7 @@ def effect_of(
     differences : float (n,), n ≥ 1, without gaps, cell minus reference
     score_range : largest minus smallest value of the metric, over all cells and images
     units : int (n,), the cluster of each image, where images are not independent
+    level : the interval misses the true share in this share of samples
 
     References
     ----------
@@ -54,9 +59,9 @@ def effect_of(
     won = (differences > 0) + (differences == 0) / 2
     wins = float(won.sum())
     if units is None:
-        low, high = wilson_interval(wins, n)
+        low, high = wilson_interval(wins, n, level=level)
     else:
-        low, high = clustered_interval(won, units, is_hits=True)
+        low, high = clustered_interval(won, units, is_hits=True, level=level)
     moved = differences[differences != 0]
     ranks = rankdata(np.abs(moved))
     biserial = float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradcam_eval.aggregates import MEAN, contributions
 from gradcam_eval.core import InputError, unknown_name
-from gradcam_eval.intervals import Values
+from gradcam_eval.intervals import ANY, Estimator, Interval, Values
 from gradcam_eval.records import Cell, checked_records, estimator_of
 from gradcam_eval.statistics.design import DESIGN, Design
 from gradcam_eval.statistics.inputs import clusters_of, completed, is_higher
@@ -37,6 +37,7 @@ class Scores:
     clusters : sample → cluster
     design : how claims are tested
     tolerance : by how much one value may be off
+    bounds : the metric's range
     """
 
     parts: pd.DataFrame
@@ -47,6 +48,19 @@ class Scores:
     clusters: Mapping[str, str]
     design: Design = DESIGN
     tolerance: float = 0.0
+    bounds: Interval = ANY
+
+    @property
+    def estimator(self) -> Estimator:
+        """How the intervals of one cell are computed."""
+        return Estimator(
+            self.aggregate,
+            self.is_hits,
+            self.design.seed,
+            tolerance=self.tolerance,
+            level=self.design.level,
+            bounds=self.bounds,
+        )
 
     @property
     def cells(self) -> list[Cell]:
@@ -142,7 +156,8 @@ def scores_of(
     records : columns model, layer, method, sample, metric, value; kind ("cam", or "control", by
         default where the layer is ""), protocol and status ("value" by default where there is a
         value) may be left out. `tolerance` says by how much a value may be off (0): a difference is
-        no claim within twice that
+        no claim within twice that. `lowest` and `highest` are the metric's range, which no interval
+        leaves
     metric : its name; the records have one protocol of it
     higher_is_better : its direction
     design : its clusters and its seed
@@ -179,6 +194,7 @@ def scores_of(
         clusters=clusters_of(chosen, design.cluster),
         design=replace(design, tolerance=max(design.tolerance, 2 * rule.tolerance)),
         tolerance=rule.tolerance,
+        bounds=rule.bounds,
     )
 
 

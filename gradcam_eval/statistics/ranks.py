@@ -21,7 +21,7 @@ class Concordance:
 
     Attributes
     ----------
-    w, low, high : W, and the smallest and the largest one that the images allow at 95 %
+    w, low, high : W, and the smallest and the largest one that the images allow at 1 − level
     chance : 1 / m, the expected W of unrelated rankings
     rankings, items : m and k
     """
@@ -83,9 +83,9 @@ def concordance(rankings: Sequence[Ranking], *, level: float = 0.05) -> Concorda
     The pairs' intervals are Student's, d̄ ∓ t se with the level divided by m k (k − 1) / 2
     (Bonferroni), over the units. Noise in the means only lowers W, so that W itself tends to be
     low, and a bootstrap's percentiles cover the true W in 0 to 99 % of simulated studies; this
-    interval covers it in 95 % or more, and is wide where few images order few pairs. Its ends are
-    found by a search, which may miss the last few thousandths. It speaks of other images, not of
-    other models.
+    interval covers it in 1 − level or more, and is wide where few images order few pairs. Its ends
+    are found by a search, which may miss the last few thousandths. It speaks of other images, not
+    of other models.
 
     References
     ----------

@@ -49,7 +49,7 @@ def compare_all(
     model, layer, method, reference (its name), images (pairs), units, difference (cell minus
     reference, in the metric's unit), low, high (simultaneous 1 − level interval; with "better" and
     "worse" one end, the other one is NA), p (adjusted), is_shown (p ≤ level), relative (gain over
-    the score's range), share, share_low, share_high (images won, Wilson's 95 % interval),
+    the score's range), share, share_low, share_high (images won, Wilson's 1 − level interval),
     rank_biserial (positive = better) and note (why there is no p). What does not exist is NA.
 
     Raises
@@ -87,7 +87,11 @@ def compare_scores(
         gain, own = gains[known, at], units[known] if scores.clusters else None
         names = {"reference": " · ".join(filter(None, reference[1:]))}
         names |= dict(zip(_KEYS, cell, strict=True))
-        rows.append(names | _row(gain, family, at, scores) | _effects(gain, span, own))
+        rows.append(
+            names
+            | _row(gain, family, at, scores)
+            | _effects(gain, span, own, level=scores.design.level)
+        )
     return _frame(rows)
 
 
@@ -120,8 +124,10 @@ def _row(gain: Values, family: Family | Undefined, at: int, scores: Scores) -> d
         note = few if n else "no image has both values"
         mean = sign * float(gain.mean()) if n else None
         return {"images": n, "difference": mean, "is_shown": False, "note": note}
+    widest = scores.estimator.widest
     ends = [
-        None if np.isinf(end) else sign * float(end) for end in (family.low[at], family.high[at])
+        None if np.isinf(end) else sign * float(np.clip(end, -widest, widest))
+        for end in (family.low[at], family.high[at])
     ]
     low, high = ends[::sign]
     p = float(family.p[at])
@@ -137,10 +143,12 @@ def _row(gain: Values, family: Family | Undefined, at: int, scores: Scores) -> d
     }
 
 
-def _effects(gain: Values, span: float, units: NDArray[np.intp] | None) -> dict[str, Any]:
+def _effects(
+    gain: Values, span: float, units: NDArray[np.intp] | None, *, level: float
+) -> dict[str, Any]:
     if not len(gain):
         return {}
-    effect = effect_of(gain, span, units=units)
+    effect = effect_of(gain, span, units=units, level=level)
     names = ("relative", "share", "share_low", "share_high", "rank_biserial")
     return {name: getattr(effect, name) for name in names}
 

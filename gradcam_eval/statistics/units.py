@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_eval.intervals import Values, wilson_interval
+from gradcam_eval.intervals import LEVEL, Values, wilson_interval
 
 FEWEST = 6  # independent units: below, no test can give a p-value under .05 on both sides
 
@@ -58,9 +58,9 @@ def unit_counts(values: Values, units: NDArray[np.intp] | None) -> Values:
 
 
 def clustered_interval(
-    values: Values, units: NDArray[np.intp], *, is_hits: bool = False
+    values: Values, units: NDArray[np.intp], *, is_hits: bool = False, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a mean whose images come in clusters: x̄ ∓ t_(U−1) se.
+    """Return the interval of a mean whose images come in clusters: x̄ ∓ t_(U−1) se.
 
     se² = U/(U − 1) Σ_u (S_u − x̄ m_u)² / n², for cluster u with sum S_u of m_u values. An interval
     of hits is at least as wide as Wilson's for x̄ (1 − x̄) / se² images, or U where se is 0:
@@ -78,10 +78,10 @@ def clustered_interval(
     if size < 2:
         return float("nan"), float("nan")
     error = np.sqrt(size / (size - 1) * ((sums - mean * counts) ** 2).sum()) / len(values)
-    half = float(t.ppf(0.975, size - 1) * error)
+    half = float(t.isf(level / 2, size - 1) * error)
     low, high = mean - half, mean + half
     if is_hits:
         images = mean * (1 - mean) / error**2 if error > 0 else float(size)
-        least, most = wilson_interval(mean * images, images)
+        least, most = wilson_interval(mean * images, images, level=level)
         low, high = max(0.0, min(low, least)), min(1.0, max(high, most))
     return low, high

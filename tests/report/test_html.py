@@ -19,7 +19,9 @@ from gradcam_eval.report import pictures
 from gradcam_eval.report.answer import answer
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.html import write_report
+from gradcam_eval.report.ranking_text import headings
 from gradcam_eval.report.tables import summary_table
+from gradcam_eval.results import Results
 from gradcam_eval.stats import summarise
 
 TINY = {"layers": ("top",), "methods": ("grad_cam",), "samples": ("disc_0", "disc_1")}
@@ -198,6 +200,43 @@ def test_half_of_many_images_gives_the_winner_s_own_number(tmp_path):
     edit(folder, analysis={"choose": "some"})
     with pytest.raises(InputError, match="has no valid analysis"):
         said(folder)
+
+
+def test_the_declared_level_is_that_of_every_interval_and_every_word(tmp_path):
+    """Summaries had 95 % whatever the study declared."""
+    plan = Plan(("toy_net", "other"), ("top",), ("grad_cam",), MANY[:3], cost=False)
+    folder = make_study(tmp_path, plan)
+    usual = Results(folder).summary()
+    edit(folder, analysis={"level": 0.2})
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert page.count("80\u00a0%") > 5
+    assert not re.search(r"95\s%|error rate of 0\.05", page)
+    loose = Results(folder).summary()
+    assert (loose["confidence"] == 0.8).all()
+    known = usual["low"].notna() & (usual["low"] < usual["high"])
+    assert (loose["low"] >= usual["low"])[known].all()
+    assert (loose["high"] - loose["low"] < usual["high"] - usual["low"])[known].all()
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary_table(loose))
+    assert "mean [80\u00a0% interval]" in console.file.getvalue()
+    ranks = Results(folder).ranks()
+    assert ranks.level == 0.2
+    assert headings(ranks)[1] == "top-1 [80\u00a0% interval]"
+
+
+def test_no_interval_of_the_page_leaves_the_range_of_its_metric(tmp_path):
+    folder = make_study(tmp_path, Plan(samples=MANY, methods=("grad_cam",), cost=False))
+    study = json.loads((folder / "study.json").read_text())
+    low, high = 0.25, 0.3  # of some values: the mean stays in its interval, and ends are cut
+    edit(folder, metrics=[each | {"range": f"{low}..{high}"} for each in study["metrics"]])
+    rows = Results(folder).summary()
+    rows = rows[(rows["metric"] != "pointing_game") & rows["low"].notna()]
+    assert (rows["low"] >= np.minimum(rows["mean"], low)).all()
+    assert (rows["high"] <= np.maximum(rows["mean"], high)).all()
+    ends = rows[["difference_low", "difference_high"]].dropna().to_numpy(float)
+    assert (np.abs(ends) <= high - low + 1e-9).all()
+    table = Results(folder).compare_all("deletion")
+    assert (table[["low", "high"]].abs().max() <= high - low + 1e-9).all()
 
 
 def test_cells_compete_on_the_images_that_they_share(tmp_path):

@@ -45,7 +45,7 @@ def test_heat_table_writes_every_mean_with_interval_unit_and_n(folder, summary):
         assert f"{row['mean']:.3f}" in text
         assert f"[{row['low']:.3f}, {row['high']:.3f}]" in text
     title = next(line for line in text if "rise2018" in line)
-    for part in ("lower is better", "probability", "95 %", "n = 5"):
+    for part in ("lower is better", "probability", "95\u00a0%", "n = 5"):
         assert part in title
 
 

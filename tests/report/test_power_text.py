@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from gradcam_eval.report.declared import tolerance_of, widest_difference
+from gradcam_eval.intervals import ANY
+from gradcam_eval.metrics.listing import rows as metric_rows
+from gradcam_eval.report.declared import range_of, tolerance_of
 from gradcam_eval.report.folder import read_folder
 from gradcam_eval.report.power import power_table
 from gradcam_eval.report.sentences import sentence_of
@@ -38,22 +41,29 @@ def text_of(folder, at):
 
 
 @pytest.mark.parametrize(
-    ("metric", "widest"),
+    ("metric", "ends"),
     [
-        ({"range": "0..1", "unit": "share"}, 1),
-        ({"range": "-0.5..0.5", "unit": "u"}, 1),
-        ({"range": "-1..1 for probabilities", "unit": "probability"}, 2),
-        ({"range": "-1..1 for probabilities", "unit": "value"}, None),
-        ({"range": "0..1", "unit": "probability or value"}, None),
-        ({"range": "0..1", "unit": "score", "parameters": {"score": "log_odds"}}, None),
-        ({"range": "0..1", "unit": "u", "parameters": {"score": "probability"}}, 1),
-        ({"range": "0 or more", "unit": "u"}, None),
-        ({}, None),
+        ({"range": "0..1", "unit": "share"}, (0, 1)),
+        ({"range": "-0.5..0.5", "unit": "u"}, (-0.5, 0.5)),
+        ({"range": "-1..1 for probabilities", "unit": "probability"}, (-1, 1)),
+        ({"range": "-1..1 for probabilities", "unit": "value"}, ANY),
+        ({"range": "0..1", "unit": "probability or value"}, ANY),
+        ({"range": "0..1", "unit": "score", "parameters": {"score": "log_odds"}}, ANY),
+        ({"range": "0..1", "unit": "u", "parameters": {"score": "probability"}}, (0, 1)),
+        ({"range": "0 or more", "unit": "u"}, (0, np.inf)),
+        ({"range": "at most 1", "unit": "u"}, (-np.inf, 1)),
+        ({"range": "0..ln(pixels)", "unit": "u"}, (0, np.inf)),
+        ({}, ANY),
     ],
 )
-def test_the_widest_difference_of_a_declared_range(metric, widest):
-    assert widest_difference(metric, is_hits=False) == widest
-    assert widest_difference(metric, is_hits=True) == 1
+def test_the_declared_range_of_a_metric(metric, ends):
+    assert range_of(metric) == ends
+
+
+def test_every_range_that_the_package_declares_is_understood():
+    said = {row["range"] for row in metric_rows().values()} - {""}
+    assert len(said) > 5
+    assert not [each for each in said if range_of({"range": each}) == ANY]
 
 
 def test_a_difference_larger_than_the_range_is_not_promised(path):

@@ -45,10 +45,16 @@ def with_oracle(folder, worth):
     return replace(folder, records=pd.concat([folder.records, rows], ignore_index=True))
 
 
-def costs(**ms):
-    rows = [("net", "layer_0", method, 1, value) for method, value in ms.items()]
-    columns = ["model", "layer", "method", "batch_size", "median_ms_per_image"]
-    return pd.DataFrame(rows, columns=columns)
+def costs(*, spread=0.0, ratio=None, **ms):
+    """Times of cells, their quartiles ± a share of them, and their ratios to the forward pass."""
+    ends, ratio = (1, 1 - spread, 1 + spread), ratio or {}
+    rows = [
+        ("net", "layer_0", method, 1, *(ms[method] * end for end in ends), ratio.get(method))
+        for method in ms
+    ]
+    times = ["median_ms_per_image", "low_ms_per_image", "high_ms_per_image", "ratio_to_forward"]
+    columns = ["model", "layer", "method", "batch_size", *times]
+    return pd.DataFrame(rows, columns=columns).astype({"ratio_to_forward": float})
 
 
 def calls(**passes):
@@ -81,6 +87,38 @@ def test_the_cheapest_by_latency_then_by_model_calls_then_the_best_mean(equal):
     unknown = recommend(equal, "net")
     assert unknown.cell == best
     assert "it has the best mean of them (what they cost is unknown)." in unknown.sentence
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"grad_cam": 24.0, "layer_cam": 20.0},  # a fifth longer
+        {"grad_cam": 30.0, "layer_cam": 20.0, "spread": 0.3},  # the quartiles overlap
+        {"grad_cam": 30.0, "layer_cam": 20.0, "ratio": {"grad_cam": 0.9, "layer_cam": 1.0}},
+    ],
+)
+def test_cells_that_take_as_long_as_the_fastest_tie(equal, times):
+    """Five rounds of a few ms named the cheapest cell: another run named another one."""
+    best = verdicts_of(equal, "net")[0].members[0]
+    timed = replace(equal, cost=costs(**times))
+    found = recommend(timed, "net")
+    assert found.cell == best
+    assert re.search(
+        r"; 2 of them take as long as the fastest \([\d.]+ ms an image\), as far as was measured; "
+        r"of these it has the best mean\.$",
+        found.sentence,
+    )
+    counted = recommend(replace(timed, calls=calls(grad_cam=(1, 1), layer_cam=(1, 0))), "net")
+    assert counted.cell == SECOND
+    assert "measured; it needs the fewest model calls of these (forward" in counted.sentence
+
+
+def test_slower_beside_the_forward_pass_and_by_its_quartiles_is_slower(equal):
+    for ratio in ({"grad_cam": 1.3, "layer_cam": 1.0}, {"grad_cam": 1.0}):
+        timed = costs(grad_cam=30.0, layer_cam=20.0, ratio=ratio)
+        found = recommend(replace(equal, cost=timed), "net")
+        assert found.cell == SECOND
+        assert "it is the cheapest of them (20.0 ms an image)." in found.sentence
 
 
 def test_one_cell_needs_no_cost():
