@@ -19,6 +19,7 @@ from gradcam_eval.statistics.flips import DRAWS, flips_of
 _LEAST = 1e-9  # of the mean square: a variance below is none
 _NEAR = 1e-6  # of the squares: a difference below has no exact third power
 _SIXTEENTH = 1 / 16
+_BLOCK = 4096  # units
 _TINY = np.finfo(float).tiny
 
 
@@ -61,15 +62,16 @@ def largest_flipped(sums: Values, is_apart: NDArray[np.bool_], seed: int) -> Val
     is_apart : bool (K, K); pairs that are equal count as 0
     seed : of random flips
     """
-    signs = list(flips_of(len(sums), seed=seed))
-    top = np.zeros(sum(map(len, signs)))
-    for differences in _pairs(sums, is_apart):
-        squares = (differences**2).sum(0)
-        first, third = (_products(signs, powers) for powers in (differences, differences**3))
-        least = _LEAST * squares / len(sums)
-        found = corrected(first, squares, third, len(sums), least)
-        np.maximum(top, np.abs(found).max(1), out=top)
-    return top
+    found = []
+    for signs in flips_of(len(sums), seed=seed):
+        top = np.zeros(len(signs))
+        for differences in _pairs(sums, is_apart):
+            squares = (differences**2).sum(0)
+            first, third = signs @ differences, signs @ differences**3
+            g = corrected(first, squares, third, len(sums), _LEAST * squares / len(sums))
+            np.maximum(top, np.abs(g).max(1), out=top)
+        found.append(top)
+    return np.concatenate(found)
 
 
 def largest_resampled(sums: Values, is_apart: NDArray[np.bool_], seed: int) -> Values:
@@ -78,15 +80,17 @@ def largest_resampled(sums: Values, is_apart: NDArray[np.bool_], seed: int) -> V
     s² is at least a sixteenth of that of all units: where one unit has all the spread, resamples
     without it have none.
     """
-    weights = list(resamples_of(len(sums), DRAWS, seed))
-    top = np.zeros(DRAWS)
-    for differences in _pairs(sums - sums.mean(0), is_apart):
-        powers = (differences, differences**2, differences**3)
-        first, second, third = (_products(weights, each) for each in powers)
-        least = _SIXTEENTH * powers[1].sum(0) / len(sums)
-        found = corrected(first, second, third, len(sums), least)
-        np.maximum(top, np.abs(found).max(1), out=top)
-    return top
+    found = []
+    for weights in resamples_of(len(sums), DRAWS, seed):
+        top = np.zeros(len(weights))
+        for differences in _pairs(sums - sums.mean(0), is_apart):
+            powers = (differences, differences**2, differences**3)
+            first, second, third = (weights @ each for each in powers)
+            least = _SIXTEENTH * powers[1].sum(0) / len(sums)
+            g = corrected(first, second, third, len(sums), least)
+            np.maximum(top, np.abs(g).max(1), out=top)
+        found.append(top)
+    return np.concatenate(found)
 
 
 def _pairs(sums: Values, is_apart: NDArray[np.bool_]) -> Iterator[Values]:
@@ -95,10 +99,6 @@ def _pairs(sums: Values, is_apart: NDArray[np.bool_]) -> Iterator[Values]:
         later = np.flatnonzero(is_apart[k, k + 1 :]) + k + 1
         if len(later):
             yield sums[:, [k]] - sums[:, later]
-
-
-def _products(draws: list[Values], powers: Values) -> Values:
-    return np.concatenate([each @ powers for each in draws])
 
 
 def observed(
@@ -136,10 +136,14 @@ def _by_pairs(sums: Values) -> tuple[Values, Values]:
 
 def _by_products(sums: Values) -> tuple[Values, Values]:
     """Return the same; for pairs that are nearly equal the third is that of γ = 0."""
-    products, cubes = sums.T @ sums, (sums**2).T @ sums
-    own, cube = np.diag(products), (sums**3).sum(0)
+    products, count = sums.T @ sums, sums.shape[1]
+    cubes, cube = np.zeros((count, count)), np.zeros(count)
+    for start in range(0, len(sums), _BLOCK):  # no copy of all sums
+        part = sums[start : start + _BLOCK]
+        cubes = cubes + (part**2).T @ part
+        cube = cube + (part**3).sum(0)
+    own, mean = np.diag(products), (sums.sum(0)[:, None] - sums.sum(0)) / len(sums)
     second = own[:, None] + own - 2 * products
-    third = cube[:, None] - cube - 3 * (cubes - cubes.T)
-    mean = (sums.sum(0)[:, None] - sums.sum(0)) / len(sums)
+    third = np.subtract.outer(cube, cube) - 3 * (cubes - cubes.T)
     plain = 3 * mean * second - 2 * len(sums) * mean**3
     return second, np.where(second > _NEAR * (own[:, None] + own), third, plain)
