@@ -4,14 +4,17 @@ import keras
 import numpy as np
 import pytest
 import skimage.data
+from keras.src.applications.densenet import DenseNet
 from recipe import recipe
 
 from gradcam_eval.data.decode import load_image
 from gradcam_eval.methods.explainer import Explainer, explain
+from gradcam_eval.models.layers import find_layers
 from gradcam_eval.models.weights import LITE0, MOBILENET_V2, is_installed
 from gradcam_eval.models.zoo import load_model
 
 TRAINED = {"efficientnet_lite0": LITE0, "mobilenet_v2_torchvision": MOBILENET_V2}
+STAGES = [0, 2]  # of five: the reference takes seconds for each
 
 
 def normalised(heatmap):
@@ -34,9 +37,8 @@ def trained(name):
     return load_model(name), load_image(f"{skimage.data.data_dir}/chelsea.png", (224, 224))
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_equals_the_recipe_on_a_trained_model(name):
-    model, image = trained(name)
+def test_equals_the_recipe_on_a_trained_model():
+    model, image = trained("mobilenet_v2_torchvision")
     explainer = Explainer(model, "last", "grad_cam", score="probability")
     ((layer, _), heatmaps), *_ = explainer(image).items()
     np.testing.assert_allclose(
@@ -46,21 +48,22 @@ def test_equals_the_recipe_on_a_trained_model(name):
 
 
 @pytest.mark.usefixtures("in_float64")
-def test_equals_the_recipe_at_every_stage_in_float64():
+def test_equals_the_recipe_at_early_stages_in_float64():
     """In float32 the mean gradient of an early layer is what is left of large cancelling terms.
 
     There two ways to compute it, both right, differ by some per cent of the maximum.
     """
     model, image = trained("efficientnet_lite0")
-    stages = Explainer(model, "stages", "grad_cam", score="probability")(image)
+    stages = [call.path for call in find_layers(model).role("stages")]
     assert len(stages) == 5
-    for (layer, _), heatmaps in stages.items():
+    chosen = [stages[n] for n in STAGES]
+    for (layer, _), heatmaps in Explainer(model, chosen, score="probability")(image).items():
         np.testing.assert_allclose(
             normalised(heatmaps[0]), recipe(model, layer, image[None]), atol=1e-5
         )
 
 
-LAYER = "conv3_block8_2_conv"
+LAYER = "conv3_block3_2_conv"
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,8 @@ def densenet():
     The tutorial has DenseNet201 and 224×224, which takes half a minute.
     """
     keras.utils.set_random_seed(0)
-    backbone = keras.applications.DenseNet121(
-        weights=None, include_top=False, input_shape=(96, 96, 3)
+    backbone = DenseNet(
+        [2, 3, 3, 2], include_top=False, weights=None, input_shape=(96, 96, 3), name="densenet"
     )
     backbone.trainable = False
     x = keras.layers.Flatten()(backbone.output)
@@ -105,5 +108,5 @@ def test_the_same_network_nested_in_a_sequential(densenet, picture, reference):
     with pytest.raises(ValueError, match=LAYER):
         recipe(nested, LAYER, picture)
     heatmaps = explain(nested, picture, layers=LAYER, score="probability")
-    heatmap = heatmaps[f"densenet121/{LAYER}", "grad_cam"][0]
+    heatmap = heatmaps[f"densenet/{LAYER}", "grad_cam"][0]
     np.testing.assert_allclose(normalised(heatmap), reference, atol=1e-5)

@@ -84,6 +84,6 @@ def trained(has_class_token, steps=350):
     images, classes, _ = pictures(32 * steps, seed=1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
-    model.compile(keras.optimizers.Adam(rate), loss)
+    model.compile(keras.optimizers.Adam(rate), loss, steps_per_execution=50)
     model.fit(images, classes, batch_size=32, verbose=0)
     return model

@@ -1,6 +1,6 @@
 """`last` is the layer that an expert names, in every classifier of the catalogue.
 
-The smallest of most families is always looked at; the others too where GRADCAM_EVAL_EVERY_MODEL is
+One of each kind of family is always looked at; the others too where GRADCAM_EVAL_EVERY_MODEL is
 set, which takes some minutes: half a minute each for InceptionResNetV2 and NASNetMobile. Weights
 are zero, since no value is looked at.
 """
@@ -11,6 +11,7 @@ import os
 import pytest
 import tensorflow as tf
 from keras import initializers
+from keras.src.applications import densenet
 
 from gradcam_eval.models.catalogue import EVIDENCE_NETWORKS, MODELS
 from gradcam_eval.models.layers import find_layers
@@ -20,6 +21,7 @@ from gradcam_eval.models.zoo import load_model
 # The sizes of VGG16, MobileNet, ResNet v1, InceptionV3 and InceptionResNetV2 are those of the
 # table in Araujo, Norris & Sim (Distill 2019); VGG16's is there for the pool behind this layer.
 LAST = {
+    "inception_v3": ("mixed10", 8, 32, 1311),  # not one of the branches that it joins
     "efficientnet_lite0": ("top_activation", 7, 32, 851),
     "convnext_tiny": ("add_17", 7, 32, 1688),  # the block's output, not its residual branch
     "efficientnet_b0": ("top_activation", 7, 32, 851),
@@ -33,7 +35,6 @@ LAST = {
 LARGER = {
     "mobilenet_v2_torchvision": ("out_relu", 7, 32, 491),
     "resnet50_v2": ("post_relu", 7, 32, 483),
-    "inception_v3": ("mixed10", 8, 32, 1311),  # not one of the branches that it joins
     "efficientnet_v2_b0": ("top_activation", 7, 32, 763),
     "densenet121": ("relu", 7, 32, 2071),  # not the last 32 of its channels
     "nasnet_mobile": ("activation_187", 7, 32, 2407),
@@ -89,7 +90,11 @@ def test_no_classifier_is_forgotten():
 
 
 def check(name, expected):
-    found = find_layers(load_model(name, weights=None))
+    check_layers(load_model(name, weights=None), name, expected)
+
+
+def check_layers(model, name, expected):
+    found = find_layers(model)
     (call,) = found.role("last")
     field = found.fields[call.path]
     path, side, stride, size = expected
@@ -106,6 +111,12 @@ def check(name, expected):
 @pytest.mark.parametrize("name", LAST)
 def test_last_is_the_layer_that_an_expert_names(name, zero_weights):
     check(name, LAST[name])
+
+
+def test_last_of_a_densenet_is_not_the_last_32_of_its_channels(zero_weights):
+    """One of two layers in each block: the whole network takes ten seconds."""
+    model = densenet.DenseNet([2, 2, 2, 2], weights=None, input_shape=(224, 224, 3))
+    check_layers(model, "densenet", ("relu", 7, 32, 279))
 
 
 @pytest.mark.skipif(
