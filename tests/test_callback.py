@@ -20,7 +20,8 @@ SIZE = (12, 10)
 layers = keras.layers
 
 
-def new_model(channels=3):
+def new_model(channels=3, *, run_eagerly=True):
+    """Return a model whose training step is not traced, which would take longer than to train."""
     keras.utils.set_random_seed(5)
     model = keras.Sequential(
         [
@@ -33,7 +34,8 @@ def new_model(channels=3):
             layers.Dense(2, activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(0.05), loss, run_eagerly=run_eagerly)
     return model
 
 
@@ -90,12 +92,16 @@ def drawn(monkeypatch):
 def test_each_epochs_heatmaps_are_those_of_its_weights(tmp_path, drawn):
     images, weights = pictures(2), Weights()
     model = train(
-        new_model(), HeatmapCallback(images, folder=tmp_path, targets=1), weights, epochs=2
+        new_model(run_eagerly=False),
+        HeatmapCallback(images, folder=tmp_path, targets=1),
+        weights,
+        epochs=2,
     )
     assert names(tmp_path) == ["epoch_0000.png", "epoch_0001.png", "epoch_0002.png"]
+    explainer = ge.Explainer(model, engine="tensorflow")
     for heatmaps, kept in zip(drawn, weights.kept, strict=True):
         model.set_weights(kept)
-        fresh = ge.explain(model, images, targets=1)
+        fresh = explainer(images, 1)
         np.testing.assert_allclose(
             heatmaps["map", "grad_cam"], fresh["map", "grad_cam"], rtol=1e-5, atol=1e-7
         )
@@ -105,7 +111,7 @@ def test_each_epochs_heatmaps_are_those_of_its_weights(tmp_path, drawn):
 
 def test_training_does_not_feel_it(tmp_path):
     def states(*callbacks):
-        model = train(new_model(), *callbacks)
+        model = train(new_model(run_eagerly=False), *callbacks)
         return (
             [np.asarray(variable) for variable in model.variables],  # seeds of dropout among them
             [np.asarray(variable) for variable in model.optimizer.variables],
@@ -129,7 +135,8 @@ def test_a_model_that_fit_builds_is_watched_too(tmp_path):
     model = keras.Sequential(
         [layers.Conv2D(2, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
     )
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, run_eagerly=True)
     train(model, HeatmapCallback(pictures(1), folder=tmp_path), epochs=1)
     assert names(tmp_path) == ["epoch_0000.png", "epoch_0001.png"]
 
@@ -153,11 +160,12 @@ def test_it_is_compiled_once_for_all_epochs_and_fits(tmp_path):
 
 
 def test_every_and_the_number_of_the_epochs_done(tmp_path):
-    train(new_model(), HeatmapCallback(pictures(1), every=2, folder=tmp_path), epochs=5)
+    model = new_model()
+    train(model, HeatmapCallback(pictures(1), every=2, folder=tmp_path), epochs=5)
     assert names(tmp_path) == ["epoch_0000.png", "epoch_0002.png", "epoch_0004.png"]
     again = tmp_path / "again"
     watch = HeatmapCallback(pictures(1), every=2, folder=again)
-    train(new_model(), watch, initial_epoch=3, epochs=6)
+    train(model, watch, initial_epoch=3, epochs=6)
     assert names(again) == ["epoch_0003.png", "epoch_0004.png", "epoch_0006.png"]
 
 
@@ -210,7 +218,7 @@ def test_options_of_the_explainer_choose_an_input_a_head_and_a_score(tmp_path, d
     pooled = layers.GlobalAveragePooling2D()(layers.Concatenate()(maps))
     heads = {name: layers.Dense(2, name=name)(pooled) for name in ("one", "two")}
     model = keras.Model({"left": left, "right": right}, heads)
-    model.compile("sgd", dict.fromkeys(heads, "mse"))
+    model.compile("sgd", dict.fromkeys(heads, "mse"), run_eagerly=True)
     images = pictures(4)
     given = {"left": images, "right": 1 - images}
     options = {"head": "two", "image_input": "right", "score": "probability"}
@@ -226,7 +234,8 @@ def test_low_rank_weights_added_between_two_fits_are_seen(tmp_path, drawn):
     watch = HeatmapCallback(pictures(2), method="hires_cam", folder=tmp_path, targets=1)
     train(model, watch, epochs=1)
     model.layers[-1].enable_lora(2)
-    model.compile(keras.optimizers.SGD(5.0), "sparse_categorical_crossentropy")
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(5.0), loss, run_eagerly=True)
     train(model, watch, epochs=2)
     fresh = ge.explain(model, pictures(2), methods="hires_cam", targets=1)["map", "hires_cam"]
     np.testing.assert_allclose(drawn[-1]["map", "hires_cam"], fresh, rtol=1e-4, atol=1e-7)
@@ -258,7 +267,7 @@ def test_training_does_not_feel_layers_that_count_or_draw_while_predicting(tmp_p
                 layers.Dense(2, activation="softmax"),
             ]
         )
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
         return [np.asarray(each) for each in train(model, *callbacks).variables]
 
     watched = weights(HeatmapCallback(pictures(2), folder=tmp_path))
@@ -324,7 +333,7 @@ def test_memory_that_runs_out_while_explaining_ends_nothing_either(tmp_path, mon
     assert names(tmp_path) == ["epoch_0000.png"]
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("channels", [1, 2, 6])
 def test_images_of_any_number_of_channels(tmp_path, channels):
     model = new_model(channels)
     watch = HeatmapCallback(pictures(2, channels), folder=tmp_path)
@@ -441,6 +450,11 @@ def shown(monkeypatch):
     return seen
 
 
+@pytest.fixture(scope="module")
+def untrained():
+    return ge.Explainer(new_model(), engine="tensorflow")
+
+
 class Batches(keras.utils.PyDataset):
     """The training data as Keras' own data set, three images a batch."""
 
@@ -464,10 +478,13 @@ class Batches(keras.utils.PyDataset):
         (lambda x, y: Batches(), 3),
     ],
 )
-def test_images_are_taken_as_fit_takes_them(tmp_path, shown, given, count):
+def test_images_are_taken_as_fit_takes_them(tmp_path, shown, untrained, given, count):
     x, y = pictures(8), np.arange(8) % 2
     watch = HeatmapCallback(given(x, y), folder=tmp_path)
-    train(new_model(), watch, epochs=1)
+    watch.set_model(untrained.model)
+    watch._explainer = untrained  # compiled for all of these
+    watch.on_train_begin()
+    watch.on_epoch_begin(0)
     assert np.array_equal(shown[-1], as_rgb(x[:count]))
 
 
@@ -486,7 +503,7 @@ def test_labels_beside_several_inputs_are_left_out(tmp_path, shown, as_dataset):
     maps = layers.Conv2D(3, 3, name="map")(images)
     joined = layers.Concatenate()([layers.GlobalAveragePooling2D()(maps), facts])
     model = keras.Model([images, facts], layers.Dense(2)(joined))
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     x, y = [pictures(4), np.ones((4, 2), np.float32)], np.zeros((4, 2), np.float32)
     given = (x, y)
     if as_dataset:

@@ -96,16 +96,17 @@ def test_loops_and_gradients_freeze_too_and_leave_the_live_function_whole(model,
     np.testing.assert_allclose(quick(images), changed, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("patience", [0, 2])
-@pytest.mark.parametrize("which", range(13), ids=lambda n: f"weight {n}")
-def test_a_change_of_any_weight_is_seen_at_the_next_call(model, images, which, patience):
+@pytest.mark.parametrize("patience", [0, 1])
+def test_a_change_of_any_weight_is_seen_at_the_next_call(model, images, patience):
     function = compiled(model, patience=patience)
-    before = function(images, 0)["scores"].numpy()
-    weight = model.weights[which]
-    weight.assign(weight + np.linspace(0.1, 0.3, weight.shape[-1]))
-    after = function(images, 0)["scores"].numpy()
-    assert np.abs(after - before).max() > 1e-5
-    np.testing.assert_allclose(after, model(images), rtol=1e-5, atol=1e-7)
+    assert len(model.weights) == 13
+    for weight in model.weights:
+        before = function(images, 0)["scores"].numpy()
+        assert function.engine == "frozen"
+        weight.assign(weight + np.linspace(0.02, 0.06, weight.shape[-1]))
+        after = function(images, 0)["scores"].numpy()
+        assert np.abs(after - before).max() > 1e-5
+        np.testing.assert_allclose(after, model(images), rtol=1e-5, atol=1e-7)
 
 
 def test_it_is_frozen_once_while_the_weights_stay(model, images, monkeypatch):
