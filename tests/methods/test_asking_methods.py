@@ -43,6 +43,8 @@ CASES = {
     "occlusion": (occlusion, occlusion_passes, False, -np.inf, {"window": 4, "stride": 3}),
     "rise": (rise, rise_passes, False, -np.inf, {"masks": 10, "cells": 3}),
 }
+# one for each kind of loop, for what depends on the loop alone
+LOOPS = ["score_cam", "smooth_grad_cam_pp", "guided_grad_cam", "occlusion", "rise"]
 TARGETS = [2, 0, 1]
 
 
@@ -109,6 +111,8 @@ class TestEveryMethod:
         assert counts.get("head backward", 0) == 3 * said.backwards
 
     def test_a_frozen_graph_gives_the_same(self, functions, maps, name):
+        if name not in LOOPS:
+            pytest.skip("its loop is that of another method")
         frozen = convert_variables_to_constants_v2(functions[name])
         assert not frozen.graph.variables
         (found,) = frozen(tf.constant(photos(3)), tf.constant(TARGETS))
@@ -134,6 +138,8 @@ class TestEveryMethod:
     )
     def test_any_precision_size_and_channels(self, name, dtype, size, channels):
         method, _, at_layer, lowest, options = CASES[name]
+        if name.endswith("_top") or (dtype == "float64" and name not in LOOPS):
+            pytest.skip("its loop is that of another method")
         split = small_split(dtype=dtype, size=size, channels=channels)
         images = photos(2, size=size, channels=channels)
         found = run(method, split, images, [0, 1], **options)

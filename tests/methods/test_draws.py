@@ -131,7 +131,7 @@ def test_a_stateful_model_is_that_of_its_stateless_twin(images, batch, wrap):
     model = recurrent(True, (batch, 12, 12, 3))
     for mine, its in zip(model.trainable_variables, twin.trainable_variables, strict=True):
         its.assign(mine)
-    model.predict(images[:batch], batch_size=batch, verbose=0)  # it remembers these
+    model(images[:batch])  # it remembers these
     before = [np.array(each) for each in model.variables]
     mine, expected = (Explainer(m, "conv", "hires_cam")(images, 1) for m in (model, twin))
     np.testing.assert_allclose(mine.scores, expected.scores, rtol=1e-5)

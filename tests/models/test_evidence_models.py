@@ -21,7 +21,7 @@ from gradcam_eval.resources import datasets_root
 
 FOLDER = datasets_root() / "evidence"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
-FIRST, COUNT = 5000, 100  # images behind those on which the figures in the manifest were measured
+FIRST, COUNT = 5000, 50  # images behind those on which the figures in the manifest were measured
 MEASURED = 4000  # images of each variant in the manifest's figures
 
 load = functools.cache(ge.load_model)
@@ -92,7 +92,7 @@ def test_it_is_flat_and_survives_a_file_in_safe_mode(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "variant", "least"),
-    # The manifest's figures less some three standard errors of 100 images.
+    # The manifest's figures less some three standard errors of 50 images.
     [
         ("evidence_gap", "single", 0.88),
         ("evidence_flat", "single", 0.88),

@@ -9,7 +9,7 @@ from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.models.half import scaled_gradients
 
 PLAIN = (
-    *("grad_cam", "hires_cam", "grad_cam_pp", "gradient", "smooth_grad(samples=2)"),
+    *("grad_cam", "grad_cam_pp", "gradient"),
     *("integrated_gradients(steps=2)", "smooth_grad_cam_pp(samples=2)"),
 )
 GUIDED = ("guided_backprop", "guided_grad_cam")
@@ -43,8 +43,10 @@ def through(dtype, factor=1.0, share=1.0):
 X = np.array([[1, 2], [3, -4]], np.float32)
 
 
-@pytest.mark.parametrize("share", [2.0**-40, 1.0, 2.0**40])
-@pytest.mark.parametrize("factor", [2.0**-14, 1.0, 2.0**12])
+@pytest.mark.parametrize(
+    ("factor", "share"),
+    [(1.0, 1.0), *((f, s) for f in (2.0**-14, 2.0**12) for s in (2.0**-40, 2.0**40))],
+)
 def test_powers_of_two_are_exact(factor, share):
     """2 · share · factor · x: by 2⁻⁴⁰ far below float16's smallest number, by 2⁴⁰ far above."""
     found, _ = gradients(through(tf.float16, factor, share), X)

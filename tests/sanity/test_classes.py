@@ -116,7 +116,7 @@ def test_the_recipe_of_data_randomisation():
         x = L.Dense(2, name="logits")(L.GlobalAveragePooling2D()(x))
         model = keras.Model(inputs, x)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(0.05), loss)
+        model.compile(keras.optimizers.Adam(0.05), loss, run_eagerly=True)
         model.fit(images, targets, epochs=12, batch_size=32, verbose=0)
         return model
 
