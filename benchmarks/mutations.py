@@ -411,8 +411,7 @@ def read_results() -> tuple[list[dict[str, bytes]], Callable[[Path], None]]:
             means = summary["mean"].dropna().to_numpy(float)
             assert np.isfinite(means).all(), means
             for model in found.models:
-                rows = summary[summary["model"] == model]
-                for said in caveats(found, rows, verdicts_of(found, model), model=model):
+                for said in caveats(found, verdicts_of(found, model), model=model):
                     _check_length(said, 1500)
 
     return [files], read

@@ -97,7 +97,7 @@ def test_a_declared_cluster_holds_the_other_records_of_its_images_too(folder):
     found = read_folder(folder)
     assert len(set(found.clusters.values())) == 1, "each image shows a cat and a dog"
     assert Results(folder).clusters == found.clusters
-    said = caveats(found, Results(folder).summary(), verdicts_of(found, "toy_net"), model="toy_net")
+    said = caveats(found, verdicts_of(found, "toy_net"), model="toy_net")
     assert any('with cluster = "class" 1 independent unit remains.' in each for each in said)
 
 
