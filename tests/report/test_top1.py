@@ -1,10 +1,11 @@
 """When a study says that its labels may not mean the model's classes."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from gradcam_eval.report.folder import Folder
 from gradcam_eval.report.top1 import label_warning
 
 
@@ -19,7 +20,10 @@ def said(hits, n, classes, *, labels="a", unlabelled=0):
         }
     )
     models = {} if classes is None else {"net": {"n_classes": classes}}
-    return label_warning(SimpleNamespace(images=images, environment={"models": models}), "net")
+    nothing = pd.DataFrame()
+    facts = {"models": models}
+    folder = Folder(Path("."), {}, facts, images, nothing, nothing, nothing, nothing)
+    return label_warning(folder, "net")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_what_is_no_mean_is_not_headed_by_that_word(results, summary):
     assert f"{TITLES[0]}, n = 4" in head
     rows = summary[summary["metric"] == metrics[0]["name"]]
     title = heat_table(rows, metrics[0]).axes[0].get_title("left")
-    assert f"share of images, {TITLES[0]} [95 % interval]" in title
+    assert f"share of images, {TITLES[0]} [95\u00a0% interval]" in title
 
 
 def test_a_resumed_study_keeps_what_each_image_adds(results, study, summary):
