@@ -51,7 +51,7 @@ def image_key(members: Mapping[Key, Any], image_input: Key | None) -> Key:
     if len(ranked) != 1:
         raise InputError(
             f"this model has {len(members)} inputs, {len(ranked)} of which could be images "
-            f"({known}): name one with image_input"
+            f"({known}): name one with image_input, an option of gradcam_eval.Explainer"
         )
     return ranked[0]
 

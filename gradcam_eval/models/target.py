@@ -150,8 +150,8 @@ def pick_head(outputs: Any, head: str | int | None = None, names: Sequence[str] 
     if head is None:
         raise InputError(
             f"this model returns {len(heads)} outputs ({', '.join(known)}): "
-            "say with head=… which one is to be explained, or explain a function of them, "
-            "score=lambda outputs: … → (images,)"
+            "say which one is to be explained with head=…, an option of gradcam_eval.Explainer, or "
+            "explain a function of them, score=lambda outputs: … → (images,)"
         )
     if not (isinstance(head, str) or is_whole(head)) or head not in heads:
         raise unknown_name("head", head, known)
