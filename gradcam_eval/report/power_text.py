@@ -79,4 +79,5 @@ def _images_needed(verdict: Verdict, family: Family, at: int) -> str:
             parts.append(f"{number(gap)} cannot be shown: it is within the curves' tolerance")
         else:
             parts.append(f"{number(gap)} needs about {round_up(float(counts[at]))} images")
-    return f"A difference of {', '.join(parts)}." if parts else ""
+    separator = "; " if any("cannot" in part for part in parts) else ", "
+    return f"A difference of {separator.join(parts)}." if parts else ""

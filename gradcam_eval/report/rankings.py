@@ -124,7 +124,12 @@ def _compared(found: Sequence[Tested], by: str) -> Ranks:
     tables = [_items(folder, verdict, by, steps) for folder, verdict in found]
     shared = [str(item) for item in tables[0] if all(item in table for table in tables)]
     rankings = [
-        Ranking(label, table[shared].to_numpy(float), verdict.scores.units(list(table.index)))
+        Ranking(
+            label,
+            table[shared].to_numpy(float),
+            verdict.scores.units(list(table.index)),
+            verdict.scores.design.tolerance,
+        )
         for label, table, (_, verdict) in zip(labels, tables, found, strict=True)
     ]
     parts = [

@@ -59,11 +59,13 @@ class Ranking:
     label : what the ranking is of
     values : float64 (n, k), larger = better
     units : int (n,), the unit of each image; every image by itself where None
+    tolerance : by how much the metric's own computation may be off in a difference of two items
     """
 
     label: str
     values: Values
     units: NDArray[np.intp] | None = None
+    tolerance: float = 0.0
 
 
 def concordance(rankings: Sequence[Ranking], *, level: float = 0.05) -> Concordance | Undefined:
@@ -80,12 +82,12 @@ def concordance(rankings: Sequence[Ranking], *, level: float = 0.05) -> Concorda
 
     Notes
     -----
-    The pairs' intervals are Student's, d̄ ∓ t se with the level divided by m k (k − 1) / 2
-    (Bonferroni), over the units. Noise in the means only lowers W, so that W itself tends to be
-    low, and a bootstrap's percentiles cover the true W in 0 to 99 % of simulated studies; this
-    interval covers it in 1 − level or more, and is wide where few images order few pairs. Its ends
-    are found by a search, which may miss the last few thousandths. It speaks of other images, not
-    of other models.
+    The pairs' intervals are Student's, d̄ ∓ (t se + τ) with the tolerance τ and the level divided
+    by m k (k − 1) / 2 (Bonferroni), over the units. Noise in the means only lowers W, so that W
+    itself tends to be low, and a bootstrap's percentiles cover the true W in 0 to 99 % of simulated
+    studies; this interval covers it in 1 − level or more, and is wide where few images order few
+    pairs. Its ends are found by a search, which may miss the last few thousandths. It speaks of
+    other images, not of other models.
 
     References
     ----------
@@ -119,7 +121,8 @@ def _ordered(ranking: Ranking, share: float) -> NDArray[np.bool_]:
     apart = total[:, None] - total
     squares = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
     spread = np.maximum(squares - apart**2 / size, 0) * size / (size - 1)
-    return np.asarray(apart > np.maximum(t.isf(share, size - 1) * np.sqrt(spread), 1e-9))
+    half = np.maximum(t.isf(share, size - 1) * np.sqrt(spread), 1e-9)
+    return np.asarray(apart > half + ranking.tolerance * len(ranking.values))
 
 
 def _extension(above: NDArray[np.bool_], wish: Values) -> Values:

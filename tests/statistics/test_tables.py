@@ -282,6 +282,16 @@ def test_the_interval_of_w_contains_that_of_the_true_means(rng):
         assert found.low <= found.w <= found.high
 
 
+def test_orders_within_the_tolerance_are_not_certain():
+    """A page called W of two methods exactly 1, and both of them in every best set."""
+    near = np.array([0.0, 0.006]) + 1e-4 * np.arange(20)[:, None] * [1, -1]
+    sure, unsure = (
+        concordance([Ranking("net", near, tolerance=each) for _ in range(2)]) for each in (0, 0.01)
+    )
+    assert (sure.low, sure.high) == (1, 1)
+    assert (unsure.low, unsure.high) == (0, 1)
+
+
 def test_orders_that_contradict_each_other_keep_w_below_1():
     """Two items are turned round for sure, the third one may be anywhere."""
     wobble = np.resize([0.1, -0.1], 20)
