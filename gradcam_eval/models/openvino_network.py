@@ -66,39 +66,46 @@ class Network:
 
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the function's outputs, in memory of their own."""
-        if self._rows and len(arrays[0]) > 1:
+        if self._rows and (len(arrays[0]) > 1 or 0 not in self._networks):
             return self._shared(arrays)
         request = self._request()
         request.infer(self._named(arrays), share_inputs=True)
         return self._read(request)
 
     def _shared(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Compute the rows of a batch, a few in each request, the requests side by side."""
+        """Compute the rows of a batch, a few in each request, the requests side by side.
+
+        The last request repeats its last row where rows are missing, whose answer is left out: a
+        network of another number of rows would take seconds to make.
+        """
         rows = len(arrays[0])
         size = min(ROWS, -(-rows // len(self._requests(ROWS))))
-        sizes = [size] * (rows // size) + [rows % size] * (rows % size > 0)
-        free = {n: deque(self._requests(n)) for n in set(sizes)}
-        running: deque[tuple[int, Any]] = deque()
+        missing = -rows % size
+        if missing:
+            repeated = [
+                np.concatenate([a, a[-1:].repeat(missing, 0)]) for a in arrays[: self._rows]
+            ]
+            arrays = [*repeated, *arrays[self._rows :]]
+        free = deque(self._requests(size))
+        running: deque[Any] = deque()
         parts: list[list[NDArray[Any]]] = []
 
         def finish_first() -> None:
-            n, request = running.popleft()
+            request = running.popleft()
             request.wait()
             parts.append(self._read(request))
-            free[n].append(request)
+            free.append(request)
 
-        start = 0
-        for n in sizes:
-            while not free[n]:
+        for start in range(0, rows, size):
+            if not free:
                 finish_first()
-            request = free[n].popleft()
-            part = [each[start : start + n] for each in arrays[: self._rows]]
+            request = free.popleft()
+            part = [each[start : start + size] for each in arrays[: self._rows]]
             request.start_async(self._named([*part, *arrays[self._rows :]]), share_inputs=True)
-            running.append((n, request))
-            start += n
+            running.append(request)
         while running:
             finish_first()
-        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return [np.concatenate(each)[:rows] for each in zip(*parts, strict=True)]
 
     def _named(self, arrays: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self._inputs, arrays, strict=True))

@@ -17,9 +17,9 @@ from gradcam_eval.timing import CostPlan
 
 if TYPE_CHECKING:
     from gradcam_eval.methods.cells import HeatmapCell
-    from gradcam_eval.models.engine import Predictor
     from gradcam_eval.models.tap import LayerCall
 
+_TIMED_IMAGES = 8
 _PASS = 3  # forwards that one pass with all layers and its backward pass costs, about
 
 
@@ -32,7 +32,7 @@ class Forecast:
     images, cells, controls : how many
     passes : in how many passes an image's layers are explained, so that each fits into memory
     forwards : forward passes of single images, heatmaps and metrics together
-    seconds : wall-clock time, from a forward pass timed just now; without tracing
+    seconds : wall-clock time, from the forward pass that the engine's choice timed; without tracing
     memory_bytes : activations kept for the gradients, and one batch of masked images
     disk_bytes : heatmaps and pictures, before compression
     output : what the model returns for an image
@@ -98,7 +98,7 @@ def forecast(
         controls=controls,
         passes=passes,
         forwards=forwards,
-        seconds=time_forward(subject.predictor, size) * timed,
+        seconds=seconds_of_forward(subject) * timed,
         # each value is 4 bytes, and an activation has a gradient beside it
         memory_bytes=4 * (2 * activations // passes + largest * pixels * 3),
         disk_bytes=images * (4 * (map_values + controls * pixels) + 4 * pixels),
@@ -106,11 +106,18 @@ def forecast(
     )
 
 
-def time_forward(predictor: Predictor, size: tuple[int, int]) -> float:
-    """Return seconds for an image in a batch of the compiled forward pass; compiles it."""
+def seconds_of_forward(subject: Subject) -> float:
+    """Return seconds for an image in a batch of forward passes, as the engine's choice timed it.
+
+    Where no choice was timed, a batch of 8 images is; that compiles the forward pass.
+    """
     from gradcam_eval.models.inputs import input_shape  # TensorFlow: not to be imported early
 
-    images = np.zeros((CHUNK, *input_shape(predictor.model, size)), np.float32)
+    choice, predictor = subject.engine, subject.predictor
+    if choice.engine in choice.ms_per_image:
+        return choice.ms_per_image[choice.engine] / 1000
+    shape = input_shape(predictor.model, subject.loaded.size)
+    images = np.zeros((_TIMED_IMAGES, *shape), np.float32)
     predictor(images)
     start = time.perf_counter()
     predictor(images)

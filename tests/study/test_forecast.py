@@ -6,6 +6,7 @@ from gradcam_eval.methods import METHODS
 from gradcam_eval.methods.explainer import Explainer
 from gradcam_eval.methods.registry import Method, Passes
 from gradcam_eval.models.catalogue import ModelSpec
+from gradcam_eval.models.engine_choice import EngineChoice
 from gradcam_eval.study import forecast as module
 from gradcam_eval.study.config import Study
 from gradcam_eval.study.forecast import forecast
@@ -17,7 +18,7 @@ SIZE = (40, 40)
 
 @pytest.fixture
 def subject(model, monkeypatch):
-    monkeypatch.setattr(module, "time_forward", lambda predictor, size: 0.5)
+    monkeypatch.setattr(module, "seconds_of_forward", lambda subject: 0.5)
 
     def make(**changes):
         values = {"name": "toy", "models": ["tiny"], "data": "x", "layers": ["stages"], **changes}
@@ -106,3 +107,15 @@ def test_changed_images_that_are_explained_are_counted_once_for_all_metrics(subj
     metrics = ["max_sensitivity", "average_sensitivity", "local_lipschitz"]
     found = forecast(subject(metrics=metrics), None, images=2, size=SIZE)
     assert found.forwards == 2 * 3 * (1 + 50)  # the image and its 50 neighbours, in one pass each
+
+
+def test_a_forward_takes_what_the_choice_of_the_engine_timed_or_is_timed(model):
+    values = {"name": "toy", "models": ["tiny"], "data": "x", "layers": ["stages"]}
+    loaded = LoadedModel("tiny", model, ModelSpec("tiny", None, "none"), "d", SIZE)
+    study = Study.model_validate(values)
+    timed = EngineChoice("frozen", {"frozen": 7.0, "openvino": 9.0})
+    subject = make_subject(study, loaded, engine=timed)
+    assert module.seconds_of_forward(subject) == 0.007
+    assert not subject.predictor._compiled  # nothing was run
+    named = make_subject(study, loaded, engine=EngineChoice("frozen"))
+    assert 0 < module.seconds_of_forward(named) < 1
