@@ -136,6 +136,16 @@ def test_the_plan_is_not_changed(model):
         np.testing.assert_array_equal(getattr(plan, name), value)
 
 
+def test_an_image_that_several_points_show_is_computed_once(model):
+    plan = plan_of(rankings=4, images=1)
+    targets = np.array([1, 1, 1, 2], np.int32)
+    plan = dataclasses.replace(plan, ranks=plan.ranks[[0, 1, 0, 0]], targets=targets)
+    found = masked_scores(model.black_box, plan)
+    # counts 4 and 17 of two rankings, and both ends; the third is the first; another target
+    assert sum(model.batches) == 2 * 2 + 2 + 0 + (2 + 2)
+    np.testing.assert_allclose(found, slow_scores(model, plan), rtol=1e-6)
+
+
 def test_no_rankings_ask_for_no_model():
     plan = dataclasses.replace(plan_of(), ranks=np.zeros((0, *SIZE), np.int32))
     assert masked_scores(lambda images: 1 / 0, plan).shape == (0, 4)

@@ -77,12 +77,32 @@ def masked_scores(
     Notes
     -----
     Both ways compute the same images bit for bit. The compiled way has one trace per image size,
-    for every number of rankings, points and chunk sizes.
+    for every number of rankings, points and chunk sizes. An image that several points show is
+    computed once: the ends of all curves of an image, and equal rankings.
     """
-    rankings, points = plan.shape
-    ranking, point = np.divmod(np.arange(rankings * points), max(points, 1))
+    if not len(plan.ranks):
+        return np.zeros(plan.shape)
+    _, first, which = np.unique(_alike(plan), return_index=True, return_inverse=True)
+    ranking, point = np.divmod(first, len(plan.counts))
     found = scores_at(predict, plan, ranking, plan.counts[point], chunk=chunk)
-    return found.reshape(plan.shape)
+    return found[which].reshape(plan.shape)
+
+
+def _alike(plan: Perturbation) -> NDArray[np.int64]:
+    """Return a number for each point, (N, S), equal where image and target are."""
+    points, pixels = len(plan.counts), plan.ranks[0].size
+    ids: dict[Any, int] = {}
+    pairs = list(zip(plan.owner.tolist(), plan.targets.tolist(), strict=True))
+    whole = np.array([ids.setdefault(pair, len(ids)) for pair in pairs], np.int64)
+    ranks = np.array(
+        [
+            ids.setdefault((*pair, each.tobytes()), len(ids))
+            for pair, each in zip(pairs, plan.ranks, strict=True)
+        ],
+        np.int64,
+    )
+    is_end = (plan.counts == 0) | (plan.counts == pixels)  # nothing is replaced, or everything
+    return np.where(is_end, whole[:, None], ranks[:, None]) * points + np.arange(points)
 
 
 def scores_at(
