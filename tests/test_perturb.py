@@ -140,6 +140,7 @@ def test_an_image_that_several_points_show_is_computed_once(model):
     plan = plan_of(rankings=4, images=1)
     targets = np.array([1, 1, 1, 2], np.int32)
     plan = dataclasses.replace(plan, ranks=plan.ranks[[0, 1, 0, 0]], targets=targets)
+    model.batches.clear()
     found = masked_scores(model.black_box, plan)
     # counts 4 and 17 of two rankings, and both ends; the third is the first; another target
     assert sum(model.batches) == 2 * 2 + 2 + 0 + (2 + 2)
