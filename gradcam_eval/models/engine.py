@@ -87,6 +87,15 @@ class Predictor:
             self._readings[score] = Predictor(self.model, score, self.engine, output=self.declared)
         return self._readings[score]
 
+    def on(self, engine: Engine) -> Predictor:
+        """Return the same on another engine, which shares the compiled pass in TensorFlow."""
+        made = Predictor(self.model, self.score, engine, output=self.declared)
+        made.output = self.output
+        made._compiled |= {
+            key: run for key, run in self._compiled.items() if isinstance(key, tuple)
+        }
+        return made
+
     def release(self) -> None:
         """Let go of all that was compiled; the next call compiles again."""
         for each in self._readings.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import keras
@@ -66,19 +66,16 @@ def choose_engine(
     """
     shape = input_shape(model, size)
     noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, *shape)).astype(np.float32)
-    return _chosen(lambda engine: Predictor(model, engine=engine, output=output), noise)
+    return _chosen(Predictor(model, engine="frozen", output=output), noise)
 
 
-def _chosen(
-    predictor: Callable[[Engine], Predictor], noise: NDArray[np.float32]
-) -> tuple[EngineChoice, Predictor]:
-    frozen = predictor("frozen")
+def _chosen(frozen: Predictor, noise: NDArray[np.float32]) -> tuple[EngineChoice, Predictor]:
     if frozen.difference(noise) > LARGEST_DIFFERENCE:
-        return EngineChoice("tensorflow"), predictor("tensorflow")
+        return EngineChoice("tensorflow"), frozen.on("tensorflow")
     ms = _ms_per_image({"frozen": frozen}, noise, rounds=1)
     if ms["frozen"] < _WORTH_MS or importlib.util.find_spec("openvino") is None:
         return EngineChoice("frozen", ms), frozen
-    openvino = predictor("openvino")
+    openvino = frozen.on("openvino")
     if _is_usable(openvino, noise):
         ms = _ms_per_image({"frozen": frozen, "openvino": openvino}, noise, rounds=_ROUNDS)
         if ms["openvino"] < _GAIN * ms["frozen"]:

@@ -113,6 +113,17 @@ def test_a_difference_is_that_of_the_engine_and_nothing_else(model, rng, monkeyp
     assert predictor.difference(images) == pytest.approx(0.125)
 
 
+def test_another_engine_shares_the_pass_in_tensorflow_and_nothing_else(model, rng):
+    images = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype(np.float32)
+    frozen = Predictor(model, engine="frozen")
+    assert frozen.difference(images) < 1e-6
+    other = frozen.on("tensorflow")
+    assert (other.engine, other.output) == ("tensorflow", frozen.output)
+    assert list(other._compiled) == [images.shape[1:]]
+    frozen.release()
+    np.testing.assert_array_equal(other(images), frozen(images))
+
+
 def test_an_engine_that_does_not_exist_is_refused(model):
     with pytest.raises(InputError, match="unknown engine 'onnx'"):
         Predictor(model, engine="onnx")

@@ -24,6 +24,9 @@ def choose(model, monkeypatch):
             self.engine, self.is_released = engine, False
             made.append(self)
 
+        def on(self, engine):
+            return Known(None, engine=engine, output="classes")
+
         def release(self):
             self.is_released = True
 
