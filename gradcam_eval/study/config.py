@@ -234,7 +234,7 @@ def load_study(path: str | Path) -> Study:
             values = tomllib.load(file)
     except OSError as error:
         raise InputError(f"cannot read the study {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, brackets in brackets
         raise InputError(f"the study {path} is not TOML: {error}") from error
     return make_study(values, source=str(path))
 

@@ -106,6 +106,8 @@ def test_a_study_cannot_be_changed():
         (toml(protocols="x"), "protocols = 'x': wanted a table"),
         (toml(models=["m.keras", "a/m.keras"]), "2 models are called 'm', and results are kept"),
         ("name = ", "is not TOML"),
+        ("name = " + "[" * 5000 + "]" * 5000, "is not TOML: maximum recursion depth"),
+        ("seed = " + "9" * 5000, "is not TOML: Exceeds the limit"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_or_value_is_one_sentence(tmp_path, written, sentence):
