@@ -78,7 +78,7 @@ class Estimator:
 
         A mean outside the declared range, which is wrong then, stays in its interval.
         """
-        low, high = (ends + self.tolerance * np.array([-1.0, 1.0])).T
+        low, high = (ends + self.tolerance * _OUTWARD).T
         low = np.minimum(np.maximum(low, self.bounds[0]), means)
         return np.stack([low, np.maximum(np.minimum(high, self.bounds[1]), means)], axis=1)
 
