@@ -132,9 +132,7 @@ class Subject:
     @cached_property
     def reference(self) -> Predictor:
         """The same model in TensorFlow, for an image on which the engine is too far from it."""
-        from gradcam_eval.models.engine import Predictor
-
-        return Predictor(self.loaded.model, engine="tensorflow", output=self.loaded.declared)
+        return self.predictor.on("tensorflow")
 
     def release(self) -> None:
         """Let go of all that was compiled for the images; what is called again compiles again."""
